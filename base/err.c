@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Building and wrapping of struct err; see err.h for the rules. Nothing here allocates. */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int err_set_at(struct err *err, const char *file, int line, enum err_code code, int sys, const char *fmt, ...)
+{
+	va_list ap;
+	size_t n;
+	if (!err)
+		return -1;
+	err->code = code;
+	err->sys = sys;
+	snprintf(err->origin, sizeof(err->origin), "%s:%d", file, line);
+	va_start(ap, fmt);
+	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	va_end(ap);
+	if (code == ERR_SYS && sys) {
+		n = strlen(err->msg);
+		snprintf(err->msg + n, sizeof(err->msg) - n, ": %s", strerror(sys));
+	}
+	return -1;
+}
+
+int err_wrap(struct err *err, const char *fmt, ...)
+{
+	char old[sizeof(err->msg)];
+	va_list ap;
+	size_t n;
+	if (!err)
+		return -1;
+	memcpy(old, err->msg, sizeof(old));
+	va_start(ap, fmt);
+	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	va_end(ap);
+	n = strlen(err->msg);
+	snprintf(err->msg + n, sizeof(err->msg) - n, ": %s", old);
+	return -1;
+}
+
+/* Length of the valid UTF-8 sequence at s (1..4), 0 when it is not one. */
+static size_t utf8_len(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0)
+		return 0; /* C1 control characters */
+	return n;
+}
+
+char *err_quote(char *buf, size_t size, const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t at = 0;
+	assert(size >= 8);
+	while (*p) {
+		size_t n = utf8_len(p);
+		if (at + 8 > size) {
+			memcpy(buf + at, "…", sizeof("…"));
+			return buf;
+		}
+		if (n == 0 || *p < 0x20 || *p == 0x7f) {
+			at += (size_t)snprintf(buf + at, size - at, "\\x%02x", *p);
+			p++;
+		} else {
+			memcpy(buf + at, p, n);
+			at += n;
+			p += n;
+		}
+	}
+	buf[at] = '\0';
+	return buf;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* File helpers over directory descriptors. fs_write_atomic is the only way a record of ours reaches the disk;
+ * fs_open_in_root is the only way a path inside an image or container is opened (CVE-2021-30465, CVE-2024-45310). */
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+int fs_open_dir(int dirfd, const char *path, struct err *err)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "open directory %s", path);
+	return fd;
+}
+
+int fs_make_dir(int dirfd, const char *path, mode_t mode, struct err *err)
+{
+	AUTO_FREE char *copy = xstrdup(path);
+	AUTO_CLOSE int at = -1;
+	char *save = NULL;
+	at = openat(dirfd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return err_sys(err, errno, "open directory %s", path[0] == '/' ? "/" : ".");
+	for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+		int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (next < 0 && errno == ENOENT) {
+			if (mkdirat(at, part, mode) < 0 && errno != EEXIST)
+				return err_sys(err, errno, "create directory %s (%s)", path, part);
+			next = openat(at, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		}
+		if (next < 0)
+			return err_sys(err, errno, "open directory %s (%s)", path, part);
+		util_close(&at);
+		at = next;
+	}
+	return TAKE_FD(at);
+}
+
+int fs_read_fd(int fd, size_t max_bytes, struct str *ret, struct err *err)
+{
+	str_clear(ret);
+	for (;;) {
+		char *at = str_reserve(ret, 4096);
+		ssize_t n = read(fd, at, ret->cap - ret->len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "read");
+		if (n == 0)
+			break;
+		ret->len += (size_t)n;
+		if (ret->len > max_bytes)
+			return err_set(err, ERR_INVALID, "larger than %zu bytes", max_bytes);
+	}
+	str_reserve(ret, 0)[0] = '\0';
+	return 0;
+}
+
+int fs_read(int dirfd, const char *path, size_t max_bytes, struct str *ret, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+	if (fd < 0)
+		return errno == ENOENT ? 1 : err_sys(err, errno, "open %s", path);
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "stat %s", path);
+	if (S_ISDIR(st.st_mode))
+		return err_sys(err, EISDIR, "read %s", path);
+	if (fs_read_fd(fd, max_bytes, ret, err) < 0)
+		return err_wrap(err, "%s", path);
+	return 0;
+}
+
+int fs_write_all(int fd, const void *p, size_t n, struct err *err)
+{
+	const char *c = p;
+	while (n) {
+		ssize_t w = write(fd, c, n);
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return err_sys(err, errno, "write");
+		c += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+static int write_replacing(int dirfd, const char *name, const void *p, size_t n, mode_t mode, bool durable, struct err *err)
+{
+	AUTO_FREE char *tmp = xasprintf(".%s.tmp", name);
+	AUTO_CLOSE int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return err_sys(err, errno, "create %s", tmp);
+	if (fchmod(fd, mode) < 0 || fs_write_all(fd, p, n, err) < 0 || (durable && fsync(fd) < 0)) {
+		err_sys(err, errno, "write %s", tmp);
+		goto fail;
+	}
+	if (renameat(dirfd, tmp, dirfd, name) < 0) {
+		err_sys(err, errno, "rename %s", tmp);
+		goto fail;
+	}
+	if (durable) {
+		AUTO_CLOSE int d = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (d < 0 || fsync(d) < 0)
+			return err_sys(err, errno, "sync the directory of %s", name);
+	}
+	return 0;
+fail:
+	unlinkat(dirfd, tmp, 0);
+	return -1;
+}
+
+int fs_write_atomic(int dirfd, const char *name, const void *p, size_t n, mode_t mode, struct err *err)
+{
+	return write_replacing(dirfd, name, p, n, mode, true, err);
+}
+
+int fs_write_volatile(int dirfd, const char *name, const void *p, size_t n, mode_t mode, struct err *err)
+{
+	return write_replacing(dirfd, name, p, n, mode, false, err);
+}
+
+/* Removes everything in the directory `fd`, which this call closes. dev: stay on this device. */
+static int remove_children(int fd, dev_t dev, struct err *err)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	int rc = 0;
+	if (!d) {
+		close(fd);
+		return err_sys(err, errno, "read directory");
+	}
+	while (rc == 0 && (e = readdir(d))) {
+		struct stat st;
+		int sub;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (e->d_type != DT_DIR && unlinkat(dirfd(d), e->d_name, 0) == 0)
+			continue;
+		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0) {
+			if (errno != ENOENT)
+				rc = err_sys(err, errno, "remove %s", e->d_name);
+			continue;
+		}
+		if (fstat(sub, &st) < 0 || st.st_dev != dev) {
+			close(sub);
+			rc = err_set(err, ERR_CONFLICT, "remove %s: something is mounted there", e->d_name);
+			continue;
+		}
+		rc = remove_children(sub, dev, err);
+		if (rc == 0 && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			rc = err_sys(err, errno, "remove %s", e->d_name);
+	}
+	closedir(d);
+	return rc;
+}
+
+int fs_remove_tree(int dirfd, const char *path, struct err *err)
+{
+	struct stat st;
+	int fd;
+	if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
+		return 0;
+	fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "remove %s", path);
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		return err_sys(err, errno, "remove %s", path);
+	}
+	if (remove_children(fd, st.st_dev, err) < 0)
+		return err_wrap(err, "%s", path);
+	if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "remove %s", path);
+	return 0;
+}
+
+/* The fallback of fs_open_in_root: one component at a time, symlinks expanded by hand against the root, at most 40 of them.
+ * Between two steps nothing is looked up by more than one name, so ".." and links cannot leave the root. */
+static int open_by_components(int root_fd, const char *path, int flags, mode_t mode)
+{
+	AUTO_STR struct str rest = {0};
+	int stack[64], depth = 0, links = 0, rc = -ENOENT;
+	bool last;
+	str_add(&rest, path);
+	stack[0] = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+	if (stack[0] < 0)
+		return -errno;
+	for (;;) {
+		char name[256], link[4096];
+		const char *p = rest.p + strspn(rest.p, "/");
+		size_t n = strcspn(p, "/");
+		ssize_t got;
+		if (n >= sizeof(name)) {
+			rc = -ENAMETOOLONG;
+			break;
+		}
+		memcpy(name, p, n);
+		name[n] = '\0';
+		last = p[n + strspn(p + n, "/")] == '\0';
+		memmove(rest.p, p + n, strlen(p + n) + 1);
+		if (n == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+			if (name[0] == '.' && name[1] == '.' && depth > 0)
+				close(stack[depth--]);
+			if (!last && n)
+				continue;
+			rc = openat(stack[depth], ".", (flags & ~(O_CREAT | O_EXCL)) | O_CLOEXEC);
+			rc = rc < 0 ? -errno : rc;
+			break;
+		}
+		got = readlinkat(stack[depth], name, link, sizeof(link) - 1);
+		if (got >= 0 && !(last && (flags & O_NOFOLLOW))) {
+			AUTO_FREE char *tail = xstrdup(rest.p);
+			if (++links > 40) {
+				rc = -ELOOP;
+				break;
+			}
+			link[got] = '\0';
+			while (link[0] == '/' && depth > 0)
+				close(stack[depth--]);
+			str_clear(&rest);
+			str_addf(&rest, "%s/%s", link, tail);
+			continue;
+		}
+		if (last) {
+			rc = openat(stack[depth], name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+			rc = rc < 0 ? -errno : rc;
+			break;
+		}
+		if (depth + 1 == (int)ARRAY_SIZE(stack)) {
+			rc = -ENAMETOOLONG;
+			break;
+		}
+		stack[depth + 1] = openat(stack[depth], name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (stack[depth + 1] < 0) {
+			rc = -errno;
+			break;
+		}
+		depth++;
+	}
+	while (depth >= 0)
+		close(stack[depth--]);
+	return rc;
+}
+
+int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	for (int tries = 0; tries < 16; tries++) {
+		long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+		if (fd >= 0)
+			return (int)fd;
+		if (errno == ENOSYS || errno == EPERM)
+			return open_by_components(root_fd, path, flags, mode);
+		if (errno != EAGAIN)
+			break;
+	}
+	return -errno;
+}
+
+int fs_each(int dirfd_, const char *path, int (*fn)(void *arg, const char *name), void *arg, struct err *err)
+{
+	int fd = fs_open_dir(dirfd_, path, err), rc = 0;
+	struct dirent *e;
+	DIR *d;
+	if (fd < 0)
+		return -1;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return err_sys(err, errno, "read directory %s", path);
+	}
+	while (rc == 0 && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			rc = fn(arg, e->d_name);
+	closedir(d);
+	return rc;
+}
+
+char *fs_fd_path(int fd, char buf[static 32])
+{
+	snprintf(buf, 32, "/proc/self/fd/%d", fd);
+	return buf;
+}

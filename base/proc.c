@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Process helpers over raw system calls where glibc 2.36 has no wrapper. */
+#include "base/proc.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+/* Reads state and start time of pid; 0 or 1 as proc_start_time(). */
+static int proc_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
+{
+	char path[40], buf[1024], *p;
+	AUTO_CLOSE int fd = -1;
+	ssize_t n;
+	unsigned long long ticks;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 1;
+	n = read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return 1;
+	buf[n] = '\0';
+	p = strrchr(buf, ')'); /* the name may hold anything */
+	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", ret_state, &ticks) != 2)
+		return 1;
+	*ret_ticks = ticks;
+	return 0;
+}
+
+int proc_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+	char state;
+	return proc_stat(pid, &state, ret_ticks);
+}
+
+bool proc_is(pid_t pid, uint64_t ticks)
+{
+	uint64_t now;
+	char state;
+	return pid > 0 && proc_stat(pid, &state, &now) == 0 && now == ticks && state != 'Z' && state != 'X';
+}
+
+void proc_boot_id(char buf[static 40])
+{
+	AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, buf, 36);
+	buf[n == 36 ? 36 : 0] = '\0';
+}
+
+int proc_pidfd_open(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int proc_pidfd_signal(int pidfd, int sig)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
+/* Calls fn for each open descriptor >= first but the one used to look. */
+static void each_fd(int first, void (*fn)(int fd, void *arg), void *arg)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+	while (d && (e = readdir(d))) {
+		int fd = atoi(e->d_name);
+		if (isdigit((unsigned char)e->d_name[0]) && fd >= first && fd != dirfd(d))
+			fn(fd, arg);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void set_cloexec(int fd, void *arg)
+{
+	(void)arg;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void proc_cloexec_from(int first)
+{
+	if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		each_fd(first, set_cloexec, NULL);
+}
+
+static int compare_int(const void *a, const void *b)
+{
+	return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b;
+}
+
+static void close_one(int fd, void *arg)
+{
+	(void)arg;
+	close(fd);
+}
+
+void proc_close_from(int first, const int *keep, size_t n)
+{
+	int sorted[64];
+	unsigned from = (unsigned)first;
+	assert(n <= ARRAY_SIZE(sorted));
+	if (n)
+		memcpy(sorted, keep, n * sizeof(*keep));
+	qsort(sorted, n, sizeof(*sorted), compare_int);
+	for (size_t i = 0; i <= n; i++) {
+		unsigned to = i < n ? (unsigned)sorted[i] : ~0U;
+		if (i < n && sorted[i] < (int)from)
+			continue;
+		if (to > from && syscall(SYS_close_range, from, i < n ? to - 1 : to, 0) < 0 && i == n && n == 0)
+			each_fd((int)from, close_one, NULL);
+		from = to + 1;
+	}
+}
+
+void proc_reset_signals(void)
+{
+	sigset_t none;
+	for (int s = 1; s < NSIG; s++)
+		if (s != SIGKILL && s != SIGSTOP && s != 32 && s != 33)
+			signal(s, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int proc_seal_binary(const char *path, struct err *err)
+{
+	AUTO_CLOSE int from = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int fd = -1;
+	struct stat st;
+	off_t at = 0;
+	if (from < 0 || fstat(from, &st) < 0)
+		return err_sys(err, errno, "open %s", path);
+	fd = memfd_create("muster-run", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return err_sys(err, errno, "memfd_create");
+	while (at < st.st_size) {
+		ssize_t n = sendfile(fd, from, &at, (size_t)(st.st_size - at));
+		if (n <= 0)
+			return err_sys(err, n < 0 ? errno : EIO, "copy %s", path);
+	}
+	if (fchmod(fd, 0500) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_sys(err, errno, "seal the copy of %s", path);
+	return TAKE_FD(fd);
+}
+
+int proc_exit_code(int wstatus)
+{
+	return WIFSIGNALED(wstatus) ? 128 + WTERMSIG(wstatus) : WEXITSTATUS(wstatus);
+}
+
+int proc_signal_parse(const char *s)
+{
+	uint64_t n;
+	if (parse_u64(s, 1, (uint64_t)SIGRTMAX, &n))
+		return (int)n;
+	if (strncasecmp(s, "SIG", 3) == 0)
+		s += 3;
+	if (strncasecmp(s, "RTMIN", 5) == 0)
+		return s[5] == '\0' ? SIGRTMIN : s[5] == '+' && parse_u64(s + 6, 0, (uint64_t)(SIGRTMAX - SIGRTMIN), &n) ? SIGRTMIN + (int)n : -1;
+	if (strncasecmp(s, "RTMAX", 5) == 0)
+		return s[5] == '\0' ? SIGRTMAX : s[5] == '-' && parse_u64(s + 6, 0, (uint64_t)(SIGRTMAX - SIGRTMIN), &n) ? SIGRTMAX - (int)n : -1;
+	for (int i = 1; i < 32; i++)
+		if (strcasecmp(s, sigabbrev_np(i)) == 0)
+			return i;
+	return -1;
+}
+
+const char *proc_signal_name(int sig)
+{
+	static const char *const names[] = {
+		"SIG?", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+		"SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP",
+		"SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+	};
+	return sig > 0 && sig < (int)ARRAY_SIZE(names) ? names[sig] : names[0];
+}
