@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Diagnostics: what a person wrote wrong, with the place, the source line, a caret and a hint. They are collected, not
+ * thrown: a phase reports what it finds and goes on as far as it makes sense, so that one run shows several problems.
+ * At most DIAG_MAX of each severity are kept (the rest is counted), and the same message at the same place once.
+ * Texts live in the arena given to diags_init, in which the sources and trees must live too. */
+#ifndef SPEC_DIAG_H
+#define SPEC_DIAG_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "spec/tree.h"
+
+enum { DIAG_MAX = 20 };
+enum diag_severity { DIAG_ERROR, DIAG_WARNING, DIAG_SEVERITY_N_ };
+
+struct diag {
+	enum diag_severity severity;
+	struct pos pos;          /* src NULL: about no place in a file */
+	const char *path;        /* "services.web.ports[0]", "" when there is none */
+	const char *message;     /* lower case, no full stop, without the path */
+	const char *hint;        /* NULL: none */
+	struct pos note_pos;     /* where the other half is */
+	const char *note;        /* NULL: none */
+};
+
+struct diags {
+	struct arena *arena;
+	struct diag *v;          /* in order of detection */
+	size_t n, cap;
+	size_t n_errors, n_warnings;   /* found, kept or not */
+};
+
+void diags_init(struct diags *ds, struct arena *a);
+
+/* Adds a message. path is copied ("" or NULL: none). Outside text in it must be quoted by the caller (err_quote, or diag_quote below).
+ * Returns the diagnostic for diag_hint and diag_note, or NULL when it is a repetition or one too many. */
+struct diag *diag_error(struct diags *ds, struct pos pos, const char *path, const char *fmt, ...) PRINTF(4, 5);
+struct diag *diag_warning(struct diags *ds, struct pos pos, const char *path, const char *fmt, ...) PRINTF(4, 5);
+/* Adds a hint or a second place to d; NULL is fine. */
+void diag_hint(struct diags *ds, struct diag *d, const char *fmt, ...) PRINTF(3, 4);
+void diag_note(struct diags *ds, struct diag *d, struct pos pos, const char *fmt, ...) PRINTF(4, 5);
+/* An error of base/ as a diagnostic. */
+struct diag *diag_err(struct diags *ds, struct pos pos, const char *path, const struct err *err);
+
+/* Outside text made safe to print, in the arena: control bytes escaped, shortened to about 60 characters. Without quotation marks. */
+const char *diag_quote(struct diags *ds, const char *s);
+/* The candidate nearest to `word` by edit distance, NULL when none is near enough to be meant. */
+const char *diag_nearest(const char *word, const char *const *candidates, size_t n);
+
+/* Sorts by file, line and column; those without a place first. Stable. */
+void diags_sort(struct diags *ds);
+/* All of them as people read them: "compose.yaml:12:5: error: services.web.ports[0]: …", the source line, a caret, "hint: …", "FILE:L:C: note: …".
+ * Paths below cwd (may be NULL) are shown relative to it. */
+void diags_render(const struct diags *ds, const char *cwd, bool colour, struct str *ret);
+/* [{"severity","file","line","column","path","message","hint","note":{"file","line","column","message"}}…]: new reference. */
+json_t *diags_json(const struct diags *ds);
+
+#endif
