@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which valid keys the runtime acts on. `config` accepts all that the schema accepts; `up`, `run` and `create` refuse, before
+ * anything starts and in one answer, what the runtime does not do yet, because a key that is silently ignored (think of
+ * cap_drop, read_only) is worse than one that is refused. Each key of the schema is exactly one of: honoured; honoured for some values
+ * (the others are refused by value); a no-op that the reference does not act on either, or that changes nothing on one host; refused. */
+#ifndef SPEC_HONOURED_H
+#define SPEC_HONOURED_H
+
+#include <jansson.h>
+
+#include "spec/diag.h"
+
+enum honoured_status {
+	HONOURED_UNKNOWN,  /* no such key */
+	HONOURED_YES,      /* the runtime does what it says */
+	HONOURED_VALUES,   /* for some values, such as the default; others are refused */
+	HONOURED_NO_OP,    /* accepted: there is nothing to do */
+	HONOURED_REFUSED,  /* "not supported yet" */
+	HONOURED_N_,
+};
+
+/* What is known of a key. path as in struct schema_key: "services.*.depends_on.*.condition", "services.*.volumes[].tmpfs"; a key inside a refused or
+ * no-op one has its status. */
+enum honoured_status honoured_status(const char *path);
+/* "honoured", "honoured for some values", "no-op", "not supported yet", "unknown": for tables. */
+const char *honoured_status_name(enum honoured_status status);
+
+/* Where "services.web.ports[0]" was written: returns false when nobody wrote it. arg is the caller's (see load_position in spec/load.h). */
+typedef bool (*honoured_position_fn)(void *arg, const char *path, struct pos *ret);
+
+/* Goes through the canonical configuration that load_project() returned (struct load_result, config) and adds an error "not supported yet" with its
+ * position for every refused key or value in use, in the order of the file. Only what would run counts: services that profiles or the selection
+ * left out are not in it. A value that equals the default of doing without the key (privileged: false, an empty list) is not in use.
+ * position may be NULL. Returns 0, or -1 when errors were added. Sorts diags when it added some. */
+int honoured_check(const json_t *config, honoured_position_fn position, void *arg, struct diags *diags);
+
+#endif
