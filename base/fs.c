@@ -22,7 +22,7 @@ int fs_make_dir(int dirfd, const char *path, mode_t mode, struct err *err)
 	AUTO_FREE char *copy = xstrdup(path);
 	AUTO_CLOSE int at = -1;
 	char *save = NULL;
-	at = openat(dirfd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	at = openat(dirfd, path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* "." is dirfd itself */
 	if (at < 0)
 		return err_sys(err, errno, "open directory %s", path[0] == '/' ? "/" : ".");
 	for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
