@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all commands of `muster` share: the parsed command line, where state lives, how to print, and one function for each
+ * command. A command returns the process's exit code; it has printed what went wrong (once, on standard error). */
+#ifndef COMPOSE_CMD_H
+#define COMPOSE_CMD_H
+
+#include "base/arena.h"
+#include "compose/cli.h"
+#include "compose/progress.h"
+
+struct app {
+	const char *prog;           /* "muster" */
+	const struct cli_args *args;
+	struct arena *arena;        /* lives as long as the command */
+	const char *root, *run_root; /* absolute */
+	bool colour_out, colour_err; /* --ansi, NO_COLOR, TERM=dumb and isatty, decided once */
+	enum progress_mode progress;
+	bool dry_run, verbose;
+};
+
+/* Prints "muster: message" (and the origin with --verbose); returns 1. */
+int cmd_fail(const struct app *app, const struct err *err);
+int cmd_failf(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
+/* "hint: …" below an error. */
+void cmd_hint(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
+void cmd_warn(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
+/* Writes to standard output; a reader that went away ends the command silently with exit code 1 (as SIGPIPE would). Returns 0 or 1. */
+int cmd_print(const struct app *app, const struct str *text);
+/* The first service of `names` that is not in `known` is an error: prints it with a suggestion; returns 0 or 1. */
+int cmd_check_names(const struct app *app, const struct strv *names, const struct strv *known, const char *what);
+
+/* The commands, compose/cmd_*.c. */
+int cmd_config(struct app *app);
+int cmd_version(struct app *app);
+int cmd_completion(struct app *app);
+int cmd_plan(struct app *app);
+int cmd_ps(struct app *app);
+int cmd_ls(struct app *app);
+int cmd_port(struct app *app);
+int cmd_logs(struct app *app);
+int cmd_image_import(struct app *app);
+int cmd_image_load(struct app *app);
+int cmd_image_ls(struct app *app);
+int cmd_image_rm(struct app *app);
+int cmd_volume_ls(struct app *app);
+int cmd_volume_rm(struct app *app);
+int cmd_network_ls(struct app *app);
+int cmd_up(struct app *app);
+int cmd_create(struct app *app);
+int cmd_start(struct app *app);
+int cmd_stop(struct app *app);
+int cmd_restart(struct app *app);
+int cmd_kill(struct app *app);
+int cmd_rm(struct app *app);
+int cmd_scale(struct app *app);
+int cmd_down(struct app *app);
+int cmd_wait(struct app *app);
+int cmd_run(struct app *app);
+int cmd_exec(struct app *app);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of Go templates that --format takes: text with {{.Field}}, {{.A.B}}, {{.}}, pipes and the functions json,
+ * upper, lower, title, len, join, truncate, println. What a template contains beyond that is an error, never printed as it is. */
+#ifndef COMPOSE_TABLE_TEMPLATE_H
+#define COMPOSE_TABLE_TEMPLATE_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct template;
+
+/* Compiles the text; backslash escapes \t and \n are resolved first. NULL + err (ERR_INVALID) when it is malformed. */
+struct template *template_new(const char *text, struct err *err);
+struct template *template_free(struct template *t);
+/* Appends the result for a row, an object; a member that the row does not have is an error. 0, -1 + err. */
+int template_render(const struct template *t, const json_t *row, struct str *ret, struct err *err);
+/* Appends the heading line of a `table` template: fields replaced by their column names ("RunningFor" → "RUNNING FOR";
+ * `headings` may map others: an object of strings, or NULL), functions dropped. */
+void template_headings(const struct template *t, const json_t *headings, struct str *ret);
+
+#endif
