@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's links: a veth pair per network, the far end born inside the container's namespace (never moved), the near end a port
+ * of the network's bridge. Links are never deleted one by one when a container goes: its namespace dies, the kernel batches the rest. */
+#ifndef NETWORK_ATTACH_H
+#define NETWORK_ATTACH_H
+
+#include "network/net.h"
+#include "network/netns.h"
+
+enum { ATTACH_MAX_LINKS = 64 };
+
+struct attach_link {
+	const char *bridge;                 /* struct bridge.name */
+	char ifname[NET_IFNAME_SIZE];       /* inside: eth0, eth1 … */
+	uint32_t ip;
+	unsigned prefix_len;
+	uint32_t gateway;                   /* default route by it; 0: none. At most one link has one: the first that is not internal */
+	unsigned mtu;                       /* struct bridge.mtu */
+	uint8_t mac[6];                     /* all zero: 02:42 + the address, so that neighbours' ARP entries stay true */
+};
+
+/* Name of the near end of a container's link: `mv<12 hex digits>` of a hash of rootid, container id and ifname. */
+void attach_port_name(const char *rootid, const char *id, const char *ifname, char ret[static NET_IFNAME_SIZE]);
+
+/* Makes lo and the links up and complete inside ns. id: the container's id. Also used to add a network to a running container.
+ * On failure the links made by this call are gone again (those named, at once; -1 + err names bridge or link). About 0.5 ms each. */
+int attach_links(struct net *n, struct netns *ns, const char *id, const struct attach_link *links, size_t n_links, struct err *err);
+
+/* Takes one link from a running container (both ends vanish); absent is success. 17-34 ms: not from an event loop. */
+int attach_remove(struct net *n, const char *id, const char *ifname, struct err *err);
+
+#endif
