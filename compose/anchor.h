@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The anchor: one process per project that outlives the supervisor, the log process and the DNS process. It is their parent and only restarter,
+ * the subreaper that orphaned containers fall to, and it keeps descriptors for whoever comes next.
+ *
+ * Descriptors that its children inherit, always with these numbers: */
+#ifndef COMPOSE_ANCHOR_H
+#define COMPOSE_ANCHOR_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum anchor_fd {
+	ANCHOR_FD_BINARY = 3, /* the sealed memfd that everything of ours runs from */
+	ANCHOR_FD_ROOT,       /* <root> */
+	ANCHOR_FD_RUN,        /* <run> */
+	ANCHOR_FD_STORE,      /* supervisor only: its end of the socket to the anchor */
+	ANCHOR_FD_LOGS,       /* supervisor: its end towards the log process; the log process: the other end */
+	ANCHOR_FD_DNS,        /* the same for the DNS process */
+	ANCHOR_FD_READY,      /* supervisor: write one byte and close once the control socket listens; -1 after a restart */
+	ANCHOR_FD_N_,
+};
+
+enum { ANCHOR_KEY_BYTES = 48 };
+
+/* Packets between supervisor and anchor (SOCK_SEQPACKET). */
+enum anchor_op {
+	ANCHOR_PUT,   /* supervisor → anchor: keep this descriptor under key (replacing it) */
+	ANCHOR_DROP,  /* close what is kept under key; a key that ends in '*' drops all with that beginning */
+	ANCHOR_LIST,  /* send everything back as ANCHOR_ENTRY packets, then ANCHOR_END */
+	ANCHOR_ENTRY, /* anchor → supervisor */
+	ANCHOR_END,
+	ANCHOR_EXIT,  /* anchor → supervisor: an orphan has exited; exit holds what the notes file holds too */
+};
+
+/* One line of <run>/<project>/exits. */
+struct anchor_exit {
+	int64_t pid;
+	uint64_t pid_ticks;  /* start time */
+	uint64_t time_ns;    /* real clock */
+	int64_t wstatus;     /* as waitpid(2) */
+};
+
+struct anchor_packet {
+	uint32_t op;
+	char key[ANCHOR_KEY_BYTES];
+	struct anchor_exit exit;
+};
+
+/* The last note about that process in <run>/<project>/exits. */
+bool anchor_find_exit(int run_project_fd, pid_t pid, uint64_t pid_ticks, struct anchor_exit *ret);
+
+/* `muster-run anchor PROJECT ROOTID`: never returns to the caller's loop; the value is the exit code. ready_fd: handed to the first supervisor. */
+int anchor_main(const char *project, const char *rootid);
+
+/* Starts the anchor of a project as a daemon and waits until its supervisor listens, or another's does. 0, or -1 + err. */
+struct paths;
+int anchor_start(const struct paths *p, const char *project, struct err *err);
+
+#endif
