@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs `muster-image`, the jailed process that reads archives, and listens to it. The child gets the input as descriptor 0, a pipe for
+ * JSON lines as 1, our standard error as 2 and the state root as 3, nothing else; it dies with us. What it says is not trusted: lines are
+ * capped, fields are checked.
+ * Lines: {"event":"progress","done":N,"total":N} {"event":"warning","text":T} {"event":"loaded","ref":R,"id":I}
+ * {"event":"done","id":I,"new":B}
+ * {"event":"error","code":C,"message":M}; the last one is always done or error. */
+#ifndef COMPOSE_IMAGE_CLIENT_H
+#define COMPOSE_IMAGE_CLIENT_H
+
+#include "images/store.h"
+
+enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED };
+
+struct image_event {
+	enum image_event_kind kind;
+	uint64_t done_bytes, total_bytes; /* progress: of the input; total 0 = unknown (a pipe) */
+	const char *text;                 /* warning: what was left out and why */
+	const char *ref;                  /* loaded: "busybox:latest" (familiar), NULL for an image without a name */
+	const char *id;                   /* loaded: 64 digits */
+};
+
+/* Called for each event while a call below runs; may be NULL. Strings live until it returns. */
+typedef void image_event_fn(void *arg, const struct image_event *ev);
+
+/* `image import`: input_fd is a root file system as tar (plain, gzip, zstd, xz, bzip2), root_fd the state root. name: "repo[:tag]",
+ * NULL = none.
+ * changes: NULL-terminated --change instructions, may be NULL; message: history comment, may be NULL. ret_id: the image's id, 64 digits.
+ * Returns 0 or -1 + err. The same archive with the same changes gives the same id. */
+int image_client_import(int root_fd, int input_fd, const char *name, const char *const *changes, const char *message,
+	image_event_fn *fn, void *arg, char ret_id[static 65], struct err *err);
+
+/* `image load`: input_fd is a docker-archive or OCI archive, plain or compressed. One IMAGE_LOADED event for each reference, or one
+ * without
+ * a reference for an image that has none. Returns 0 or -1 + err; images that were loaded before the error stay. */
+int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err);
+
+/* `image rm` of one name; see store_remove(). */
+int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,
+	struct store_removed *ret, struct err *err);
+
+#endif
