@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # muster: one non-recursive Makefile. Sources by wildcard, objects under $(BUILD)/<variant>/, a library per folder.
-#   make            release binaries in build/      make V=1         show commands
-#   make check      every test                      make lint        size, layer and style budgets
-# BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR are yours to set.
+#   make              release binaries in build/          make deps       install what building and testing need (Debian, Ubuntu)
+#   make demo         the pets example, from nothing      make demo-down  takes it down, with its volume
+#   make check        every test                          make lint       size, layer and style budgets
+#   make unit|spec-test|plan-test|schema-test|system      one suite       make asan       unit and spec tests under ASan and UBSan
+#   make bench        figures beside the floor program    make fuzz       each fuzz target for FUZZ_SECONDS
+#   make install      PREFIX, DESTDIR; make uninstall     make format     clang-format
+# V=1 shows commands; VARIANT=release|debug|asan|cov|fuzz; BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, ONLY (a test's name) are yours to set.
 
 BUILD    ?= build
 VARIANT  ?= release
@@ -15,7 +19,7 @@ VERSION  := 0.1.0
 O := $(BUILD)/$(VARIANT)
 FOLDERS := base spec images runtime network volumes compose
 
-BASE_CFLAGS := -std=gnu17 -I. -I$(BUILD)/gen -D_GNU_SOURCE -DMUSTER_VERSION='"$(VERSION)"' -DMUSTER_LIBEXEC='"$(PREFIX)/libexec/muster"' \
+BASE_CFLAGS := -std=gnu17 -I. -I$(BUILD)/gen -D_GNU_SOURCE -DMUSTER_VERSION='"$(VERSION)"' \
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wundef \
   -Wno-format-nonliteral -fstack-protector-strong -fno-strict-aliasing -fPIE -MMD -MP
 ifeq ($(CI),true)
@@ -24,6 +28,15 @@ endif
 ifeq ($(VARIANT),asan)
 BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 BASE_LDFLAGS := -fsanitize=address,undefined -pie
+RUN_LDFLAGS := $(BASE_LDFLAGS)
+else ifeq ($(VARIANT),fuzz)
+CC := clang
+BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -Wno-unused-command-line-argument
+BASE_LDFLAGS := -fsanitize=address,undefined -pie
+RUN_LDFLAGS := $(BASE_LDFLAGS)
+else ifeq ($(VARIANT),cov)
+BASE_CFLAGS += -O0 -g --coverage
+BASE_LDFLAGS := -pie --coverage
 RUN_LDFLAGS := $(BASE_LDFLAGS)
 else ifeq ($(VARIANT),debug)
 BASE_CFLAGS += -O0 -g3
@@ -83,10 +96,23 @@ $(O)/lib$(1).a: $(call objects,$(1))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_lib,$(f))))
 
-$(O)/%.o: %.c
+# other flags or another PREFIX rebuild what they touch, and nothing else
+define stamp
+$(1): force
+	$$(Q)mkdir -p $$(@D); printf '%s\n' '$$(subst ','\'',$(2))' | cmp -s - $$@ || printf '%s\n' '$$(subst ','\'',$(2))' >$$@
+endef
+$(eval $(call stamp,$(O)/flags,$$(CC) $$(BASE_CFLAGS) $$(CFLAGS)))
+$(eval $(call stamp,$(O)/prefix,$$(PREFIX)))
+.PHONY: force
+force:
+
+$(O)/compose/paths.o: private PATHS_CFLAGS := -DMUSTER_LIBEXEC='"$(PREFIX)/libexec/muster"'
+$(O)/compose/paths.o: $(O)/prefix
+
+$(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(BASE_CFLAGS) $(PATHS_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 # unit tests: tests/unit/<folder>_<module>.c is one program, linked with its folder, spec and base only
 # (tests/unit/compose_*.c with everything); exit 0 = passed, 77 = skipped
@@ -101,7 +127,95 @@ $(O)/unit/$(basename $(notdir $(1))): $(O)/tests/unit/$(basename $(notdir $(1)))
 	$$(Q)$$(CC) $$(BASE_LDFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(TEST_LIBS)
 endef
 $(foreach u,$(UNIT_SRC),$(eval $(call unit_rule,$(u))))
-.PHONY: unit
-unit: $(UNIT)
+.PHONY: unit-programs unit spec-test plan-test schema-test system asan check lint
+unit-programs: $(UNIT)
 
--include $(wildcard $(O)/*/*.d $(O)/tests/unit/*.d)
+# tests/run knows the suites; each prints one line a test and "N passed, N failed, N skipped" at its end
+RUN_TESTS = BUILD='$(BUILD)' MAKE='$(MAKE)' tests/run $(if $(ONLY),--only '$(ONLY)')
+unit: unit-programs
+	$(Q)$(RUN_TESTS) unit
+spec-test plan-test schema-test system: all
+	$(Q)$(RUN_TESTS) $(@:-test=)
+asan:
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan all unit-programs
+	$(Q)$(RUN_TESTS) asan
+check: deps-test
+	$(Q)$(MAKE) --no-print-directory all unit-programs
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan all unit-programs
+	$(Q)$(RUN_TESTS) lint unit spec plan schema system asan
+lint: $(BINARIES)
+	$(Q)tests/lint '$(O)'
+
+.PHONY: deps deps-test deps-demo
+deps:
+	$(Q)tests/lib/deps build test demo
+deps-test:
+	$(Q)tests/lib/deps build test demo
+deps-demo:
+	$(Q)tests/lib/deps build demo
+
+# the pets example, end to end
+.PHONY: demo demo-down
+demo: deps-demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD='$(BUILD)' examples/pets/demo up
+demo-down:
+	$(Q)BUILD='$(BUILD)' examples/pets/demo down
+
+# figures: the floor program does the bare kernel work, everything else is measured against it
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/bench/%: tests/bench/%.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -I. -D_GNU_SOURCE -Wall -Wextra -O2 $(CFLAGS) -static $(LDFLAGS) -o $@ $<
+.PHONY: bench
+bench: all $(BENCH)
+	$(Q)BUILD='$(BUILD)' tests/bench/run
+
+# fuzz targets: tests/fuzz/<folder>_<what>.c with LLVMFuzzerTestOneInput, corpus beside it in tests/fuzz/corpus/<folder>_<what>/
+FUZZ_SECONDS ?= 30
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+define fuzz_rule
+$(O)/fuzz/$(basename $(notdir $(1))): $(O)/tests/fuzz/$(basename $(notdir $(1))).o $(call unit_libs,$(call unit_folder,$(1)))
+	$$(call say,LD,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) -fsanitize=fuzzer $$(BASE_LDFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(TEST_LIBS)
+endef
+$(foreach f,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(f))))
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ)
+fuzz:
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzz-programs
+	$(Q)BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/run fuzz
+
+# what an installed muster consists of; a package sets PREFIX=/usr and DESTDIR
+INSTALL ?= install
+COMPLETIONS = share/bash-completion/completions/muster share/zsh/site-functions/_muster
+INSTALLED = bin/muster libexec/muster/muster-run libexec/muster/muster-image share/man/man1/muster.1 share/doc/muster/LICENSE $(COMPLETIONS)
+D = $(DESTDIR)$(PREFIX)
+.PHONY: install uninstall
+install: all
+	$(Q)$(INSTALL) -d '$(D)/bin' '$(D)/libexec/muster' '$(D)/share/man/man1' '$(D)/share/doc/muster' $(foreach c,$(COMPLETIONS),'$(D)/$(dir $(c))')
+	$(Q)$(INSTALL) -m 755 $(BIN)/muster '$(D)/bin/muster'
+	$(Q)$(INSTALL) -m 755 $(BIN)/muster-run $(BIN)/muster-image '$(D)/libexec/muster/'
+	$(Q)$(INSTALL) -m 644 docs/muster.1 '$(D)/share/man/man1/muster.1'
+	$(Q)$(INSTALL) -m 644 LICENSE '$(D)/share/doc/muster/LICENSE'
+	$(Q)$(BIN)/muster completion bash >'$(D)/share/bash-completion/completions/muster'
+	$(Q)$(BIN)/muster completion zsh >'$(D)/share/zsh/site-functions/_muster'
+	$(call say,INST,$(D)/bin/muster)
+uninstall:
+	$(Q)rm -f $(foreach f,$(INSTALLED),'$(D)/$(f)')
+	$(Q)rmdir '$(D)/libexec/muster' '$(D)/share/doc/muster' 2>/dev/null || true
+
+.PHONY: format clean
+format:
+	$(Q)clang-format -i $(foreach f,$(FOLDERS) tests/unit tests/bench tests/fuzz,$(wildcard $(f)/*.c $(f)/*.h))
+clean:
+	$(Q)rm -rf '$(BUILD)' compile_commands.json
+
+# for clangd and clang-tidy
+compile_commands.json: force
+	$(Q)tests/lib/compile-commands '$(CC) $(subst ','\'',$(BASE_CFLAGS))' $(SOURCES) $(wildcard $(MAINS)) $(UNIT_SRC) >$@
+
+-include $(wildcard $(O)/*/*.d $(O)/images/build/*.d $(O)/tests/*/*.d)
