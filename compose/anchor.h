@@ -50,6 +50,10 @@ struct anchor_packet {
 /* The last note about that process in <run>/<project>/exits. */
 bool anchor_find_exit(int run_project_fd, pid_t pid, uint64_t pid_ticks, struct anchor_exit *ret);
 
+/* Makes <run_fd>/<project> and takes its anchor.lock, waiting for an ending anchor. ready_fd: a pipe's write end; once its reader has gone
+ * (the caller found another anchor) this gives up. 0 with both descriptors set, 1 when it gave up, -1 + err. */
+int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err);
+
 /* `muster-run anchor PROJECT ROOTID`: never returns to the caller's loop; the value is the exit code. ready_fd: handed to the first supervisor. */
 int anchor_main(const char *project, const char *rootid);
 

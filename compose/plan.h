@@ -6,6 +6,7 @@
 #ifndef COMPOSE_PLAN_H
 #define COMPOSE_PLAN_H
 
+#include "base/map.h"
 #include "base/str.h"
 #include "compose/desired.h"
 #include "compose/observe.h"
