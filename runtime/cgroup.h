@@ -15,10 +15,6 @@
 struct cgroup_host;
 struct cgroup;
 
-enum cgroup_controller {
-	CGROUP_CPU, CGROUP_CPUACCT, CGROUP_MEMORY, CGROUP_PIDS, CGROUP_DEVICES, CGROUP_FREEZER, CGROUP_BLKIO, CGROUP_CPUSET, CGROUP_CONTROLLER_N_
-};
-
 /* Zero means no limit. */
 struct cgroup_limits {
 	uint64_t memory_bytes;   /* swap on top: as much again, docker's default */
@@ -35,7 +31,7 @@ struct cgroup_usage {
 /* Reads the layout once and keeps a directory descriptor per hierarchy. -1 + err when no cgroup file system is mounted. */
 int cgroup_host_open(struct cgroup_host **ret, struct err *err);
 struct cgroup_host *cgroup_host_close(struct cgroup_host *h); /* takes NULL; returns NULL */
-/* "v1", "v2" or "hybrid (v1)": for `version` and messages. */
+/* "v1", "v2" or "hybrid" (controllers of ours on both): for `version` and messages. */
 const char *cgroup_host_describe(const struct cgroup_host *h);
 
 /* Makes the cgroup (and the nodes above it) in every hierarchy with limits and, with `devices`, docker's device rules; an existing one is
@@ -50,10 +46,10 @@ void cgroup_free_p(struct cgroup **cg);
 /* Changes limits in place, also back to none. */
 int cgroup_set_limits(struct cgroup *cg, const struct cgroup_limits *limits, struct err *err);
 
-/* Moves the calling, single-threaded process in, everywhere. */
-int cgroup_enter(struct cgroup *cg, struct err *err);
-/* For clone3: the descriptor for CLONE_INTO_CGROUP when v2 carries the controllers, else -1 (the child calls cgroup_enter). */
-int cgroup_clone_fd(const struct cgroup *cg);
+/* Moves the calling, single-threaded process in, everywhere; `cloned`: it is already in the v2 one by CLONE_INTO_CGROUP. */
+int cgroup_enter(struct cgroup *cg, bool cloned, struct err *err);
+/* For clone3: a borrowed descriptor for CLONE_INTO_CGROUP when v2 carries controllers, else -1. */
+int cgroup_clone_fd(struct cgroup *cg);
 
 /* SIGKILL to every process inside, descendants and newcomers too: cgroup.kill, or freeze, kill, thaw. Does not wait for their end. */
 int cgroup_kill(struct cgroup *cg, struct err *err);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of runtime/cgroup*.c: the hierarchies of this host and raw file access below them. */
+#ifndef RUNTIME_CGROUP_HOST_H
+#define RUNTIME_CGROUP_HOST_H
+
+#include "runtime/cgroup.h"
+
+enum cgroup_controller { CGROUP_CPU, CGROUP_CPUACCT, CGROUP_MEMORY, CGROUP_PIDS, CGROUP_DEVICES, CGROUP_FREEZER, CGROUP_CONTROLLER_N_ };
+
+enum { CGROUP_HIERARCHY_MAX = 8, CGROUP_PATH_MAX = 512 };
+
+struct cgroup_hierarchy {
+	int dirfd;            /* the mount point */
+	bool v2;
+	unsigned controllers; /* bits 1 << enum cgroup_controller */
+	char options[64];     /* v1: the mount option that selects it, "cpu,cpuacct" */
+};
+
+struct cgroup_host {
+	struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHY_MAX];
+	size_t n;
+	int by_controller[CGROUP_CONTROLLER_N_]; /* index of its hierarchy, -1: not on this host */
+	int v2;                                  /* index of the v2 hierarchy, -1: not used */
+	int device_program_fd;                   /* v2: the device filter, loaded once; -1: not yet */
+};
+
+struct cgroup {
+	struct cgroup_host *host;
+	char path[CGROUP_PATH_MAX];
+	int clone_fd;
+};
+
+/* cgroup_host_open() for a given text of /proc/self/mountinfo, which is cut up. */
+int cgroup_host_read(char *mountinfo, struct cgroup_host **ret, struct err *err);
+
+const char *cgroup_controller_name(enum cgroup_controller c);
+
+/* Writes text to the file of one hierarchy's cgroup: 0 or -errno. */
+int cgroup_file_write(const struct cgroup_hierarchy *h, const char *path, const char *file, const char *text);
+/* Reads it whole into buf, NUL-terminated, cut at size: its length or -errno. */
+ssize_t cgroup_file_read(const struct cgroup_hierarchy *h, const char *path, const char *file, char *buf, size_t size);
+
+/* docker's device rules for one cgroup, on v1 or v2. */
+int cgroup_devices_restrict(struct cgroup_host *host, const char *path, struct err *err);
+
+#endif
