@@ -10,9 +10,13 @@
  *   rm       services, stop, volumes, timeout_s, containers [ids] · down services, timeout_s, volumes, remove_orphans, known [service names in the file; absent = all]
  *   run      desired, service, run {command|null, entrypoint|null, env ["K=V"], user, working_dir, name, labels, tty, stdin, detach, rm, service_ports, publish [model ports as
  *            canonical JSON], use_aliases, no_deps, volumes [canonical JSON]}; descriptor 0 of the frame: read end for stdin (when stdin && !tty).
- *            Answers {"event":"attach","id","name","log_dir"} before the start (with the pty master as descriptor when tty), events, done with exit = the command's.
+ *            Answers {"event":"attach","id","name"} before the start, with descriptors: the pty's master when tty, else two read descriptors of stdout.log and
+ *            stderr.log (read each to its end again whenever it grows, inotify on /proc/self/fd/N, and once more after "done": then every byte is there);
+ *            then {"event":"started"}, and done with exit = the command's (with detach: done right after the start, exit 0).
  *   resize   id, rows, cols (tty) · signal id, signal (to a `run` container) · cancel (ends the wait of the request in progress on this project)
  *   follow   streams events for ever; the first answer is {"event":"following"}
+ * Any request may carry "request_id" (random text): one that comes again with the same id after a crash joins the first or gets its result.
+ * A container's log directory (runtime/logs_reader.h) is <root>/projects/<project>/c/<id12>/log.
  * Events: {"event":"container|network|volume|image","name","id","status":TEXT[,"text"]} for progress, TEXT as docker compose prints it (Creating, Created, Starting,
  * Started, Waiting, Healthy, Exited, Running, Recreate, Recreated, Restarting, Stopping, Stopped, Killing, Killed, Removing, Removed, Error);
  * {"event":"warning","text"}; {"event":"queued"}. To followers, of every container: {"event":"state","action":"create|start|exit|restart|stop|remove","id","name","service",
