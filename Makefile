@@ -109,6 +109,17 @@ force:
 $(O)/compose/paths.o: private PATHS_CFLAGS := -DMUSTER_LIBEXEC='"$(PREFIX)/libexec/muster"'
 $(O)/compose/paths.o: $(O)/prefix
 
+# the schema becomes constant tables, by a tool that runs on the machine that builds
+HOSTCC ?= $(CC)
+$(BUILD)/gen/schema-compile: schema/compile.c spec/schema_pattern.c spec/schema_pattern.h spec/schema_table.h
+	$(call say,HOST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(HOSTCC) -std=gnu17 -I. -D_GNU_SOURCE -Wall -Wextra -O1 -o $@ $(filter %.c,$^) -ljansson
+$(BUILD)/gen/schema_tables.inc: schema/compose.schema.json $(BUILD)/gen/schema-compile
+	$(call say,GEN,$@)
+	$(Q)$(BUILD)/gen/schema-compile $< >$@.tmp && mv $@.tmp $@
+$(O)/spec/schema_table.o: $(BUILD)/gen/schema_tables.inc
+
 $(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
