@@ -6,6 +6,7 @@
 #include <iconv.h>
 #include <locale.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,7 +34,9 @@ struct stream {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	uint64_t put, taken;                 /* chunks filled and given back so far */
-	bool end, stop, held;                /* thread done; closing; the reader holds chunk `taken` */
+	bool end, held;                      /* thread done; the reader holds chunk `taken` */
+	bool started;                        /* there is a thread to join */
+	_Atomic bool stop;                   /* closing */
 	struct err err;                      /* code ERR_NONE: fine */
 	pthread_t thread;
 };
@@ -81,6 +84,14 @@ static void digest_hex(EVP_MD_CTX *ctx, char ret[static 65])
 		snprintf(ret + 2 * i, 3, "%02x", raw[i]);
 }
 
+/* Waits until the source has something, or the stream is being closed. */
+static void wait_for_source(struct stream *s)
+{
+	struct pollfd p = { .fd = s->src.wait_fd, .events = POLLIN };
+	while (p.fd >= 0 && !s->stop && poll(&p, 1, 100) == 0)
+		;
+}
+
 /* What the decoder reads: the peeked bytes, then the source; counted, bounded and hashed. */
 static ssize_t counted_read(void *arg, void *buf, size_t n, struct err *err)
 {
@@ -93,6 +104,9 @@ static ssize_t counted_read(void *arg, void *buf, size_t n, struct err *err)
 		s->head_at += (size_t)got;
 		return got;
 	}
+	wait_for_source(s);
+	if (s->stop)
+		return err_set(err, ERR_SYS, "closed");
 	got = s->src.read(s->src.arg, buf, n, err);
 	if (got <= 0)
 		return got;
@@ -179,7 +193,7 @@ static void *stream_main(void *arg)
 /* Reads the first bytes and chooses the decoder. */
 static int sniff(struct stream *s, struct err *err)
 {
-	const struct stream_source src = { .read = counted_read, .arg = s };
+	const struct stream_source src = { .read = counted_read, .arg = s, .wait_fd = -1 };
 	enum decode_kind kind;
 	size_t len = 0;
 	while (len < sizeof(s->head)) {
@@ -208,15 +222,13 @@ int stream_open(const struct stream_source *src, const struct stream_limits *lim
 	pthread_cond_init(&s->changed, NULL);
 	for (size_t i = 0; i < N_CHUNKS; i++)
 		s->ring[i].p = xcalloc(1, CHUNK_BYTES);
-	s->stop = true; /* no thread yet */
 	if (sniff(s, err) < 0) {
 		stream_close(s);
 		return -1;
 	}
-	s->stop = false;
 	rc = pthread_create(&s->thread, NULL, stream_main, s);
-	if (rc != 0) {
-		s->stop = true;
+	s->started = rc == 0;
+	if (!s->started) {
 		stream_close(s);
 		return err_sys(err, rc, "start a thread");
 	}
@@ -270,7 +282,7 @@ struct stream *stream_close(struct stream *s)
 {
 	if (!s)
 		return NULL;
-	if (!s->stop) {
+	if (s->started) {
 		pthread_mutex_lock(&s->lock);
 		s->stop = true;
 		pthread_cond_signal(&s->changed);

@@ -13,6 +13,7 @@ typedef ssize_t stream_read_fn(void *arg, void *buf, size_t n, struct err *err);
 struct stream_source {
 	stream_read_fn *read;
 	void *arg;
+	int wait_fd; /* what read() may wait for, a silent pipe for instance: then closing need not wait with it; -1: it never waits */
 };
 
 struct stream_limits {
