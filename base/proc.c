@@ -15,6 +15,9 @@
 
 #include "base/fs.h"
 
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
@@ -110,9 +113,8 @@ static void close_one(int fd, void *arg)
 
 void proc_close_from(int first, const int *keep, size_t n)
 {
-	int sorted[64];
+	AUTO_FREE int *sorted = xcalloc(n + 1, sizeof(*sorted));
 	unsigned from = (unsigned)first;
-	assert(n <= ARRAY_SIZE(sorted));
 	if (n)
 		memcpy(sorted, keep, n * sizeof(*keep));
 	qsort(sorted, n, sizeof(*sorted), compare_int);
@@ -144,7 +146,9 @@ int proc_seal_binary(const char *path, struct err *err)
 	off_t at = 0;
 	if (from < 0 || fstat(from, &st) < 0)
 		return err_sys(err, errno, "open %s", path);
-	fd = memfd_create("muster-run", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create("muster-run", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	if (fd < 0 && errno == EINVAL) /* before 6.3 */
+		fd = memfd_create("muster-run", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_sys(err, errno, "memfd_create");
 	while (at < st.st_size) {
@@ -152,7 +156,7 @@ int proc_seal_binary(const char *path, struct err *err)
 		if (n <= 0)
 			return err_sys(err, n < 0 ? errno : EIO, "copy %s", path);
 	}
-	if (fchmod(fd, 0500) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+	if (fchmod(fd, 0555) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
 		return err_sys(err, errno, "seal the copy of %s", path);
 	return TAKE_FD(fd);
 }
