@@ -46,6 +46,9 @@ json_t *image_config_new(const char *diff_id, const char *created, const char *c
  * (any case), in JSON or shell form, as docker import does. Returns 0, or -1 + ERR_INVALID / ERR_UNSUPPORTED (another instruction). */
 int image_config_change(json_t *config, const char *instruction, struct err *err);
 
+/* The architecture of this machine in Go's words: "amd64", "arm64". Static. */
+const char *image_config_host_arch(void);
+
 /* Frees what it holds and empties it; takes a zeroed one; may be called twice. */
 void image_done(struct image *img);
 #define AUTO_IMAGE CLEANUP(image_done)

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the store, its lock, its index, and what removes from it. The order of every change is chosen so that a kill leaves either the old state
+ * or the new one plus garbage that store_sweep() recognises: first layers, then the configuration (now the image exists), then the
+ * references; backwards when something goes. An index that names an image without a configuration can only come from a damaged disk. */
+#include "images/store.h"
+
+#include <stdio.h>
+#include <sys/file.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "images/store_impl.h"
+#include "spec/imageref.h"
+
+enum { STORE_SCHEMA = 1, MIN_PREFIX = 2, MAX_STALE = 64 };
+
+int store_open(int root_fd, struct store **ret, struct err *err)
+{
+	struct store *s = xcalloc(1, sizeof(*s));
+	*s = (struct store){ .images_fd = -1, .config_fd = -1, .layers_fd = -1 };
+	s->images_fd = fs_make_dir(root_fd, "images", 0700, err);
+	if (s->images_fd >= 0)
+		s->config_fd = fs_make_dir(s->images_fd, "config", 0700, err);
+	if (s->config_fd >= 0)
+		s->layers_fd = fs_make_dir(root_fd, "layers", 0700, err);
+	if (s->layers_fd < 0) {
+		store_close(s);
+		return err_wrap(err, "image store");
+	}
+	*ret = s;
+	return 0;
+}
+
+struct store *store_close(struct store *s)
+{
+	if (!s)
+		return NULL;
+	util_close(&s->images_fd);
+	util_close(&s->config_fd);
+	util_close(&s->layers_fd);
+	free(s);
+	return NULL;
+}
+
+void store_close_p(struct store **s)
+{
+	*s = store_close(*s);
+}
+
+int store_lock(struct store *s, enum store_lock_kind kind, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(s->images_fd, "store.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "image store: open store.lock");
+	while (flock(fd, kind == STORE_SHARED ? LOCK_SH : LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_sys(err, errno, "image store: lock");
+	return TAKE_FD(fd);
+}
+
+bool store_is_id(const char *text)
+{
+	return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+int store_read_index(struct store *s, json_t **ret, struct err *err)
+{
+	json_t *index = NULL;
+	int rc = json_read_file(s->images_fd, "index.json", &index, err);
+	if (rc < 0)
+		return err_wrap(err, "image store");
+	if (rc == 1) {
+		index = json_object();
+		json_put_int(index, "schema", STORE_SCHEMA);
+		json_object_set_new(index, "refs", json_object());
+	}
+	if (json_get_int(index, "schema", 0) > STORE_SCHEMA) {
+		json_decref(index);
+		return err_set(err, ERR_UNSUPPORTED, "image store: index.json was written by a newer muster");
+	}
+	if (!json_is_object(json_object_get(index, "refs"))) {
+		json_decref(index);
+		return err_set(err, ERR_CORRUPT, "image store: index.json has no \"refs\"");
+	}
+	*ret = index;
+	return 0;
+}
+
+int store_write_index(struct store *s, const json_t *index, struct err *err)
+{
+	return json_write_file(s->images_fd, "index.json", index, true, err) < 0 ? err_wrap(err, "image store") : 0;
+}
+
+/* The id that a reference of the index points at, "" when the entry is damaged. */
+static const char *ref_id(const json_t *entry)
+{
+	const char *id = json_get_str(entry, "id", "");
+	return store_is_id(id) ? id : "";
+}
+
+void store_set_ref(json_t *index, const char *ref, const char *id)
+{
+	json_t *entry = json_object();
+	char now[40];
+	json_put_str(entry, "id", id);
+	json_put_str(entry, "tagged", clock_rfc3339(clock_real_ns(), now));
+	json_object_set_new(json_object_get(index, "refs"), ref, entry);
+}
+
+/* The full form of what a person wrote: 0, or -1 when it is not a reference. free() *ret. */
+static int full_ref(const char *name, char **ret, struct err *err)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct imageref ref = {0};
+	if (imageref_parse(name, a, &ref, err) < 0)
+		return -1;
+	*ret = xstrdup(imageref_full(&ref, a));
+	return 0;
+}
+
+static void push_familiar(struct strv *list, const char *full)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct imageref ref = {0};
+	strv_push(list, imageref_parse(full, a, &ref, NULL) == 0 ? imageref_familiar(&ref, a) : full);
+}
+
+char *store_layer_path(const char *diff_id)
+{
+	return xasprintf("layers/%s/diff", diff_id);
+}
+
+static uint64_t layer_size(struct store *s, const char *diff_id)
+{
+	AUTO_FREE char *path = xasprintf("%s/meta.json", diff_id);
+	AUTO_JSON json_t *meta = NULL;
+	int64_t size = 0;
+	if (json_read_file(s->layers_fd, path, &meta, NULL) == 0)
+		size = json_get_int(meta, "size_bytes", 0);
+	return size > 0 ? (uint64_t)size : 0;
+}
+
+/* Reads the image with this full id, checking its configuration against it. Returns 0; 1 when there is none; -1 + err. */
+int store_read_image(struct store *s, const json_t *index, const char *id, struct image *ret, struct err *err)
+{
+	AUTO_FREE char *file = xasprintf("%s.json", id);
+	AUTO_STR struct str text = {0};
+	struct image img = {0};
+	const char *ref;
+	json_t *entry;
+	int rc = fs_read(s->config_fd, file, IMAGE_MAX_CONFIG_BYTES, &text, err);
+	if (rc != 0)
+		return rc;
+	if (image_config_parse(str_get(&text), text.len, &img, err) < 0 || strcmp(img.id, id) != 0) {
+		image_done(&img);
+		return err_set(err, ERR_CORRUPT, "image %.12s is damaged: its configuration does not match its id (remove it by its id)", id);
+	}
+	json_object_foreach(json_object_get(index, "refs"), ref, entry)
+		if (strcmp(ref_id(entry), id) == 0)
+			strv_push(&img.refs, ref);
+	if (img.refs.n > 1)
+		qsort(img.refs.v, img.refs.n, sizeof(*img.refs.v), store_compare_text);
+	for (size_t i = 0; i < img.diff_ids.n; i++)
+		img.size_bytes += layer_size(s, img.diff_ids.v[i]);
+	*ret = img;
+	return 0;
+}
+
+int store_compare_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_id(void *arg, const char *name)
+{
+	char id[65];
+	if (strlen(name) == 69 && str_ends(name, ".json")) {
+		snprintf(id, sizeof(id), "%.64s", name);
+		if (store_is_id(id))
+			strv_push(arg, id);
+	}
+	return 0;
+}
+
+int store_ids(struct store *s, struct strv *ret, struct err *err)
+{
+	if (fs_each(s->config_fd, ".", add_id, ret, err) < 0)
+		return err_wrap(err, "image store");
+	if (ret->n > 1)
+		qsort(ret->v, ret->n, sizeof(*ret->v), store_compare_text);
+	return 0;
+}
+
+/* Which image `name` means. Returns 0 with the id, and the canonical reference in *ret_ref when it was one (else NULL; free() it); -1 + err. */
+static int resolve(struct store *s, const json_t *index, const char *name, char ret_id[static 65], char **ret_ref, struct err *err)
+{
+	AUTO_STRV struct strv ids = {0};
+	AUTO_FREE char *ref = NULL;
+	const char *hex = str_starts(name, "sha256:") ? name + strlen("sha256:") : name, *found = NULL;
+	struct err ref_err = {0};
+	char shown[160];
+	bool is_hex = strlen(hex) >= MIN_PREFIX && strlen(hex) <= 64 && strspn(hex, "0123456789abcdef") == strlen(hex);
+	if (full_ref(name, &ref, &ref_err) == 0) {
+		const char *id = ref_id(json_object_get(json_object_get(index, "refs"), ref));
+		if (*id) {
+			memcpy(ret_id, id, 65);
+			*ret_ref = TAKE_PTR(ref);
+			return 0;
+		}
+	} else if (!is_hex) {
+		*err = ref_err;
+		return -1;
+	}
+	if (is_hex && store_ids(s, &ids, err) < 0)
+		return -1;
+	err_quote(shown, sizeof(shown), name);
+	for (size_t i = 0; i < ids.n; i++) {
+		if (!str_starts(ids.v[i], hex))
+			continue;
+		if (found)
+			return err_set(err, ERR_CONFLICT, "image id \"%s\" is not unique: %.16s, %.16s", shown, found, ids.v[i]);
+		found = ids.v[i];
+	}
+	if (!found)
+		return err_set(err, ERR_NOT_FOUND, "image \"%s\" not found locally", shown);
+	memcpy(ret_id, found, 65);
+	*ret_ref = NULL;
+	return 0;
+}
+
+int store_lookup(struct store *s, const char *name, struct image *ret, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	AUTO_FREE char *ref = NULL;
+	char id[65], shown[160];
+	struct err own;
+	int rc;
+	err = err ? err : &own;
+	if (store_read_index(s, &index, err) < 0 || resolve(s, index, name, id, &ref, err) < 0)
+		return -1;
+	rc = store_read_image(s, index, id, ret, err);
+	if (rc == 1)
+		return err_set(err, ERR_CORRUPT, "image \"%s\": its configuration is missing from the store", err_quote(shown, sizeof(shown), name));
+	return rc;
+}
+
+static int compare_newest(const void *a, const void *b)
+{
+	const struct image *x = a, *y = b;
+	int c = strcmp(y->created, x->created);
+	return c ? c : strcmp(x->id, y->id);
+}
+
+int store_list(struct store *s, struct image **ret_images, size_t *ret_n, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	AUTO_STRV struct strv ids = {0};
+	struct image *images;
+	size_t n = 0;
+	int rc = 0;
+	if (store_read_index(s, &index, err) < 0 || store_ids(s, &ids, err) < 0)
+		return -1;
+	images = xcalloc(ids.n, sizeof(*images));
+	for (size_t i = 0; i < ids.n && rc >= 0; i++) {
+		rc = store_read_image(s, index, ids.v[i], &images[n], err);
+		n += rc == 0; /* 1: removed while we were reading */
+	}
+	if (rc < 0) {
+		store_list_free(images, n);
+		return -1;
+	}
+	qsort(images, n, sizeof(*images), compare_newest);
+	*ret_images = images;
+	*ret_n = n;
+	return 0;
+}
+
+void store_list_free(struct image *images, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		image_done(&images[i]);
+	free(images);
+}
+
+bool store_has_layer(struct store *s, const char *diff_id)
+{
+	AUTO_FREE char *path = xasprintf("%s/diff", diff_id);
+	struct stat st;
+	return fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+int store_open_layers(struct store *s, const struct image *img, int **ret_fds, size_t *ret_n, struct err *err)
+{
+	int *fds = xcalloc(img->diff_ids.n, sizeof(*fds));
+	for (size_t i = 0; i < img->diff_ids.n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/diff", img->diff_ids.v[i]);
+		fds[i] = openat(s->layers_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fds[i] < 0) {
+			int e = errno;
+			while (i-- > 0)
+				close(fds[i]);
+			free(fds);
+			if (e == ENOENT)
+				return err_set(err, ERR_CORRUPT, "image %.12s: a layer is missing from the store", img->id);
+			return err_sys(err, e, "image %.12s: open a layer", img->id);
+		}
+	}
+	*ret_fds = fds;
+	*ret_n = img->diff_ids.n;
+	return 0;
+}
+
+void store_removed_done(struct store_removed *r)
+{
+	strv_done(&r->untagged);
+	strv_done(&r->deleted);
+}
+
+int store_tag(struct store *s, const char *id, const char *name, struct err *err)
+{
+	AUTO_CLOSE int lock = -1;
+	AUTO_JSON json_t *index = NULL;
+	AUTO_FREE char *ref = NULL;
+	struct image img = {0};
+	int rc;
+	if (full_ref(name, &ref, err) < 0)
+		return -1;
+	lock = store_lock(s, STORE_EXCLUSIVE, err);
+	if (lock < 0 || store_read_index(s, &index, err) < 0)
+		return -1;
+	rc = store_read_image(s, index, id, &img, err);
+	image_done(&img);
+	if (rc != 0)
+		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "image \"%.64s\" not found locally", id);
+	store_set_ref(index, ref, id);
+	return store_write_index(s, index, err);
+}
+
+/* ---- removal ---- */
+
+/* The layers that images other than `but` need. Returns 0; 1 when some configuration cannot be read, so that not all are known; -1 + err. */
+static int needed_layers(struct store *s, const json_t *index, const char *but, struct map *ret, struct err *err)
+{
+	AUTO_STRV struct strv ids = {0};
+	int rc = 0;
+	if (store_ids(s, &ids, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ids.n; i++) {
+		struct image img = {0};
+		int got;
+		if (str_eq(ids.v[i], but))
+			continue;
+		got = store_read_image(s, index, ids.v[i], &img, NULL);
+		for (size_t l = 0; l < img.diff_ids.n; l++)
+			map_put(ret, img.diff_ids.v[l], ret);
+		image_done(&img);
+		if (got < 0)
+			rc = 1;
+	}
+	return rc;
+}
+
+struct garbage {
+	struct store *s;
+	const struct map *needed;  /* NULL: layers are not looked at */
+	struct strv names;         /* below layers/, flock'd by us */
+	int fds[MAX_STALE];
+};
+
+/* Locks a directory nobody is making any more; a needless layer gets a name under which nobody finds it. */
+static int collect_garbage(void *arg, const char *name)
+{
+	struct garbage *g = arg;
+	AUTO_CLOSE int fd = -1;
+	char trash[32] = ".tmp-", *to = trash + strlen(trash);
+	bool is_tmp = str_starts(name, ".tmp-");
+	if (g->names.n == MAX_STALE || (!is_tmp && (!g->needed || !store_is_id(name) || map_get(g->needed, name))))
+		return 0;
+	fd = openat(g->s->layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return 0;
+	if (!is_tmp) {
+		random_hex(to, 16);
+		if (renameat(g->s->layers_fd, name, g->s->layers_fd, trash) < 0)
+			return 0;
+		name = trash;
+	}
+	g->fds[g->names.n] = TAKE_FD(fd);
+	strv_push(&g->names, name);
+	return 0;
+}
+
+/* Empties what was collected; to be called without the store's lock, as large trees take their time. */
+static int drop_garbage(struct garbage *g, struct err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; i < g->names.n; i++) {
+		if (fs_remove_tree(g->s->layers_fd, g->names.v[i], err) < 0)
+			rc = -1;
+		close(g->fds[i]);
+	}
+	strv_done(&g->names);
+	return rc;
+}
+
+int store_sweep(struct store *s, struct err *err)
+{
+	AUTO_MAP struct map needed = {0};
+	AUTO_JSON json_t *index = NULL;
+	struct garbage g = { .s = s };
+	int lock = store_lock(s, STORE_EXCLUSIVE, err), rc;
+	if (lock < 0)
+		return -1;
+	rc = store_read_index(s, &index, err);
+	if (rc == 0)
+		rc = needed_layers(s, index, NULL, &needed, err);
+	if (rc >= 0) {
+		g.needed = rc == 0 ? &needed : NULL;
+		rc = fs_each(s->layers_fd, ".", collect_garbage, &g, err);
+	}
+	close(lock);
+	return drop_garbage(&g, err) < 0 || rc < 0 ? -1 : 0;
+}
+
+/* What a removal is about to do, decided before anything changes. */
+struct removal {
+	char id[65];
+	struct strv refs;     /* canonical, to be dropped */
+	bool delete_image;
+};
+
+static int plan_removal(struct store *s, const json_t *index, const char *name, bool force, store_in_use_fn *in_use, void *arg,
+	struct removal *ret, struct err *err)
+{
+	AUTO_FREE char *ref = NULL;
+	AUTO_STRV struct strv all = {0};
+	const char *other;
+	char by[64] = "", shown[160];
+	json_t *entry;
+	bool last;
+	if (resolve(s, index, name, ret->id, &ref, err) < 0)
+		return -1;
+	json_object_foreach(json_object_get(index, "refs"), other, entry)
+		if (strcmp(ref_id(entry), ret->id) == 0)
+			strv_push(&all, other);
+	err_quote(shown, sizeof(shown), name);
+	if (!ref && all.n > 1 && !force)
+		return err_set(err, ERR_CONFLICT, "image \"%s\" has %zu names: remove them one by one, or use force", shown, all.n);
+	last = !ref || all.n <= 1;
+	ret->delete_image = last;
+	if (last && in_use && in_use(arg, ret->id, by)) {
+		if (!force)
+			return err_set(err, ERR_CONFLICT, "image \"%s\" is in use by %s", shown, by);
+		ret->delete_image = false;
+	}
+	if (ref)
+		strv_push(&ret->refs, ref);
+	for (size_t i = 0; !ref && i < all.n; i++)
+		strv_push(&ret->refs, all.v[i]);
+	return 0;
+}
+
+/* Removes the image's configuration and gathers its layers; under the lock, after the index was written. */
+static int delete_image(struct store *s, const json_t *index, const char *id, struct garbage *g, struct store_removed *ret, struct err *err)
+{
+	AUTO_MAP struct map needed = {0};
+	AUTO_FREE char *file = xasprintf("%s.json", id);
+	struct image img = {0};
+	int known = needed_layers(s, index, id, &needed, err);
+	if (known < 0)
+		return -1;
+	if (store_read_image(s, index, id, &img, NULL) < 0)
+		img = (struct image){0};
+	if (unlinkat(s->config_fd, file, 0) < 0 && errno != ENOENT) {
+		image_done(&img);
+		return err_sys(err, errno, "image store: remove %s", file);
+	}
+	fsync(s->config_fd);
+	strv_pushf(&ret->deleted, "sha256:%s", id);
+	g->needed = &needed;
+	for (size_t i = 0; known == 0 && i < img.diff_ids.n; i++) {
+		size_t before = g->names.n;
+		collect_garbage(g, img.diff_ids.v[i]);
+		if (g->names.n > before)
+			strv_pushf(&ret->deleted, "sha256:%s", img.diff_ids.v[i]);
+	}
+	g->needed = NULL;
+	image_done(&img);
+	return 0;
+}
+
+int store_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg, struct store_removed *ret, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	struct garbage g = { .s = s };
+	struct removal r = {0};
+	struct err own;
+	int lock, rc;
+	err = err ? err : &own;
+	lock = store_lock(s, STORE_EXCLUSIVE, err);
+	if (lock < 0)
+		return -1;
+	rc = store_read_index(s, &index, err);
+	if (rc == 0)
+		rc = plan_removal(s, index, name, force, in_use, arg, &r, err);
+	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
+		json_object_del(json_object_get(index, "refs"), r.refs.v[i]);
+	if (rc == 0 && r.refs.n)
+		rc = store_write_index(s, index, err);
+	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
+		push_familiar(&ret->untagged, r.refs.v[i]);
+	if (rc == 0 && r.delete_image)
+		rc = delete_image(s, index, r.id, &g, ret, err);
+	close(lock);
+	strv_done(&r.refs);
+	if (drop_garbage(&g, NULL) < 0 && rc == 0)
+		rc = 0; /* the image is gone; what could not be emptied goes with the next sweep */
+	return rc;
+}

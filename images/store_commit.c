@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Adding to the store. A layer is unpacked under a private name by whoever holds its flock; everything slow (unpacking, syncing) happens before the
+ * store's lock is taken. Under the lock: rename the layers, sync their parent, write the configuration, write the index. */
+#include <stdio.h>
+#include <sys/file.h>
+
+#include "base/fs.h"
+#include "images/store_impl.h"
+
+int store_begin_layer(struct store *s, char ret_name[static 32], struct err *err)
+{
+	AUTO_CLOSE int lock = store_lock(s, STORE_SHARED, err); /* a sweeper must not see the directory before its flock */
+	AUTO_CLOSE int fd = -1;
+	char name[32] = ".tmp-";
+	if (lock < 0)
+		return -1;
+	random_hex(name + strlen(name), 16);
+	if (mkdirat(s->layers_fd, name, 0700) < 0)
+		return err_sys(err, errno, "image store: create a directory for a layer");
+	fd = openat(s->layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || mkdirat(fd, "diff", 0755) < 0 || fchmodat(fd, "diff", 0755, 0) < 0) {
+		int e = errno;
+		fs_remove_tree(s->layers_fd, name, NULL);
+		return err_sys(err, e, "image store: prepare a directory for a layer");
+	}
+	memcpy(ret_name, name, sizeof(name));
+	return TAKE_FD(fd);
+}
+
+void store_abandon_layer(struct store *s, const char *name)
+{
+	if (name[0])
+		fs_remove_tree(s->layers_fd, name, NULL);
+}
+
+/* Writes the layers' records and brings everything to the disk: one syncfs for all of them. */
+static int sync_layers(struct store *s, const struct store_new_layer *layers, size_t n, struct err *err)
+{
+	bool any = false;
+	for (size_t i = 0; i < n; i++) {
+		AUTO_JSON json_t *meta = json_object();
+		AUTO_FREE char *path = xasprintf("%s/meta.json", layers[i].tmp_name);
+		AUTO_FREE char *text = NULL;
+		AUTO_CLOSE int fd = -1;
+		if (!layers[i].tmp_name[0])
+			continue;
+		json_put_int(meta, "schema", 1);
+		json_put_int(meta, "size_bytes", (int64_t)layers[i].size_bytes);
+		json_put_int(meta, "entries", (int64_t)layers[i].n_entries);
+		text = json_canonical(meta);
+		fd = openat(s->layers_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return err_sys(err, errno, "image store: write a layer's record");
+		if (fs_write_all(fd, text, strlen(text), err) < 0)
+			return -1;
+		any = true;
+	}
+	if (any && syncfs(s->layers_fd) < 0)
+		return err_sys(err, errno, "image store: sync");
+	return 0;
+}
+
+/* Under the exclusive lock. A layer that came meanwhile stays, ours is left for the caller to drop. */
+static int rename_layers(struct store *s, const struct store_new_layer *layers, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!layers[i].tmp_name[0] || store_has_layer(s, layers[i].diff_id))
+			continue;
+		if (renameat(s->layers_fd, layers[i].tmp_name, s->layers_fd, layers[i].diff_id) < 0)
+			return err_sys(err, errno, "image store: put a layer into place");
+	}
+	return fsync(s->layers_fd) < 0 ? err_sys(err, errno, "image store: sync") : 0;
+}
+
+static int commit_locked(struct store *s, const struct image *img, const char *config, size_t n, const struct store_new_layer *layers,
+	size_t n_layers, char *const *refs, size_t n_refs, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	AUTO_FREE char *file = xasprintf("%s.json", img->id);
+	struct image old = {0};
+	int was_there;
+	if (store_read_index(s, &index, err) < 0 || rename_layers(s, layers, n_layers, err) < 0)
+		return -1;
+	for (size_t i = 0; i < img->diff_ids.n; i++)
+		if (!store_has_layer(s, img->diff_ids.v[i]))
+			return err_set(err, ERR_CORRUPT, "image %.12s: layer %.12s is not in the store", img->id, img->diff_ids.v[i]);
+	was_there = store_read_image(s, index, img->id, &old, NULL) == 0;
+	image_done(&old);
+	if (!was_there && fs_write_atomic(s->config_fd, file, config, n, 0600, err) < 0)
+		return err_wrap(err, "image store");
+	for (size_t i = 0; i < n_refs; i++)
+		store_set_ref(index, refs[i], img->id);
+	if (n_refs && store_write_index(s, index, err) < 0)
+		return -1;
+	return was_there;
+}
+
+int store_commit_image(struct store *s, const char *config, size_t n, const struct store_new_layer *layers, size_t n_layers,
+	char *const *refs, size_t n_refs, char ret_id[static 65], struct err *err)
+{
+	AUTO_IMAGE struct image img = {0};
+	AUTO_CLOSE int lock = -1;
+	int rc;
+	if (image_config_parse(config, n, &img, err) < 0 || sync_layers(s, layers, n_layers, err) < 0)
+		return -1;
+	lock = store_lock(s, STORE_EXCLUSIVE, err);
+	if (lock < 0)
+		return -1;
+	rc = commit_locked(s, &img, config, n, layers, n_layers, refs, n_refs, err);
+	util_close(&lock);
+	for (size_t i = 0; rc >= 0 && i < n_layers; i++)
+		store_abandon_layer(s, layers[i].tmp_name); /* only what a simultaneous writer made superfluous is still there */
+	if (rc >= 0)
+		memcpy(ret_id, img.id, sizeof(img.id));
+	return rc;
+}

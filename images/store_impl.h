@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two halves of the store share: store.c reads and removes, store_commit.c adds. Nobody else includes this. */
+#ifndef IMAGES_STORE_IMPL_H
+#define IMAGES_STORE_IMPL_H
+
+#include "base/map.h"
+#include "images/store.h"
+
+struct store {
+	int images_fd, config_fd, layers_fd;
+};
+
+/* True for 64 lower-case hexadecimal digits. */
+bool store_is_id(const char *text);
+/* For qsort() over char *. */
+int store_compare_text(const void *a, const void *b);
+/* The index, an empty one when there is none: new reference. 0 or -1 + err. */
+int store_read_index(struct store *s, json_t **ret, struct err *err);
+/* Replaces it durably; under the exclusive lock. */
+int store_write_index(struct store *s, const json_t *index, struct err *err);
+/* Points a canonical reference at an id, in memory. */
+void store_set_ref(json_t *index, const char *ref, const char *id);
+/* Reads one image by its full id. 0; 1 when there is none; -1 + err. */
+int store_read_image(struct store *s, const json_t *index, const char *id, struct image *ret, struct err *err);
+/* The ids of all images, sorted. */
+int store_ids(struct store *s, struct strv *ret, struct err *err);
+
+#endif
