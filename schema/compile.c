@@ -262,11 +262,61 @@ static void print_field(const char *name, const char *s)
 	putchar(',');
 }
 
-static void print_json_field(const char *name, const json_t *j)
+/* True when the string reads back as itself without quotes in YAML: paths, words, "10s", and nothing that could be something else. */
+static bool is_plain(const char *s)
 {
-	char *s = j ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
-	print_field(name, s);
-	free(s);
+	static const char *const words[] = { "true", "false", "null", "yes", "no", "on", "off", "y", "n" };
+	size_t digits = strspn(s, "0123456789");
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(s, words[i]) == 0)
+			return false;
+	if (digits > 0)
+		return s[digits] && s[digits] != 'e' && strspn(s + digits, "abcdefghijklmnopqrstuvwxyz") == strlen(s + digits);
+	return schema_pattern_match("^[a-zA-Z_/.][a-zA-Z0-9_/.-]*$", s) && !schema_pattern_match("^[.][a-zA-Z0-9]", s);
+}
+
+/* A value as people write it on one line of YAML. */
+static void print_flow(FILE *out, const json_t *j)
+{
+	const char *key, *separator = "";
+	json_t *value;
+	char *text;
+	if (json_is_object(j)) {
+		fputc('{', out);
+		json_object_foreach((json_t *)j, key, value) {
+			fprintf(out, "%s%s: ", separator, key);
+			print_flow(out, value);
+			separator = ", ";
+		}
+		fputc('}', out);
+	} else if (json_is_array(j)) {
+		fputc('[', out);
+		for (size_t i = 0; i < json_array_size(j); i++) {
+			fputs(i ? ", " : "", out);
+			print_flow(out, json_array_get(j, i));
+		}
+		fputc(']', out);
+	} else if (json_is_string(j) && is_plain(json_string_value(j))) {
+		fputs(json_string_value(j), out);
+	} else {
+		text = json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+		fputs(text ? text : "", out);
+		free(text);
+	}
+}
+
+static void print_flow_field(const char *name, const json_t *j)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		abort();
+	if (j)
+		print_flow(out, j);
+	fclose(out);
+	print_field(name, j ? text : NULL);
+	free(text);
 }
 
 static void print_strings(unsigned node, const char *suffix, const json_t *list)
@@ -342,8 +392,8 @@ static void print_node(const struct item *it)
 	printf("\t{ .types = %u,", it->types);
 	print_field("title", json_string_value(annotation(it, "title")));
 	print_field("description", json_string_value(annotation(it, "description")));
-	print_json_field("example", json_array_get(annotation(it, "examples"), 0));
-	print_json_field("def", annotation(it, "default"));
+	print_flow_field("example", json_array_get(annotation(it, "examples"), 0));
+	print_flow_field("def", annotation(it, "default"));
 	print_field("pattern", json_string_value(json_object_get(it->body, "pattern")));
 	print_field("pattern_message", json_string_value(annotation(it, "patternErrorMessage")));
 	if (json_object_size(props) > 0)
@@ -357,9 +407,21 @@ static void print_node(const struct item *it)
 	if (it->one_of)
 		printf(" .one_of = n%u_one_of,", a);
 	printf(" .min = %s%" JSON_INTEGER_FORMAT ", .max = %s%" JSON_INTEGER_FORMAT ",", min ? "" : "INT64_MIN + ", json_integer_value(min),
-	       max ? "" : "INT64_MAX - ", json_integer_value(max));
-	printf(" .items = %u, .closed = %d, .unique = %d, .deprecated = %d },\n", it->items, json_object_get(it->body, "additionalProperties") != NULL,
-	       json_is_true(json_object_get(it->body, "uniqueItems")), json_is_true(annotation(it, "deprecated")));
+		max ? "" : "INT64_MAX - ", json_integer_value(max));
+	printf(" .items = %u, .closed = %d, .unique = %d, .deprecated = %d },\n", it->items,
+		json_object_get(it->body, "additionalProperties") != NULL, json_is_true(json_object_get(it->body, "uniqueItems")),
+		json_is_true(annotation(it, "deprecated")));
+}
+
+/* A key has one schema: no name matches a pattern beside it. */
+static void check_overlap(const struct compiler *c, const json_t *body)
+{
+	const char *key, *pattern;
+	json_t *value, *other;
+	json_object_foreach(json_object_get(body, "properties"), key, value)
+		json_object_foreach(json_object_get(body, "patternProperties"), pattern, other)
+			if (schema_pattern_match(pattern, key))
+				fail(c, "key \"%s\" matches the pattern %s too", key, pattern);
 }
 
 /* Every key has a description: editors, completion and the manual live on them. */
@@ -370,6 +432,7 @@ static void check_descriptions(struct compiler *c)
 		const char *key;
 		const json_t *value;
 		unsigned n = 0;
+		check_overlap(c, c->items[i].body);
 		json_object_foreach((json_t *)props, key, value) {
 			if (!json_string_value(annotation(&c->items[c->items[i].props[n++]], "description")))
 				fail(c, "key \"%s\" has no description", key);

@@ -6,8 +6,6 @@
 #ifndef SPEC_HONOURED_H
 #define SPEC_HONOURED_H
 
-#include <jansson.h>
-
 #include "spec/diag.h"
 
 enum honoured_status {
@@ -19,19 +17,16 @@ enum honoured_status {
 	HONOURED_N_,
 };
 
-/* What is known of a key. path as in struct schema_key: "services.*.depends_on.*.condition", "services.*.volumes[].tmpfs"; a key inside a refused or
- * no-op one has its status. */
+/* What is known of a key. path as in struct schema_key: "services.*.depends_on.*.condition", "services.*.volumes[].tmpfs"; a key inside a
+ * refused or no-op one has its status. */
 enum honoured_status honoured_status(const char *path);
 /* "honoured", "honoured for some values", "no-op", "not supported yet", "unknown": for tables. */
 const char *honoured_status_name(enum honoured_status status);
 
-/* Where "services.web.ports[0]" was written: returns false when nobody wrote it. arg is the caller's (see load_position in spec/load.h). */
-typedef bool (*honoured_position_fn)(void *arg, const char *path, struct pos *ret);
-
-/* Goes through the canonical configuration that load_project() returned (struct load_result, config) and adds an error "not supported yet" with its
- * position for every refused key or value in use, in the order of the file. Only what would run counts: services that profiles or the selection
- * left out are not in it. A value that equals the default of doing without the key (privileged: false, an empty list) is not in use.
- * position may be NULL. Returns 0, or -1 when errors were added. Sorts diags when it added some. */
-int honoured_check(const json_t *config, honoured_position_fn position, void *arg, struct diags *diags);
+/* Goes through the model that load_project() returned (struct load_result, tree) and adds an error "not supported yet" with its position for
+ * every refused key or value in use. Only what would run counts: services that profiles or the selection left out are not in the model.
+ * A value that equals the default of doing without the key (privileged: false, an empty list) is not in use; nor is what the loader filled
+ * in. Returns 0, or -1 when errors were added; then ds is sorted by position. */
+int honoured_check(const struct node *model, struct diags *ds);
 
 #endif

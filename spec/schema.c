@@ -62,9 +62,25 @@ static void check_type(struct check *c, const struct schema_place *at)
 	struct diag *d;
 	if (at->value->kind == NODE_NULL)
 		d = fail(c, value_pos(at), at, arena_printf(a, "has no value: must be %s", noun));
+	else if (at->value->kind == NODE_FLOAT && (at->schema->types & SCHEMA_INT))
+		d = fail(c, value_pos(at), at, arena_printf(a, "must be %s, not %s", noun, diag_quote(c->ds, at->value->text)));
 	else
 		d = fail(c, value_pos(at), at, arena_printf(a, "must be %s, not %s", noun, node_kind_name(at->value->kind)));
 	schema_hint_type(c->ds, d, at);
+}
+
+/* The choice that a person meant: a few slips away, or the only one that the word is a part of ("healthy"). */
+static const char *nearest_choice(const char *word, const char *const *choices, size_t n)
+{
+	const char *part = NULL;
+	for (size_t i = 0; i < n && strlen(word) > 2; i++) {
+		if (!strstr(choices[i], word))
+			continue;
+		if (part)
+			return NULL;
+		part = choices[i];
+	}
+	return part ? part : diag_nearest(word, choices, n);
 }
 
 static void check_choices(struct check *c, const struct schema_place *at, const struct schema_node *s)
@@ -81,7 +97,7 @@ static void check_choices(struct check *c, const struct schema_place *at, const 
 		str_addf(&text, "%s\"%s\"", i == 0 ? "" : i + 1 == n ? " or " : ", ", s->choices[i]);
 	str_addf(&text, ", not \"%s\"", diag_quote(c->ds, at->value->text));
 	d = fail(c, value_pos(at), at, str_get(&text));
-	near = diag_nearest(at->value->text, s->choices, n);
+	near = nearest_choice(at->value->text, s->choices, n);
 	if (near && n > 1)
 		diag_hint(c->ds, d, "did you mean \"%s\"?", near);
 }

@@ -22,12 +22,12 @@ struct schema_key {
 	const char *types;       /* "string or list": what it may be */
 	const char *description; /* one sentence or more; never NULL */
 	const char *const *choices; /* NULL-terminated: the values it may have; NULL when it has no such list */
-	const char *def;         /* default as JSON text; NULL when it has none */
+	const char *def;         /* default as YAML on one line; NULL when it has none */
 	bool deprecated;
 };
 
-/* Calls fn once for every key that the schema names, parents first, in the schema's order; stops at the first non-zero return and returns
- * it, else 0. *key and its path are valid during the call only, the other texts for ever. */
+/* Calls fn once for every key that the schema names, parents first, names in alphabetical order; stops at the first non-zero return
+ * and returns it, else 0. *key and its path are valid during the call only, the other texts for ever. */
 int schema_each_key(int (*fn)(void *arg, const struct schema_key *key), void *arg);
 
 #endif

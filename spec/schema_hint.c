@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hints. For a key that is unknown here, in this order: a name that other tools use for it; one that is a single slip away; the same name
- * elsewhere in the schema, below this mapping first and then below each mapping around it; a name that is a few slips away; the list of what
- * is known here when it is short. For a value of the wrong type: what is usually meant by it, else the schema's example. */
+/* Hints. For a key that is unknown here, in this order: a name that other tools use for it; one that is a single slip away; the same
+ * name elsewhere in the schema, below this mapping first and then below each mapping around it; a name that is a few slips away; the
+ * list of what is known here when it is short. For a value of the wrong type: what is usually meant by it, else the schema's example. */
 #include "spec/schema_hint.h"
 
 #include "base/str.h"
@@ -48,6 +48,7 @@ static const struct {
 	{ "after", "depends_on", "did you mean \"depends_on\"?" },
 	{ "cmd", "test", "did you mean \"test\"?" },
 	{ "command", "test", "did you mean \"test\"?" },
+	{ "file", "format", "did you mean \"path\"?" },
 	{ "file", "dockerfile", "did you mean \"dockerfile\"?" },
 	{ "path", "context", "did you mean \"context\"?" },
 	{ "host", "host_ip", "did you mean \"host_ip\" (an address) or \"published\" (a port)?" },
@@ -152,30 +153,33 @@ static void search_below(struct search *f, const struct schema_node *s)
 		search_step(f, "", *i, 0);
 }
 
-/* Adds "KEY belongs under ..." when a mapping below s knows it; base is the path of s. */
-static bool hint_below(struct diags *ds, struct diag *d, const struct schema_node *s, const char *base, const char *key)
+/* Adds "KEY belongs under ..." when a mapping below s knows it, or s itself; base is the path of s. Not when more than `most` do:
+ * a word such as "driver" means something in many places. */
+static bool hint_below(struct diags *ds, struct diag *d, const struct schema_node *s, const char *base, const char *key, size_t most)
 {
 	struct search f = { .key = key };
 	AUTO_STR struct str text = { 0 };
+	bool found;
 	for (f.limit = 0; f.limit < SEARCH_DEPTH && f.places.n == 0; f.limit++)
 		search_below(&f, s);
 	for (size_t i = 0; i < f.places.n; i++) {
 		const char *place = f.places.v[i], *dot = *base && *place && *place != '[' ? "." : "";
 		str_addf(&text, "%s%s%s%s", i == 0 ? "" : i + 1 == f.places.n ? " or " : ", ", base, dot, place);
 	}
-	if (f.places.n > 0)
+	found = f.places.n > 0 && f.places.n <= most;
+	if (found)
 		diag_hint(ds, d, "\"%s\" belongs %s %s", key, *str_get(&text) ? "under" : "at the", *str_get(&text) ? str_get(&text) : "top level");
 	strv_done(&f.places);
 	str_done(&f.path);
-	return text.p != NULL;
+	return found;
 }
 
 static bool hint_elsewhere(struct diags *ds, struct diag *d, const struct schema_place *at, const char *key)
 {
-	if (hint_below(ds, d, at->schema, "", key))
+	if (hint_below(ds, d, at->schema, "", key, MAX_PLACES))
 		return true;
 	for (const struct schema_place *up = at->up; up; up = up->up)
-		if (up->value->kind == NODE_MAP && hint_below(ds, d, up->schema, schema_place_text(ds->arena, up), key))
+		if (up->value->kind == NODE_MAP && hint_below(ds, d, up->schema, schema_place_text(ds->arena, up), key, 1))
 			return true;
 	return false;
 }
@@ -235,6 +239,14 @@ static const struct node_entry *single_assignment(const struct schema_place *at)
 	return one && v->entries[0].value->kind != NODE_MAP && v->entries[0].value->kind != NODE_SEQ ? &v->entries[0] : NULL;
 }
 
+/* A mapping where a list of mappings is due: its "- " is missing. */
+static bool lacks_dash(const struct schema_place *at)
+{
+	const struct schema_node *list = schema_table_pick(at->schema, SCHEMA_LIST);
+	return at->value->kind == NODE_MAP && list && (list->types & SCHEMA_LIST) && list->items != SCHEMA_NO_NODE &&
+		(schema_nodes[list->items].types & SCHEMA_MAP);
+}
+
 /* A key of the member at the level of the members themselves: "services: {web: null, image: nginx}". */
 static bool is_outdented(const struct schema_place *at)
 {
@@ -257,9 +269,11 @@ void schema_hint_type(struct diags *ds, struct diag *d, const struct schema_plac
 		diag_hint(ds, d, "write \"- %s=%s\", or leave out the \"- \"", diag_quote(ds, e->key), diag_quote(ds, e->value->text));
 	else if (e)
 		diag_hint(ds, d, "a colon followed by a space makes a mapping: write the string in quotes");
+	else if (lacks_dash(at) && at->step.key)
+		diag_hint(ds, d, "each entry of the list begins with \"- \"");
 	else if (is_outdented(at))
 		diag_hint(ds, d, "\"%s\" belongs to the entry above: indent it below its name", at->step.key);
-	else if (scalar && (s->types & SCHEMA_STRING) && !(s->title && s->example && kind != NODE_BOOL))
+	else if (scalar && (s->types & SCHEMA_STRING) && !(s->example && (s->title || kind == NODE_BOOL)))
 		diag_hint(ds, d, "in quotes it is a string: \"%s\"", diag_quote(ds, at->value->text));
 	else if (s->example && at->step.key)
 		diag_hint(ds, d, "for example: %s: %s", diag_quote(ds, at->step.key), s->example);

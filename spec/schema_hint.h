@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the schema can tell a person about a mistake: where a key that is unknown here would be right, what a value of the right type looks like.
- * Called for errors only, so a search through the whole schema is fine. */
+/* What the schema can tell a person about a mistake: where a key that is unknown here would be right, what a value of the right
+ * type looks like. Called for errors only, so a search through the whole schema is fine. */
 #ifndef SPEC_SCHEMA_HINT_H
 #define SPEC_SCHEMA_HINT_H
 

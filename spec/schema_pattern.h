@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The regular expressions of the schema: literals, ".", "[...]", "(...)" with "|", "+", "*", "?", and "^", "$" at the ends of an alternative. Bytes, not
- * characters; "." is anything but a newline and "$" the very end, as in the reference. Patterns come from our schema, texts from anywhere: a set under
- * "+" is matched in a loop and groups repeat lazily, so a long text costs neither stack nor more than linear time in the patterns in use. */
+/* The regular expressions of the schema: literals, ".", "[...]", "(...)" with "|", "+", "*", "?", and "^", "$" at the ends of an
+ * alternative. Bytes, not characters; "." is anything but a newline and "$" the very end, as in the reference. Patterns come from our
+ * schema, texts from anywhere: a set under "+" is matched in a loop and groups repeat lazily, so a long text costs neither stack nor
+ * more than linear time in the patterns in use. */
 #ifndef SPEC_SCHEMA_PATTERN_H
 #define SPEC_SCHEMA_PATTERN_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables that schema/compile.c makes of schema/compose.schema.json when muster is built, and that spec/schema*.c walk. References are resolved,
- * and the alternatives of a oneOf differ in type (the compiler sees to both, and to the absence of cycles), so a value's type says which one
- * was meant and a walk is never deeper than the schema. All of it is constant. */
+/* The tables that schema/compile.c makes of schema/compose.schema.json when muster is built, and that spec/schema*.c walk. References
+ * are resolved, and the alternatives of a oneOf differ in type (the compiler sees to both, and to the absence of cycles), so a value's
+ * type says which one was meant and a walk is never deeper than the schema. All of it is constant. */
 #ifndef SPEC_SCHEMA_TABLE_H
 #define SPEC_SCHEMA_TABLE_H
 
@@ -31,8 +31,8 @@ struct schema_prop {
 struct schema_node {
 	const char *title;       /* noun for messages: "must be TITLE"; NULL: made of types */
 	const char *description; /* NULL when it has none */
-	const char *example;     /* JSON text, which is YAML too; NULL when it has none */
-	const char *def;         /* default as JSON text; NULL */
+	const char *example;     /* as YAML on one line; NULL when it has none */
+	const char *def;         /* default as YAML on one line; NULL */
 	const char *pattern;     /* what a string must contain; NULL */
 	const char *pattern_message;
 	const struct schema_prop *props;    /* sorted by name */
@@ -52,7 +52,7 @@ struct schema_node {
 extern const struct schema_node schema_nodes[];
 extern const uint16_t schema_root;
 
-/* The node of a key of n; *ret_pattern (may be NULL) says whether a pattern matched instead of a name. False when the schema has no such key. */
+/* The node of a key of n; *ret_pattern (may be NULL) says whether a pattern matched instead of a name. False: no such key. */
 bool schema_table_key(const struct schema_node *n, const char *key, uint16_t *ret, bool *ret_pattern);
 /* The alternative that takes values of these types, n itself when it has no alternatives, NULL when none takes them. */
 const struct schema_node *schema_table_pick(const struct schema_node *n, unsigned types);
