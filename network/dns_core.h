@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of the DNS process, shared by its files only: dns_server.c (control channel, clients, UDP), dns_tcp.c (clients over TCP), dns_forward.c
- * (questions under way to upstream servers), dns_jail.c. One heap object holds all state; everything is bounded:
+ * (questions under way to upstream servers). One heap object holds all state; everything is bounded:
  * - a client may have its share of DNS_MAX_FLIGHTS under way, so that one container's flood leaves the others their answers;
  * - TCP connections, their input and output are capped per connection, per client and in all;
  * - what exceeds a cap is dropped or closed, never queued. */
@@ -66,9 +66,6 @@ struct dns_core {
 	unsigned char out[DNS_BATCH / 2 * DNS_UDP_MAX];
 	unsigned char message[2 + DNS_TCP_MAX];
 };
-
-/* Enters the jail for good. 0 or -1 + err. */
-int dns_jail_enter(struct err *err);
 
 /* n <= 8 random bits-worth of bytes as a number. */
 uint64_t dns_core_random(struct dns_core *c, size_t n);

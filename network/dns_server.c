@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/jail.h"
 #include "base/log.h"
 #include "network/dns_core.h"
 
@@ -306,7 +307,7 @@ static int core_run(struct dns_core *c, int control_fd, struct err *err)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	if (dns_jail_enter(err) < 0 || chan_open(&c->control, &c->loop, control_fd, core_control, err) < 0)
+	if (jail_enter(JAIL_SOCKETS, err) < 0 || chan_open(&c->control, &c->loop, control_fd, core_control, err) < 0)
 		return -1;
 	core_say(c, DNS_OP_HELLO, 0);
 	return loop_run(&c->loop, err);

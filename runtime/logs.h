@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/chan.h"
+#include "base/map.h"
 
 enum logs_stream { LOGS_STDOUT, LOGS_STDERR, LOGS_STREAM_N_ };
 
@@ -36,9 +37,9 @@ struct logs_record {
 };
 static_assert(sizeof(struct logs_record) == 24, "the index is a file format");
 
-/* Runs `muster-run logs` until the channel on control_fd is closed for good or SIGTERM comes (both: drains what is there
- * first). Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd, nothing else. Returns the exit code: 0,
- * or 1 after one line on descriptor 2. */
+/* Runs `muster-run logs` until the channel on control_fd is closed for good; then drains what is there. Any other end, kill -9 at
+ * any point included, loses nothing either. Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd, default
+ * signals, and jails itself (files only). Returns the exit code: 0, or 1 after one line on descriptor 2. */
 int logs_main(int control_fd);
 
 /* Makes the FIFO `name` in dirfd when it is absent (mode 0622: whoever runs in the container may open /dev/stdout; owner
@@ -64,9 +65,11 @@ enum logs_op {
 /* The supervisor's end. */
 struct logs_control {
 	struct chan chan;
-	uint32_t serial; /* of the last sync */
-	/* LOGS_OP_HELLO: send everything (reset, add …, sync; repeat drains that were not answered). LOGS_OP_ACK: `serial` is in force.
-	 * LOGS_OP_DRAINED: id. LOGS_OP_NONE: the channel is closed. id is "" where there is none. */
+	uint32_t serial;     /* of the last sync */
+	uint32_t epoch;      /* random: receipts for a predecessor are not ours */
+	struct map draining; /* ids; asked again by itself after a HELLO */
+	/* LOGS_OP_HELLO: send everything (reset, add …, sync). LOGS_OP_ACK: `serial` is in force. LOGS_OP_DRAINED: id.
+	 * LOGS_OP_NONE: the channel is closed. id is "" where there is none. */
 	void (*fn)(struct logs_control *c, enum logs_op op, uint32_t serial, const char *id);
 };
 
@@ -89,17 +92,17 @@ void logs_control_remove(struct logs_control *c, const char *id);
 /* After the container's exit: DRAINED follows when all that it wrote is in the files (at once for an unknown id). */
 void logs_control_drain(struct logs_control *c, const char *id);
 
-/* One packet on the wire: this head, then the id. For both sides. */
+/* One packet on the wire, for both sides. */
+enum { LOGS_MAX_PACKET = 8 + LOGS_MAX_ID };
 struct logs_message {
 	uint8_t op;       /* enum logs_op */
-	uint8_t tty;
-	uint16_t id_len;
-	uint32_t number;
+	bool tty;
+	uint32_t number;  /* sync: its serial; drain: what DRAINED has to repeat */
 	char id[LOGS_MAX_ID + 1];
 };
 /* Reads one packet. 0, or -1 + err (ERR_CORRUPT). */
 int logs_control_decode(const void *p, size_t n, struct logs_message *ret, struct err *err);
-/* The length of the packet that m makes. */
-size_t logs_control_encode(struct logs_message *m, enum logs_op op, const char *id);
+/* Writes one to buf (LOGS_MAX_PACKET bytes); returns its length. */
+size_t logs_control_encode(const struct logs_message *m, void *buf);
 
 #endif
