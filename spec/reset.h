@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* !reset and !override: the places that a file wants to be rid of in what was loaded before it. */
+#ifndef SPEC_RESET_H
+#define SPEC_RESET_H
+
+#include "spec/tree.h"
+
+struct reset_path {
+	const char **keys;   /* keys of maps; a list's index ends it as something that never matches */
+	size_t n;
+};
+
+struct reset_list {
+	struct reset_path *v;
+	size_t n, cap;
+};
+
+/* Takes the !reset nodes out of doc and notes their paths and those of the !override nodes, whose content stays. */
+void reset_collect(struct arena *a, struct node *doc, struct reset_list *ret);
+/* Deletes the noted places in target, which is at the path prefix[0..n_prefix) of the document (0: target is a whole document). A path that ends
+ * at target itself deletes nothing. */
+void reset_apply(const struct reset_list *list, struct node *target, const char *const *prefix, size_t n_prefix);
+
+#endif
