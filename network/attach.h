@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A container's links: a veth pair per network, the far end born inside the container's namespace (never moved), the near end a port
- * of the network's bridge. Links are never deleted one by one when a container goes: its namespace dies, the kernel batches the rest. */
+ * of the network's bridge under a random name `mv…` (the last incarnation's may still be dying) with alias `rootid/container id/ifname`.
+ * Links are never deleted one by one when a container goes: its namespace dies, the kernel batches the rest. */
 #ifndef NETWORK_ATTACH_H
 #define NETWORK_ATTACH_H
 
@@ -18,9 +19,6 @@ struct attach_link {
 	unsigned mtu;                       /* struct bridge.mtu */
 	uint8_t mac[6];                     /* all zero: 02:42 + the address, so that neighbours' ARP entries stay true */
 };
-
-/* Name of the near end of a container's link: `mv<12 hex digits>` of a hash of rootid, container id and ifname. */
-void attach_port_name(const char *rootid, const char *id, const char *ifname, char ret[static NET_IFNAME_SIZE]);
 
 /* Makes lo and the links up and complete inside ns. id: the container's id. Also used to add a network to a running container.
  * On failure the links made by this call are gone again (those named, at once; -1 + err names bridge or link). About 0.5 ms each. */

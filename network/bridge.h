@@ -11,7 +11,7 @@
 struct bridge_spec {
 	const char *project, *network;      /* no '/' in either */
 	struct ipam_subnet subnet;          /* prefix_len 0: pick one from the pool */
-	const struct ipam_pool *pool;       /* NULL: ipam_pool_default */
+	const struct ipam_pool *pool;       /* NULL: ipam_pool_default, then 172.16.0.0/12, 192.168.0.0/16 */
 	const uint32_t *avoid;              /* addresses no picked subnet may hold (nameservers of resolv.conf) */
 	size_t n_avoid;
 	unsigned mtu;                       /* 0: net_default_mtu() */
@@ -36,7 +36,8 @@ void bridge_name(const char *rootid, const char *project, const char *network, c
  * route_localnet on (published ports answer on 127.0.0.1). About 0.4 ms. Does not touch nft: see nft_apply(). */
 int bridge_ensure(struct net *n, const struct bridge_spec *spec, struct bridge *ret, struct err *err);
 
-/* Deletes it with the veths on it; absent is success. 20-35 ms (the kernel waits for RCU): not from an event loop. */
+/* Deletes it; absent is success. Links still on it are only let go: they go with their containers' namespaces.
+ * 20-35 ms (the kernel waits for RCU): not from an event loop. */
 int bridge_delete(struct net *n, const char *name, struct err *err);
 
 /* This root's bridges, of one project or (NULL) of all, into a malloc'd array: free() it. */

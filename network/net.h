@@ -16,6 +16,7 @@ struct net {
 	int ns_fd;        /* the namespace net_open() was called in; where netns_* come back to */
 	struct nl rt;     /* NETLINK_ROUTE */
 	struct nl nf;     /* NETLINK_NETFILTER */
+	bool has_ipv6;    /* the kernel knows IPv6 at all */
 };
 
 /* Opens both sockets in the calling thread's network namespace. rootid: exactly 8 lower-case hexadecimal digits.
@@ -32,6 +33,10 @@ int net_watch_open(int *ret_rtnl_fd, int *ret_nfnl_fd, struct err *err);
 /* Reads everything that waits on a socket of net_watch_open(). Returns 1 when it may concern this root (a link `mu…` or one of unknown
  * name, the table of this root, or events were lost), 0 when not; never blocks. */
 int net_watch_drain(const struct net *n, int fd);
+
+/* Writes one value below /proc/sys/net of the calling thread's namespace (path: "ipv4/ip_forward"). Returns 0; 1 when there is no such
+ * sysctl; -1 + err. */
+int net_sysctl_write(const char *path, const char *value, struct err *err);
 
 /* "a.b.c.d" in buf; returns buf. */
 char *net_ip_text(uint32_t ip, char buf[static 16]);

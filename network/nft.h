@@ -29,10 +29,11 @@ struct nft_port {
 	char owner[NFT_OWNER_MAX + 1];      /* project/container id, so that observe can tell whose it is */
 };
 
-/* One transaction: removals first, then additions; all or nothing. Removing what is not there and adding what is there already are fine;
- * adding a host port that leads elsewhere replaces it. Arrays may be NULL when their count is 0. */
+/* One transaction: removals first, then additions; all or nothing. Removing what is not there and adding what is there already are
+ * fine; adding a host port that leads elsewhere replaces it (the owner of one that leads to the same place stays). Arrays may be NULL
+ * when their count is 0. */
 struct nft_change {
-	const struct nft_network *del_networks, *add_networks;
+	const struct nft_network *del_networks, *add_networks;   /* del: only the bridge is looked at; all that the table has of it goes */
 	size_t n_del_networks, n_add_networks;
 	const struct nft_port *del_ports, *add_ports;   /* del: host_ip, host_port, protocol are looked at */
 	size_t n_del_ports, n_add_ports;

@@ -19,7 +19,8 @@ struct ports_holder {
  * 0 with the socket (caller keeps it as long as the port is published: the anchor) and the port. -1 + err ERR_CONFLICT
  * "0.0.0.0:8080/tcp: port is already allocated (held by nginx, pid 42)"; ERR_NOT_FOUND when host_ip is no address of this machine.
  * Works in the calling thread's namespace. */
-int ports_reserve(uint32_t host_ip, uint16_t lo, uint16_t hi, enum port_protocol protocol, int *ret_fd, uint16_t *ret_port, struct err *err);
+int ports_reserve(uint32_t host_ip, uint16_t lo, uint16_t hi, enum port_protocol protocol, int *ret_fd, uint16_t *ret_port,
+		  struct err *err);
 
 /* Who holds a port in the calling thread's namespace: /proc/net/{tcp,udp}{,6} → inode → /proc/PID/fd. false: nobody bound it. */
 bool ports_find_holder(uint32_t host_ip, uint16_t port, enum port_protocol protocol, struct ports_holder *ret);

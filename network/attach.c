@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Veth pairs: one batch creates all links of a container and makes them ports of their bridges, a second one, inside the container's
+ * namespace, numbers them and brings them up. Hairpin is on because a container may reach its own published port, and with br_netfilter
+ * the frame then leaves by the port it came in. The near end has no IPv6 address: the bridge has none, and duplicate address detection
+ * on hundreds of ports is noise. */
+#include "network/attach.h"
+
+#include <linux/if.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "network/scan.h"
+
+enum { ATTACH_MIN_MTU = 68, ATTACH_MAX_MTU = 65535 };
+
+/* Everything known about one link while it is made. */
+struct attach_work {
+	const struct attach_link *link;
+	char port[NET_IFNAME_SIZE];
+	char alias[NET_ALIAS_SIZE];
+	unsigned bridge_ifindex, ifindex;   /* of the bridge outside, of the link inside */
+};
+
+static int attach_check(const struct attach_link *links, size_t n_links, struct err *err)
+{
+	size_t n_gateways = 0;
+	if (n_links > ATTACH_MAX_LINKS)
+		return err_set(err, ERR_INVALID, "more than %d networks", ATTACH_MAX_LINKS);
+	for (size_t i = 0; i < n_links; i++) {
+		const struct attach_link *l = &links[i];
+		n_gateways += l->gateway != 0;
+		if (!*l->ifname || l->prefix_len < 1 || l->prefix_len > 32 || l->mtu < ATTACH_MIN_MTU || l->mtu > ATTACH_MAX_MTU)
+			return err_set(err, ERR_INVALID, "link %s: bad name, address or mtu", l->ifname);
+	}
+	return n_gateways > 1 ? err_set(err, ERR_INVALID, "more than one default route") : 0;
+}
+
+static int attach_prepare(struct net *n, const char *id, const struct attach_link *links, size_t n_links, struct attach_work *works,
+			  struct err *err)
+{
+	for (size_t i = 0; i < n_links; i++) {
+		struct attach_work *w = &works[i];
+		struct scan_link bridge;
+		int rc = scan_link_by_name(&n->rt, links[i].bridge, &bridge, err);
+		if (rc)
+			return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "no bridge %s", links[i].bridge);
+		*w = (struct attach_work){ .link = &links[i], .bridge_ifindex = bridge.ifindex };
+		memcpy(w->port, "mv", 2);
+		random_hex(w->port + 2, 12);
+		if ((size_t)snprintf(w->alias, sizeof(w->alias), "%s/%s/%s", n->rootid, id, links[i].ifname) >= sizeof(w->alias))
+			return err_set(err, ERR_INVALID, "container id is too long");
+	}
+	return 0;
+}
+
+static void attach_put_queues(struct nl_batch *b)
+{
+	nl_put_u32(b, IFLA_NUM_TX_QUEUES, 1);
+	nl_put_u32(b, IFLA_NUM_RX_QUEUES, 1);
+}
+
+static void attach_put_mac(struct nl_batch *b, const struct attach_link *l)
+{
+	static const uint8_t none[6];
+	const uint8_t from_ip[6] = { 0x02, 0x42, l->ip >> 24, l->ip >> 16, l->ip >> 8, l->ip };
+	nl_put(b, IFLA_ADDRESS, memcmp(l->mac, none, sizeof(none)) == 0 ? from_ip : l->mac, 6);
+}
+
+static void attach_put_pair(struct nl_batch *b, struct net *n, const struct attach_work *w, int netns_fd)
+{
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	size_t info, data, peer;
+	nl_msg(b, &n->rt, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_put_str(b, IFLA_IFNAME, w->port);
+	nl_put_u32(b, IFLA_MTU, w->link->mtu);
+	nl_put_u32(b, IFLA_MASTER, w->bridge_ifindex);
+	attach_put_queues(b);
+	info = nl_nest(b, IFLA_LINKINFO);
+	nl_put_str(b, IFLA_INFO_KIND, "veth");
+	data = nl_nest(b, IFLA_INFO_DATA);
+	peer = nl_nest(b, VETH_INFO_PEER);
+	nl_put_raw(b, &ifi, sizeof(ifi));
+	nl_put_str(b, IFLA_IFNAME, w->link->ifname);
+	nl_put_u32(b, IFLA_MTU, w->link->mtu);
+	nl_put_u32(b, IFLA_NET_NS_FD, netns_fd);
+	attach_put_mac(b, w->link);
+	attach_put_queues(b);
+	nl_nest_end(b, peer);
+	nl_nest_end(b, data);
+	nl_nest_end(b, info);
+}
+
+/* Port settings, alias, up: only a change takes them, creation does not. */
+static void attach_put_port(struct nl_batch *b, struct net *n, const struct attach_work *w)
+{
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	size_t info, data, spec, inet6;
+	nl_msg(b, &n->rt, RTM_NEWLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_put_str(b, IFLA_IFNAME, w->port);
+	nl_put(b, IFLA_IFALIAS, w->alias, strlen(w->alias));
+	info = nl_nest(b, IFLA_LINKINFO);
+	nl_put_str(b, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = nl_nest(b, IFLA_INFO_SLAVE_DATA);
+	nl_put_u8(b, IFLA_BRPORT_MODE, BRIDGE_MODE_HAIRPIN);
+	nl_nest_end(b, data);
+	nl_nest_end(b, info);
+	if (!n->has_ipv6)
+		return;
+	spec = nl_nest(b, IFLA_AF_SPEC | NLA_F_NESTED);
+	inet6 = nl_nest(b, AF_INET6 | NLA_F_NESTED);
+	nl_put_u8(b, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	nl_nest_end(b, inet6);
+	nl_nest_end(b, spec);
+}
+
+static void attach_put_address(struct nl_batch *b, struct netns *ns, const struct attach_work *w)
+{
+	const struct attach_link *l = w->link;
+	const struct ifaddrmsg ifa = { .ifa_family = AF_INET, .ifa_prefixlen = l->prefix_len, .ifa_index = w->ifindex };
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = w->ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	nl_msg(b, &ns->rt, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifa, sizeof(ifa));
+	nl_put_be32(b, IFA_LOCAL, l->ip);
+	nl_put_be32(b, IFA_ADDRESS, l->ip);
+	nl_put_be32(b, IFA_BROADCAST, l->ip | ~ipam_netmask(l->prefix_len));
+	nl_msg(b, &ns->rt, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+}
+
+static void attach_put_default_route(struct nl_batch *b, struct netns *ns, const struct attach_work *w)
+{
+	const struct rtmsg rtm = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT,
+		.rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST };
+	nl_msg(b, &ns->rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, &rtm, sizeof(rtm));
+	nl_put_be32(b, RTA_GATEWAY, w->link->gateway);
+	nl_put_u32(b, RTA_OIF, w->ifindex);
+}
+
+/* Inside: what the links are called there, then everything in one batch. */
+static int attach_number(struct netns *ns, struct attach_work *works, size_t n, struct err *err)
+{
+	AUTO_BATCH struct nl_batch b = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		struct scan_link link;
+		int rc = scan_link_by_name(&ns->rt, works[i].link->ifname, &link, err);
+		if (rc)
+			return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "link %s vanished while it was made", works[i].link->ifname);
+		works[i].ifindex = link.ifindex;
+		attach_put_address(&b, ns, &works[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (works[i].link->gateway)
+			attach_put_default_route(&b, ns, &works[i]);
+	return nl_talk(&ns->rt, &b, NULL, err);
+}
+
+static void attach_undo(struct net *n, const struct attach_work *works, size_t n_made)
+{
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	AUTO_BATCH struct nl_batch b = { 0 };
+	struct err ignored;
+	for (size_t i = 0; i < n_made; i++) {
+		nl_msg(&b, &n->rt, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+		nl_put_str(&b, IFLA_IFNAME, works[i].port);
+	}
+	nl_talk(&n->rt, &b, NULL, &ignored);
+}
+
+int attach_links(struct net *n, struct netns *ns, const char *id, const struct attach_link *links, size_t n_links, struct err *err)
+{
+	AUTO_FREE struct attach_work *works = xcalloc(MAX(n_links, (size_t)1), sizeof(*works));
+	AUTO_BATCH struct nl_batch b = { 0 };
+	unsigned failed = 0;
+	if (attach_check(links, n_links, err) < 0 || attach_prepare(n, id, links, n_links, works, err) < 0)
+		return -1;
+	if (netns_lo_up(ns, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n_links; i++) {
+		attach_put_pair(&b, n, &works[i], ns->fd);
+		attach_put_port(&b, n, &works[i]);
+	}
+	if (nl_talk(&n->rt, &b, &failed, err) < 0)
+		err_wrap(err, "link %s on bridge %s", links[failed / 2].ifname, links[failed / 2].bridge);
+	else if (attach_number(ns, works, n_links, err) == 0)
+		return 0;
+	attach_undo(n, works, n_links); /* names are ours alone: those that were not made are not there */
+	return -1;
+}
+
+int attach_remove(struct net *n, const char *id, const char *ifname, struct err *err)
+{
+	AUTO_FREE struct scan_link *links = NULL;
+	AUTO_BATCH struct nl_batch b = { 0 };
+	char alias[NET_ALIAS_SIZE];
+	struct err got = { 0 };
+	size_t n_links;
+	if ((size_t)snprintf(alias, sizeof(alias), "%s/%s/%s", n->rootid, id, ifname) >= sizeof(alias))
+		return err_set(err, ERR_INVALID, "container id is too long");
+	if (scan_links(n, "veth", &links, &n_links, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n_links; i++) {
+		const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = links[i].ifindex };
+		if (str_eq(links[i].alias, alias))
+			nl_msg(&b, &n->rt, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	}
+	if (nl_talk(&n->rt, &b, NULL, &got) == 0 || got.sys == ENODEV)
+		return 0;
+	*err = got;
+	return err_wrap(err, "remove link %s", ifname);
+}
