@@ -21,6 +21,12 @@ static int compare_records(const void *a, const void *b)
 	return c ? c : strcmp(x->name, y->name);
 }
 
+void observe_sort(struct observed *o)
+{
+	if (o->n)
+		qsort(o->containers, o->n, sizeof(*o->containers), compare_records);
+}
+
 struct scan {
 	int project_fd, run_fd;
 	struct observed *o;
@@ -97,8 +103,7 @@ int observe_project(const struct paths *p, const char *project, struct observed 
 	}
 	for (size_t i = 0; i < o.n; i++)
 		settle(o.containers[i], run_fd);
-	if (o.n)
-		qsort(o.containers, o.n, sizeof(*o.containers), compare_records);
+	observe_sort(&o);
 done:
 	if (!o.working_dir)
 		o.working_dir = xstrdup("");

@@ -19,6 +19,8 @@ struct observed {
 /* 0 (an unknown project has no containers) or -1 + err. */
 int observe_project(const struct paths *p, const char *project, struct observed *ret, struct err *err);
 void observe_done(struct observed *o);
+/* The order in which containers are listed everywhere. */
+void observe_sort(struct observed *o);
 
 /* Names of all projects that have a directory under <root>/projects, sorted. */
 int observe_projects(const struct paths *p, struct strv *ret, struct err *err);

@@ -32,6 +32,18 @@ static int open_root(char **path, bool create, mode_t mode, struct err *err)
 	return fd;
 }
 
+/* Opens (and with create makes) the run directory, noting in it that it is ours when it was not there. */
+static int open_run(struct paths *p, bool create, struct err *err)
+{
+	bool absent = create && access(p->run, F_OK) < 0 && errno == ENOENT;
+	int fd = open_root(&p->run, create, 0700, err);
+	if (fd >= 0 && absent) {
+		AUTO_CLOSE int mark = openat(fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		(void)mark;
+	}
+	return fd;
+}
+
 int paths_open(const char *root, const char *run, bool create, struct paths *ret, struct err *err)
 {
 	struct paths p = { .root_fd = -1, .run_fd = -1 };
@@ -40,7 +52,7 @@ int paths_open(const char *root, const char *run, bool create, struct paths *ret
 	p.root = absolute(root ? root : env_root && *env_root ? env_root : "/var/lib/muster");
 	p.run = absolute(run ? run : env_run && *env_run ? env_run : "/run/muster");
 	p.root_fd = open_root(&p.root, create, 0711, err);
-	p.run_fd = p.root_fd == -1 ? -1 : open_root(&p.run, create, 0700, err);
+	p.run_fd = p.root_fd == -1 ? -1 : open_run(&p, create, err);
 	if (p.root_fd == -1 || p.run_fd == -1) {
 		paths_done(&p);
 		return -1;

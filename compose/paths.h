@@ -7,6 +7,9 @@
 
 #include "base/err.h"
 
+/* In a run directory that we have made ourselves: the last project takes the directory with it. */
+#define PATHS_MADE_BY_US ".made-by-muster"
+
 struct paths {
 	char *root, *run;   /* absolute, resolved */
 	int root_fd, run_fd; /* directories; -1 when opened without `create` and absent */

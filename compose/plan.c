@@ -233,38 +233,7 @@ static char *container_name(const struct build *b, const struct unit *u, unsigne
 	return m->container_name ? arena_strdup(b->p->arena, m->container_name) : arena_printf(b->p->arena, "%s-%s-%u", b->d->project, m->name, number);
 }
 
-/* CREATE (and START) of container `number`; `after_remove`: index + 1 of the removal it replaces. */
-static int add_new(struct build *b, struct unit *u, unsigned number, size_t after_remove, const struct record *old, const char *reason, struct err *err)
-{
-	char *name = container_name(b, u, number);
-	size_t c, s;
-	if (!u->s->image_json)
-		return err_set(err, ERR_NOT_FOUND, "service %s: image %s not found", u->s->name, u->s->model.image ? u->s->model.image : "(none)");
-	c = plan_add(b->p, ACTION_CREATE, name, "%s", reason);
-	b->p->actions[c].service = u->s->name;
-	b->p->actions[c].number = number;
-	b->p->actions[c].desired = u->s;
-	if (need_resources(b, u, c + 1, err) < 0)
-		return -1;
-	if (after_remove) {
-		plan_after(b->p, c, after_remove - 1);
-		b->p->actions[c].recreate = true;
-		b->p->actions[c].inherit_volumes = !b->opt->renew_anon_volumes;
-		b->p->actions[c].id_old = arena_strdup(b->p->arena, old->id);
-	}
-	if (b->opt->no_start)
-		return 0;
-	s = plan_add(b->p, ACTION_START, name, "%s", after_remove ? "recreated" : "new");
-	b->p->actions[s].service = u->s->name;
-	b->p->actions[s].number = number;
-	b->p->actions[s].desired = u->s;
-	b->p->actions[s].create = c + 1;
-	plan_after(b->p, s, c);
-	note_start(b, u, s);
-	return 0;
-}
-
-/* STOP when it runs, then REMOVE; returns the index + 1 of the removal. */
+/* STOP when it runs, then REMOVE; returns the index of the removal. */
 static size_t add_removal(struct build *b, struct unit *u, const struct record *r, bool recreate, const char *reason)
 {
 	size_t stop = SIZE_MAX, remove;
@@ -278,7 +247,40 @@ static size_t add_removal(struct build *b, struct unit *u, const struct record *
 	b->p->actions[remove].recreate = recreate;
 	if (stop != SIZE_MAX)
 		plan_after(b->p, remove, stop);
-	return remove + 1;
+	return remove;
+}
+
+/* CREATE and START of container `number`. With `old` it replaces that one: the new one is made first, so that a failure leaves the old one
+ * running, then the old one is stopped and removed, then the new one starts. */
+static int add_new(struct build *b, struct unit *u, unsigned number, const struct record *old, const char *reason, struct err *err)
+{
+	char *name = container_name(b, u, number);
+	size_t c, s, removed = SIZE_MAX;
+	if (!u->s->image_json)
+		return err_set(err, ERR_NOT_FOUND, "service %s: image %s not found", u->s->name, u->s->model.image ? u->s->model.image : "(none)");
+	c = plan_add(b->p, ACTION_CREATE, name, "%s", reason);
+	b->p->actions[c].service = u->s->name;
+	b->p->actions[c].number = number;
+	b->p->actions[c].desired = u->s;
+	if (need_resources(b, u, c + 1, err) < 0)
+		return -1;
+	if (old) {
+		removed = add_removal(b, u, old, true, reason);
+		plan_after(b->p, removed, c);
+		b->p->actions[c].recreate = true;
+		b->p->actions[c].inherit_volumes = !b->opt->renew_anon_volumes;
+		b->p->actions[c].id_old = arena_strdup(b->p->arena, old->id);
+	}
+	if (b->opt->no_start)
+		return 0;
+	s = plan_add(b->p, ACTION_START, name, "%s", old ? "recreated" : "new");
+	b->p->actions[s].service = u->s->name;
+	b->p->actions[s].number = number;
+	b->p->actions[s].desired = u->s;
+	b->p->actions[s].create = c + 1;
+	plan_after(b->p, s, old ? removed : c);
+	note_start(b, u, s);
+	return 0;
 }
 
 static enum plan_recreate policy(const struct build *b, const struct unit *u)
@@ -295,11 +297,12 @@ static int plan_existing(struct build *b, struct unit *u, const struct record *r
 	enum plan_recreate how = policy(b, u);
 	enum diff_class diff = how == PLAN_NEVER ? DIFF_NONE : plan_diff(r, b->d, u->s, &reason);
 	size_t i;
+	if (how == PLAN_FORCE && b->opt->generation && r->generation >= b->opt->generation)
+		how = PLAN_DIVERGED; /* made or started by this very operation, before it was interrupted */
 	if (r->want == WANT_REMOVED || diff == DIFF_RECREATE || how == PLAN_FORCE) {
 		const char *why = r->want == WANT_REMOVED ? "its removal was interrupted" : diff == DIFF_RECREATE ? str_get(&reason) : "recreation was asked for";
-		size_t removed = add_removal(b, u, r, true, why);
 		u->recreated = true;
-		return add_new(b, u, r->number, removed, r, why, err);
+		return add_new(b, u, r->number, r, why, err);
 	}
 	if (diff == DIFF_IN_PLACE) {
 		i = plan_add_on(b->p, ACTION_UPDATE, r, "%s", str_get(&reason));
@@ -307,7 +310,7 @@ static int plan_existing(struct build *b, struct unit *u, const struct record *r
 	}
 	if (need_resources(b, u, 0, err) < 0)
 		return -1;
-	if (r->status == STATUS_RUNNING || r->status == STATUS_RESTARTING) {
+	if (r->status == STATUS_RUNNING || r->status == STATUS_RESTARTING || (b->opt->generation && r->started_generation >= b->opt->generation)) {
 		i = plan_add_on(b->p, ACTION_KEEP, r, "up to date");
 		push_index(&u->ready, &u->n_ready, &u->cap_ready, i, b->p);
 	} else if (!b->opt->no_start) {
@@ -374,7 +377,7 @@ static int plan_unit(struct build *b, struct unit *u, struct err *err)
 	for (unsigned number = 1, have = (unsigned)keep; have < u->s->replicas; number++) {
 		if (number_taken(c, keep, number))
 			continue;
-		if (add_new(b, u, number, 0, NULL, reason, err) < 0)
+		if (add_new(b, u, number, NULL, reason, err) < 0)
 			return -1;
 		have++;
 	}
@@ -487,6 +490,58 @@ int plan_up(const struct desired *d, const struct observed *o, const struct plan
 		if (b.units[i].wanted)
 			order_starts(&b, &b.units[i]);
 	plan_orphans(&b);
+	map_done(&b.created);
+	*ret = p;
+	return 0;
+fail:
+	map_done(&b.created);
+	plan_done(&p);
+	return -1;
+}
+
+/* The one-off container itself: resources, CREATE, START behind its dependencies. */
+static int add_oneoff(struct build *b, struct unit *u, const char *name, struct err *err)
+{
+	size_t c, s;
+	if (!u->s->image_json)
+		return err_set(err, ERR_NOT_FOUND, "service %s: image %s not found", u->s->name, u->s->model.image ? u->s->model.image : "(none)");
+	c = plan_add(b->p, ACTION_CREATE, name, "asked for by run");
+	b->p->actions[c].service = u->s->name;
+	b->p->actions[c].number = 1;
+	b->p->actions[c].desired = u->s;
+	if (need_resources(b, u, c + 1, err) < 0)
+		return -1;
+	s = plan_add(b->p, ACTION_START, name, "new");
+	b->p->actions[s].service = u->s->name;
+	b->p->actions[s].number = 1;
+	b->p->actions[s].desired = u->s;
+	b->p->actions[s].create = c + 1;
+	plan_after(b->p, s, c);
+	note_start(b, u, s);
+	return 0;
+}
+
+int plan_run(const struct desired *d, const struct observed *o, const struct plan_options *opt, const struct desired_service *run, const char *name,
+	     struct plan *ret, struct err *err)
+{
+	struct plan p;
+	struct build b = { .d = d, .o = o, .opt = opt, .p = &p };
+	struct unit one = { .s = run };
+	plan_init(&p);
+	b.units = arena_alloc(p.arena, (d->n_services + 1) * sizeof(*b.units));
+	for (size_t i = 0; i < d->n_services; i++)
+		b.units[i].s = &d->services[i];
+	if (want_unit(&b, &one, err) < 0)
+		goto fail;
+	for (size_t i = 0; i < d->n_services; i++)
+		if (b.units[i].wanted && plan_unit(&b, &b.units[i], err) < 0)
+			goto fail;
+	for (size_t i = 0; i < d->n_services; i++)
+		if (b.units[i].wanted)
+			order_starts(&b, &b.units[i]);
+	if (add_oneoff(&b, &one, name, err) < 0)
+		goto fail;
+	order_starts(&b, &one);
 	map_done(&b.created);
 	*ret = p;
 	return 0;

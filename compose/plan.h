@@ -53,11 +53,15 @@ struct plan_options {
 	bool stop_first;                /* rm -s */
 	const char *const *known;       /* down/kill: service names in the file; NULL = every container counts */
 	const char *const *existing_networks, *const *existing_volumes; /* names that exist now, NULL-terminated */
+	uint64_t generation;            /* of the operation, when it is carried on after a crash: what it had started stays; 0 = none */
 	const char *const *ids;         /* rm: only these containers, NULL = by services */
 };
 
 /* What `up` (and create, scale, run's dependencies) does. -1 + err: the wish cannot be met (fixed port and replicas, missing image, unknown service). */
 int plan_up(const struct desired *d, const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);
+/* `run`: the dependencies of `run` (a service of d, with changes) as plan_up() would, then one container of it named `name`. */
+int plan_run(const struct desired *d, const struct observed *o, const struct plan_options *opt, const struct desired_service *run, const char *name,
+	     struct plan *ret, struct err *err);
 int plan_down(const struct observed *o, const struct desired *d, const struct plan_options *opt, struct plan *ret, struct err *err); /* d: last applied, may be NULL */
 int plan_stop(const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);
 int plan_start(const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);

@@ -32,6 +32,12 @@ static bool is_orphan(const struct verb *v, const struct record *r)
 	return v->opt->known && !plan_selected(v->opt->known, r->service, false);
 }
 
+/* Carried on after a crash: this operation has started it before. */
+static bool done_already(const struct verb *v, const struct record *r)
+{
+	return v->opt->generation && r->started_generation >= v->opt->generation;
+}
+
 static void verb_init(struct verb *v, const struct observed *o, const struct plan_options *opt, struct plan *p)
 {
 	plan_init(p);
@@ -146,7 +152,7 @@ int plan_start(const struct observed *o, const struct plan_options *opt, struct 
 		}
 	}
 	for (size_t i = 0; i < o->n; i++)
-		if (!alive(o->containers[i]) && !o->containers[i]->oneoff && chosen(&v, o->containers[i]))
+		if (!alive(o->containers[i]) && !o->containers[i]->oneoff && chosen(&v, o->containers[i]) && !done_already(&v, o->containers[i]))
 			v.start[i] = plan_add_on(v.p, ACTION_START, o->containers[i], "asked for") + 1;
 	order_starts(&v);
 	return 0;
@@ -172,7 +178,7 @@ int plan_restart(const struct observed *o, const struct plan_options *opt, struc
 	verb_init(&v, o, opt, ret);
 	for (size_t i = 0; i < o->n; i++) {
 		const struct record *r = o->containers[i];
-		if (r->oneoff || !(chosen(&v, r) || restarts_along(&v, r)))
+		if (r->oneoff || done_already(&v, r) || !(chosen(&v, r) || restarts_along(&v, r)))
 			continue;
 		if (alive(r)) {
 			add_stop(&v, i, "restart was asked for");

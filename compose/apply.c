@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Carrying a plan out: each action has a counter of those that it waits for; at 0 it starts, at its end the counters behind it fall. After
+ * the first failure nothing new is started; what is under way is waited for, and the operation ends with that first error. */
+#include "compose/supervisor.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "volumes/volume.h"
+
+static void pump(struct op *op);
+
+/* ---- words for progress ---- */
+
+static void say(struct op *op, const struct action *a, const char *id, const char *status, const char *text)
+{
+	const char *object = a->kind == ACTION_NETWORK_CREATE || a->kind == ACTION_NETWORK_REMOVE ? "network" :
+			     a->kind == ACTION_VOLUME_CREATE || a->kind == ACTION_VOLUME_REMOVE   ? "volume" : "container";
+	server_progress(op, object, a->name, id, status, text);
+}
+
+struct words {
+	const char *begin, *end;
+};
+
+static struct words words_of(const struct action *a)
+{
+	switch (a->kind) {
+	case ACTION_NETWORK_CREATE:
+	case ACTION_VOLUME_CREATE:
+		return (struct words){ "Creating", "Created" };
+	case ACTION_NETWORK_REMOVE:
+	case ACTION_VOLUME_REMOVE:
+		return (struct words){ "Removing", "Removed" };
+	case ACTION_CREATE:
+		return a->recreate ? (struct words){ "Recreate", NULL } : (struct words){ "Creating", "Created" };
+	case ACTION_START:
+		return (struct words){ a->restart ? NULL : "Starting", "Started" };
+	case ACTION_STOP:
+		return a->recreate ? (struct words){ NULL, NULL } : a->restart ? (struct words){ "Restarting", NULL } : (struct words){ "Stopping", "Stopped" };
+	case ACTION_REMOVE:
+		return a->recreate ? (struct words){ NULL, "Recreated" } : (struct words){ "Removing", "Removed" };
+	case ACTION_KILL:
+		return (struct words){ "Killing", "Killed" };
+	case ACTION_UPDATE:
+		return (struct words){ "Updating", "Updated" };
+	case ACTION_KEEP:
+		return (struct words){ NULL, "Running" };
+	default:
+		return (struct words){ NULL, NULL };
+	}
+}
+
+/* ---- the actions ---- */
+
+static struct unit *unit_of(struct op *op, const struct action *a)
+{
+	return a->create ? op->made[a->create - 1] : a->id ? supervisor_find(op->sv, a->id) : NULL;
+}
+
+static int do_volume_create(struct op *op, const struct action *a, struct err *err)
+{
+	const struct desired_volume *v = desired_volume(&op->desired, a->key);
+	AUTO_JSON json_t *labels = v && v->labels ? json_deep_copy(v->labels) : json_object();
+	json_put_str(labels, "com.docker.compose.project", op->sv->project);
+	json_put_str(labels, "com.docker.compose.volume", a->key);
+	json_put_str(labels, "com.docker.compose.version", MUSTER_VERSION);
+	return volume_create(ANCHOR_FD_ROOT, a->name, labels, NULL, err) < 0 ? -1 : 0;
+}
+
+/* Limits and wishes that reach a running container without a restart. */
+static int do_update(struct op *op, const struct action *a, struct err *err)
+{
+	struct unit *u = supervisor_find(op->sv, a->id);
+	const struct model_service *m = &a->desired->model;
+	struct cgroup_limits limits = { .memory_bytes = m->memory_bytes, .cpus = m->cpus, .pids = m->pids };
+	if (!u)
+		return 0;
+	if (u->cgroup && cgroup_set_limits(u->cgroup, &limits, err) < 0)
+		return -1;
+	json_decref(u->rec->config);
+	u->rec->config = json_incref((json_t *)(uintptr_t)a->desired->config);
+	free(u->rec->hash);
+	u->rec->hash = xstrdup(a->desired->hash);
+	unit_put_labels(u->rec, &op->desired, a->desired);
+	return unit_save(u, true, err);
+}
+
+static int do_create(struct op *op, size_t i, struct err *err)
+{
+	const struct action *a = &op->plan.actions[i];
+	op->made[i] = unit_create(op->sv, &op->desired, a->desired, a->name, a->number, a->inherit_volumes ? a->id_old : NULL, err);
+	if (!op->made[i])
+		return -1;
+	op->made[i]->rec->generation = op->generation;
+	if (op->oneoff && a->desired == op->oneoff)
+		op_run_created(op, op->made[i]);
+	server_state(op->made[i], "create", false);
+	return 0;
+}
+
+/* 1: its end comes as an event. */
+static int do_start(struct op *op, size_t i, struct err *err)
+{
+	struct unit *u = unit_of(op, &op->plan.actions[i]);
+	if (!u)
+		return err_set(err, ERR_NOT_FOUND, "the container is gone");
+	if (u->phase == UNIT_BACKOFF) {
+		loop_timer_cancel(&u->timer);
+		u->phase = UNIT_IDLE;
+	}
+	if (u->phase != UNIT_IDLE)
+		return 0;
+	u->rec->want = WANT_RUNNING;
+	u->rec->generation = op->generation;
+	u->rec->restarts = 0;
+	u->backoff_ms = 0;
+	if (unit_save(u, false, err) < 0)
+		return -1;
+	u->op = op;
+	u->action = i;
+	if (unit_start(u, err) < 0)
+		return -1;
+	return 1;
+}
+
+static int do_stop(struct op *op, size_t i, struct err *err)
+{
+	struct unit *u = unit_of(op, &op->plan.actions[i]);
+	int rc;
+	if (!u)
+		return 0;
+	if (str_eq(op->kind, "down") || str_eq(op->kind, "rm"))
+		u->rec->want = WANT_REMOVED;
+	u->op = op;
+	u->action = i;
+	rc = unit_stop(u, op->timeout_ms, err);
+	if (rc == 0)
+		return 1;
+	u->op = NULL;
+	return rc < 0 ? -1 : 0;
+}
+
+static int do_kill(struct op *op, size_t i, struct err *err)
+{
+	struct unit *u = unit_of(op, &op->plan.actions[i]);
+	if (!u || u->phase != UNIT_RUNNING)
+		return 0;
+	if (op->signal == SIGKILL || op->signal == SIGTERM || op->signal == SIGINT || op->signal == SIGQUIT) {
+		u->rec->want = WANT_STOPPED;
+		u->stopping = true;
+		if (unit_save(u, false, err) < 0)
+			return -1;
+	}
+	unit_kill(u, op->signal);
+	if (op->signal != SIGKILL)
+		return 0;
+	u->op = op;
+	u->action = i;
+	return 1;
+}
+
+static int do_remove(struct op *op, size_t i, struct err *err)
+{
+	struct unit *u = unit_of(op, &op->plan.actions[i]);
+	bool volumes = json_get_bool(op->request, "volumes", false);
+	return u ? unit_remove(u, volumes, err) : 0;
+}
+
+/* Looks whether the condition holds: 0 it does, 1 not yet, -1 + err it never will. */
+static int check_wait(struct op *op, const struct action *a, struct err *err)
+{
+	bool any = false;
+	for (size_t i = 0; i < op->sv->n_units; i++) {
+		const struct unit *u = op->sv->units[i];
+		const struct record *r = u->rec;
+		if (r->oneoff || strcmp(r->service, a->service) != 0)
+			continue;
+		any = true;
+		if (u->phase != UNIT_IDLE)
+			return 1;
+		if (r->status == STATUS_CREATED)
+			return err_set(err, ERR_INVALID, "service \"%s\" was never started", a->service);
+		if (r->exit_code != 0)
+			return err_set(err, ERR_INVALID, "service \"%s\" didn't complete successfully: exit %d", a->service, r->exit_code);
+	}
+	return any ? 0 : err_set(err, ERR_NOT_FOUND, "service \"%s\" has no container", a->service);
+}
+
+static void say_waiting(struct op *op, const char *service, const char *status)
+{
+	for (size_t i = 0; i < op->sv->n_units; i++)
+		if (!op->sv->units[i]->rec->oneoff && strcmp(op->sv->units[i]->rec->service, service) == 0)
+			server_progress(op, "container", op->sv->units[i]->rec->name, op->sv->units[i]->rec->id, status, NULL);
+}
+
+/* 1: not decided yet. */
+static int do_wait(struct op *op, size_t i, struct err *err)
+{
+	const struct action *a = &op->plan.actions[i];
+	int rc = check_wait(op, a, err);
+	if (rc == 1)
+		return 1;
+	say_waiting(op, a->service, rc == 0 ? "Exited" : "Error");
+	if (rc < 0 && a->optional) {
+		server_warn(op, err->msg);
+		return 0;
+	}
+	return rc;
+}
+
+void apply_unit_exited(struct unit *u)
+{
+	struct op *op = u->sv->current;
+	if (!op || !op->state)
+		return;
+	for (size_t i = 0; i < op->plan.n; i++) {
+		struct err err = {0};
+		int rc;
+		if (op->plan.actions[i].kind != ACTION_WAIT || op->state[i] != OP_BUSY)
+			continue;
+		rc = do_wait(op, i, &err);
+		if (rc == 1)
+			continue;
+		apply_action_done(op, i, rc < 0 ? &err : NULL);
+		return; /* the operation may be gone; every further exit looks again */
+	}
+}
+
+/* Starts one action. 0 done, 1 under way, -1 + err. */
+static int start_action(struct op *op, size_t i, struct err *err)
+{
+	const struct action *a = &op->plan.actions[i];
+	struct words w = words_of(a);
+	if (w.begin)
+		say(op, a, a->id, w.begin, NULL);
+	switch (a->kind) {
+	case ACTION_NETWORK_CREATE:
+		return nets_create(op->sv, desired_network(&op->desired, a->key), err);
+	case ACTION_NETWORK_REMOVE:
+		worker_empty_trash(op->sv);
+		nets_remove_start(op, i, a->name);
+		return 1;
+	case ACTION_VOLUME_CREATE:
+		return do_volume_create(op, a, err);
+	case ACTION_VOLUME_REMOVE:
+		return volume_remove(ANCHOR_FD_ROOT, a->name, err) < 0 ? -1 : 0;
+	case ACTION_CREATE:
+		return do_create(op, i, err);
+	case ACTION_START:
+		return do_start(op, i, err);
+	case ACTION_WAIT:
+		say_waiting(op, a->service, "Waiting");
+		return do_wait(op, i, err);
+	case ACTION_STOP:
+		return do_stop(op, i, err);
+	case ACTION_KILL:
+		return do_kill(op, i, err);
+	case ACTION_REMOVE:
+		return do_remove(op, i, err);
+	case ACTION_UPDATE:
+		return do_update(op, a, err);
+	default:
+		return 0;
+	}
+}
+
+/* ---- the engine ---- */
+
+static void fail(struct op *op, const struct action *a, const struct err *failure)
+{
+	char text[sizeof(failure->msg)];
+	snprintf(text, sizeof(text), "%s", failure->msg);
+	if (a && a->kind != ACTION_WAIT)
+		say(op, a, a->id, "Error", text);
+	if (op->failed)
+		return;
+	op->failed = true;
+	op->err = *failure;
+	if (a && a->kind != ACTION_WAIT)
+		err_wrap(&op->err, "%s", a->name);
+	if (failure->code == ERR_NO_COMMAND)
+		op->exit = 127;
+	else if (failure->code == ERR_NOT_EXEC)
+		op->exit = 126;
+}
+
+/* Marks it and lets what waits for it come nearer. */
+static void settle(struct op *op, size_t i, const struct err *failure)
+{
+	struct action *a = &op->plan.actions[i];
+	struct words w = words_of(a);
+	op->n_left--;
+	op->state[i] = failure ? OP_FAILED : OP_DONE;
+	if (failure) {
+		fail(op, a, failure);
+		return;
+	}
+	if (w.end) {
+		struct unit *u = a->kind == ACTION_CREATE ? op->made[i] : unit_of(op, a);
+		say(op, a, u ? u->rec->id : a->id, w.end, NULL);
+	}
+	for (size_t k = 0; k < op->plan.n; k++)
+		for (size_t j = 0; j < op->plan.actions[k].n_after; j++)
+			if (op->plan.actions[k].after[j] == i)
+				op->pending[k]--;
+}
+
+void apply_action_done(struct op *op, size_t action, const struct err *failure)
+{
+	op->n_busy--;
+	settle(op, action, failure);
+	pump(op);
+}
+
+static void wait_timeout(struct loop_timer *t)
+{
+	struct op *op = CONTAINER_OF(t, struct op, timer);
+	apply_cancel(op, "timeout: not everything was ready in time");
+}
+
+/* Ends the operation, once the files of what it removed are gone too. */
+static void finish(struct op *op)
+{
+	if (op->sv->trash) {
+		worker_empty_trash(op->sv);
+		if (op->sv->trash)
+			return;
+	}
+	server_done(op);
+}
+
+void apply_trash_emptied(struct supervisor *sv)
+{
+	struct op *op = sv->current;
+	if (op && op->state && !op->n_busy && (op->failed || !op->n_left) && !op->in_pump)
+		finish(op);
+}
+
+/* Starts everything that can start; ends the operation when nothing is left. */
+static void pump(struct op *op)
+{
+	bool again = true;
+	if (op->in_pump)
+		return;
+	op->in_pump = true;
+	while (again && !op->failed) {
+		again = false;
+		for (size_t i = 0; i < op->plan.n && !op->failed; i++) {
+			struct err err = {0};
+			int rc;
+			if (op->state[i] != OP_TODO || op->pending[i])
+				continue;
+			op->state[i] = OP_BUSY;
+			op->n_busy++;
+			rc = start_action(op, i, &err);
+			if (rc == 1)
+				continue;
+			op->n_busy--;
+			settle(op, i, rc < 0 ? &err : NULL);
+			again = true;
+		}
+	}
+	op->in_pump = false;
+	if (op->n_busy || (!op->failed && op->n_left))
+		return;
+	finish(op);
+}
+
+void apply_cancel(struct op *op, const char *why)
+{
+	struct err err = {0};
+	if (!op->state)
+		return;
+	err_set(&err, ERR_TIMEOUT, "%s", why);
+	for (size_t i = 0; i < op->plan.n; i++) {
+		if (op->plan.actions[i].kind != ACTION_WAIT || op->state[i] != OP_BUSY)
+			continue;
+		op->n_busy--;
+		settle(op, i, &err);
+	}
+	op->cancelled = true;
+	if (!op->n_busy && op->failed)
+		pump(op);
+}
+
+/* ---- from request to plan ---- */
+
+static int read_options(const json_t *request, struct plan_options *opt, struct strv *services, struct strv *known, struct strv *ids)
+{
+	const json_t *o = json_object_get(request, "options");
+	const char *recreate = json_get_str(o, "recreate", "diverged");
+	json_get_strv(request, "services", services);
+	json_get_strv(request, "known", known);
+	json_get_strv(request, "containers", ids);
+	opt->services = (const char *const *)services->v;
+	opt->recreate = str_eq(recreate, "force") ? PLAN_FORCE : str_eq(recreate, "never") ? PLAN_NEVER : PLAN_DIVERGED;
+	opt->always_recreate_deps = json_get_bool(o, "always_recreate_deps", false);
+	opt->no_deps = json_get_bool(o, "no_deps", json_get_bool(request, "no_deps", false));
+	opt->no_start = json_get_bool(o, "no_start", false);
+	opt->remove_orphans = json_get_bool(o, "remove_orphans", json_get_bool(request, "remove_orphans", false));
+	opt->renew_anon_volumes = json_get_bool(o, "renew_anon_volumes", false);
+	opt->remove_volumes = json_get_bool(request, "volumes", false);
+	opt->stop_first = json_get_bool(request, "stop", false);
+	opt->known = json_object_get(request, "known") ? (const char *const *)known->v : NULL;
+	opt->ids = ids->n ? (const char *const *)ids->v : NULL;
+	return 0;
+}
+
+static void existing_volumes(struct strv *ret)
+{
+	struct volume *all = NULL;
+	size_t n = 0;
+	if (volume_list(ANCHOR_FD_ROOT, &all, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		strv_push(ret, all[i].name);
+	volume_list_free(all, n);
+}
+
+/* The new desired state becomes the project's, durably, before anything is done for it. */
+int apply_take_desired(struct op *op, struct err *err)
+{
+	json_t *json = json_object_get(op->request, "desired"), *scale = json_object_get(json_object_get(op->request, "options"), "scale"), *v;
+	const char *name;
+	if (!json_is_object(json))
+		return err_set(err, ERR_INVALID, "the request has no desired state");
+	if (desired_parse(json, &op->desired, err) < 0)
+		return -1;
+	op->has_desired = true;
+	if (!str_eq(op->desired.project, op->sv->project))
+		return err_set(err, ERR_INVALID, "the desired state is of project %s", op->desired.project);
+	json_object_foreach(scale, name, v) {
+		struct desired_service *s = (struct desired_service *)(uintptr_t)desired_service(&op->desired, name);
+		if (!s)
+			return err_set(err, ERR_NOT_FOUND, "no such service: %s", name);
+		s->replicas = (unsigned)json_integer_value(v);
+	}
+	return 0;
+}
+
+int apply_keep_desired(struct op *op, struct err *err)
+{
+	struct supervisor *sv = op->sv;
+	if (sv->desired.json && json_equal(sv->desired.json, op->desired.json))
+		return 0;
+	if (json_write_file(sv->project_fd, "desired.json", op->desired.json, true, err) < 0)
+		return -1;
+	desired_done(&sv->desired);
+	return desired_parse(op->desired.json, &sv->desired, err);
+}
+
+void apply_existing(struct supervisor *sv, struct strv *ret_networks, struct strv *ret_volumes)
+{
+	for (size_t i = 0; i < sv->n_nets; i++)
+		strv_push(ret_networks, sv->nets[i]->name);
+	existing_volumes(ret_volumes);
+}
+
+static int make_plan(struct op *op, struct err *err)
+{
+	AUTO_STRV struct strv services = {0}, known = {0}, ids = {0}, nets = {0}, volumes = {0};
+	struct supervisor *sv = op->sv;
+	struct plan_options opt = { .generation = op->generation };
+	struct observed o;
+	int rc;
+	read_options(op->request, &opt, &services, &known, &ids);
+	apply_existing(sv, &nets, &volumes);
+	opt.existing_networks = (const char *const *)nets.v;
+	opt.existing_volumes = (const char *const *)volumes.v;
+	supervisor_observed(sv, &o);
+	if (str_eq(op->kind, "up"))
+		rc = plan_up(&op->desired, &o, &opt, &op->plan, err);
+	else if (str_eq(op->kind, "down"))
+		rc = plan_down(&o, sv->desired.arena ? &sv->desired : NULL, &opt, &op->plan, err);
+	else if (str_eq(op->kind, "stop"))
+		rc = plan_stop(&o, &opt, &op->plan, err);
+	else if (str_eq(op->kind, "start"))
+		rc = plan_start(&o, &opt, &op->plan, err);
+	else if (str_eq(op->kind, "restart"))
+		rc = plan_restart(&o, &opt, &op->plan, err);
+	else if (str_eq(op->kind, "kill"))
+		rc = plan_kill(&o, &opt, &op->plan, err);
+	else
+		rc = plan_remove(&o, &opt, &op->plan, err);
+	free(o.containers);
+	return rc;
+}
+
+int apply_plan(struct op *op)
+{
+	size_t n = op->plan.n;
+	for (size_t i = 0; i < op->plan.warnings.n; i++)
+		server_warn(op, op->plan.warnings.v[i]);
+	op->state = xcalloc(n, sizeof(*op->state));
+	op->pending = xcalloc(n, sizeof(*op->pending));
+	op->made = xcalloc(n, sizeof(*op->made));
+	op->n_left = n;
+	for (size_t i = 0; i < n; i++)
+		op->pending[i] = op->plan.actions[i].n_after;
+	pump(op);
+	return 0;
+}
+
+int apply_begin(struct op *op, struct err *err)
+{
+	const json_t *options = json_object_get(op->request, "options");
+	int64_t wait_s = json_get_int(options, "wait_timeout_s", 0), timeout_s = json_get_int(options, "timeout_s", json_get_int(op->request, "timeout_s", -1));
+	op->timeout_ms = timeout_s < 0 ? -1 : timeout_s * 1000;
+	op->signal = (int)json_get_int(op->request, "signal", SIGKILL);
+	if (op->signal < 1 || op->signal > 64)
+		return err_set(err, ERR_INVALID, "signal %d does not exist", op->signal);
+	if (str_eq(op->kind, "run"))
+		return op_run_begin(op, err);
+	if (str_eq(op->kind, "up") && apply_take_desired(op, err) < 0)
+		return -1;
+	if (make_plan(op, err) < 0)
+		return -1;
+	if (str_eq(op->kind, "up") && apply_keep_desired(op, err) < 0)
+		return -1;
+	if (wait_s > 0)
+		loop_timer_set(&op->sv->loop, &op->timer, (uint64_t)wait_s * 1000, wait_timeout);
+	return apply_plan(op);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* muster-run: the static binary of everything that lives near containers. Which process it is, its first argument says. It is started from a
+ * sealed memfd by the anchor (or, for exec, by the command line) and is of no use by hand. */
+#include <stdio.h>
+
+#include "compose/anchor.h"
+#include "compose/supervisor.h"
+#include "network/dns_server.h"
+#include "runtime/exec.h"
+#include "runtime/init.h"
+#include "runtime/logs.h"
+
+static int run_anchor(int argc, char **argv)
+{
+	return argc == 4 ? anchor_main(argv[2], argv[3]) : 2;
+}
+
+static int run_supervise(int argc, char **argv)
+{
+	return argc == 4 ? supervisor_main(argv[2], argv[3]) : 2;
+}
+
+static int run_logs(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return logs_main(ANCHOR_FD_LOGS);
+}
+
+static int run_dns(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return dns_main(ANCHOR_FD_DNS);
+}
+
+static int run_exec(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return exec_main(3);
+}
+
+static const struct {
+	const char *name;
+	int (*fn)(int argc, char **argv);
+} processes[] = {
+	{ "anchor", run_anchor }, { "supervise", run_supervise }, { "logs", run_logs }, { "dns", run_dns }, { "exec", run_exec },
+};
+
+int main(int argc, char **argv)
+{
+	if (argc > 0 && strcmp(argv[0], INIT_NAME) == 0)
+		return init_main(argc, argv);
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(processes); i++)
+		if (strcmp(processes[i].name, argv[1]) == 0)
+			return processes[i].fn(argc, argv);
+	fprintf(stderr, "muster-run is started by muster; it does nothing by hand\n");
+	return 2;
+}

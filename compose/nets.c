@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The project's networks. networks.json beside the records says which exist, with their subnet, so that a network gets the same one again
+ * after a boot; whether one is really there, the bridge in the kernel tells. */
+#include "compose/supervisor.h"
+
+#include <net/if.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "network/forward.h"
+#include "network/nft.h"
+
+static struct netw *netw_free(struct netw *n)
+{
+	ipam_done(&n->ipam);
+	json_decref(n->labels);
+	free(n->key);
+	free(n->name);
+	free(n);
+	return NULL;
+}
+
+struct netw *nets_find(struct supervisor *sv, const char *name)
+{
+	for (size_t i = 0; i < sv->n_nets; i++)
+		if (strcmp(sv->nets[i]->name, name) == 0)
+			return sv->nets[i];
+	return NULL;
+}
+
+static int nets_save(struct supervisor *sv, struct err *err)
+{
+	AUTO_JSON json_t *all = json_object();
+	for (size_t i = 0; i < sv->n_nets; i++) {
+		const struct netw *n = sv->nets[i];
+		char subnet[20];
+		json_t *j = json_pack("{s:s,s:s,s:s,s:b}", "key", n->key, "bridge", n->bridge.name, "subnet", ipam_subnet_text(n->bridge.subnet, subnet),
+				      "internal", n->internal);
+		if (n->labels)
+			json_object_set(j, "labels", n->labels);
+		json_object_set_new(all, n->name, j);
+	}
+	return json_write_file(sv->project_fd, "networks.json", all, true, err);
+}
+
+/* Puts a bridge into the table and remembers it. */
+static int net_use(struct supervisor *sv, struct netw *n, struct err *err)
+{
+	struct nft_network e = { .subnet = n->bridge.subnet, .internal = n->internal };
+	struct nft_change change = { .add_networks = &e, .n_add_networks = 1 };
+	snprintf(e.bridge, sizeof(e.bridge), "%s", n->bridge.name);
+	snprintf(e.owner, sizeof(e.owner), "%s", sv->project);
+	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || nft_apply(&sv->net, &change, err) < 0)
+		return -1;
+	sv->nets = vec_grow(sv->nets, sv->n_nets, &sv->cap_nets, sizeof(*sv->nets));
+	sv->nets[sv->n_nets++] = n;
+	return 0;
+}
+
+static size_t servers_v4(const struct supervisor *sv, uint32_t out[RESOLV_MAX_SERVERS])
+{
+	size_t n = 0;
+	for (size_t i = 0; i < sv->resolv.n_servers; i++)
+		if (sv->resolv.servers[i].family == AF_INET) {
+			uint32_t be;
+			memcpy(&be, sv->resolv.servers[i].address, sizeof(be));
+			out[n++] = ntohl(be);
+		}
+	return n;
+}
+
+/* The subnet that the network had, from networks.json. */
+static struct ipam_subnet recorded_subnet(struct supervisor *sv, const char *name)
+{
+	AUTO_JSON json_t *all = NULL;
+	struct ipam_subnet s = {0};
+	if (json_read_file(sv->project_fd, "networks.json", &all, NULL) == 0 &&
+	    !ipam_subnet_parse(json_get_str(json_object_get(all, name), "subnet", ""), &s))
+		s = (struct ipam_subnet){0};
+	return s;
+}
+
+static int make_bridge(struct supervisor *sv, struct netw *n, struct err *err)
+{
+	uint32_t avoid[RESOLV_MAX_SERVERS];
+	struct bridge_spec spec = { .project = sv->project, .network = n->key, .avoid = avoid, .n_avoid = servers_v4(sv, avoid) };
+	struct err first = {0};
+	spec.subnet = recorded_subnet(sv, n->name);
+	if (bridge_ensure(&sv->net, &spec, &n->bridge, &first) == 0)
+		return 0;
+	if (!spec.subnet.prefix_len) {
+		*err = first;
+		return -1;
+	}
+	spec.subnet = (struct ipam_subnet){0}; /* taken by somebody else meanwhile */
+	return bridge_ensure(&sv->net, &spec, &n->bridge, err);
+}
+
+int nets_create(struct supervisor *sv, const struct desired_network *d, struct err *err)
+{
+	AUTO_STR struct str message = {0};
+	struct netw *n;
+	if (nets_find(sv, d->name))
+		return 0;
+	n = xcalloc(1, sizeof(*n));
+	n->key = xstrdup(d->key);
+	n->name = xstrdup(d->name);
+	n->internal = d->internal;
+	n->labels = json_incref((json_t *)(uintptr_t)d->labels);
+	if (nft_ensure(&sv->net, err) < 0 || make_bridge(sv, n, err) < 0 || forward_enable(&sv->net, err) < 0 || net_use(sv, n, err) < 0) {
+		err_wrap(err, "network %s", d->name);
+		netw_free(n);
+		return -1;
+	}
+	if (forward_admit(&sv->net, &message, err) == 1 && !sv->forward_told && sv->current) {
+		sv->forward_told = true;
+		server_warn(sv->current, str_get(&message));
+	}
+	{
+		struct in_addr a = { htonl(n->bridge.subnet.ip) };
+		dns_control_network_set(&sv->dns, n->name, a, n->bridge.subnet.prefix_len);
+	}
+	return nets_save(sv, err);
+}
+
+/* At start: networks that are recorded and whose bridge lives. */
+int nets_load(struct supervisor *sv, struct err *err)
+{
+	AUTO_JSON json_t *all = NULL;
+	struct bridge *there = NULL;
+	size_t n_there = 0;
+	const char *name;
+	json_t *j;
+	if (json_read_file(sv->project_fd, "networks.json", &all, err) != 0)
+		return 0;
+	if (bridge_list(&sv->net, sv->project, &there, &n_there, err) < 0)
+		return -1;
+	json_object_foreach(all, name, j) {
+		for (size_t i = 0; i < n_there; i++) {
+			struct netw *n;
+			if (strcmp(there[i].name, json_get_str(j, "bridge", "")) != 0)
+				continue;
+			n = xcalloc(1, sizeof(*n));
+			n->key = xstrdup(json_get_str(j, "key", name));
+			n->name = xstrdup(name);
+			n->internal = json_get_bool(j, "internal", false);
+			n->labels = json_incref(json_object_get(j, "labels"));
+			if (make_bridge(sv, n, err) < 0 || net_use(sv, n, err) < 0) {
+				log_warn("network %s: %s", name, err->msg);
+				netw_free(n);
+			}
+		}
+	}
+	free(there);
+	return 0;
+}
+
+int nets_existing(const struct paths *p, const char *project, struct strv *ret, struct err *err)
+{
+	AUTO_CLOSE int fd = paths_project(p, project, false, NULL);
+	AUTO_JSON json_t *all = NULL;
+	const char *name;
+	json_t *j;
+	int rc = fd < 0 ? 1 : json_read_file(fd, "networks.json", &all, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	json_object_foreach(all, name, j)
+		if (if_nametoindex(json_get_str(j, "bridge", "-")))
+			strv_push(ret, name);
+	return 0;
+}
+
+/* In a worker: the elements are gone already, now the link; and with the last one of the root the table and the guests' rules. */
+static int remove_link(struct supervisor *sv, const char *text, struct err *err)
+{
+	struct net net;
+	int rc;
+	if (net_open(&net, sv->rootid, err) < 0)
+		return -1;
+	rc = bridge_delete(&net, text, err);
+	if (rc == 0)
+		rc = nft_release(&net, err);
+	if (rc == 0)
+		rc = forward_withdraw(&net, err);
+	net_close(&net);
+	return rc < 0 ? -1 : 0;
+}
+
+static void link_removed(struct supervisor *sv, void *arg, size_t n, const struct err *failure)
+{
+	(void)arg;
+	if (sv->current)
+		apply_action_done(sv->current, n, failure);
+}
+
+void nets_remove_start(struct op *op, size_t action, const char *name)
+{
+	struct supervisor *sv = op->sv;
+	struct netw *n = nets_find(sv, name);
+	struct nft_network e = {0};
+	struct nft_change change = { .del_networks = &e, .n_del_networks = 1 };
+	char bridge[NET_IFNAME_SIZE];
+	struct err err = {0};
+	if (!n) {
+		apply_action_done(op, action, NULL);
+		return;
+	}
+	e.subnet = n->bridge.subnet;
+	e.internal = n->internal;
+	memcpy(bridge, n->bridge.name, sizeof(bridge));
+	memcpy(e.bridge, bridge, sizeof(e.bridge));
+	snprintf(e.owner, sizeof(e.owner), "%s", sv->project);
+	for (size_t i = 0; i < sv->n_nets; i++)
+		if (sv->nets[i] == n)
+			sv->nets[i] = sv->nets[--sv->n_nets];
+	netw_free(n);
+	if (nft_apply(&sv->net, &change, &err) < 0 || nets_save(sv, &err) < 0 ||
+	    worker_run(sv, remove_link, bridge, link_removed, NULL, action, &err) < 0)
+		apply_action_done(op, action, &err);
+}

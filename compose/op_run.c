@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `run`: a one-off container of a service. Its configuration is the service's with the command line's wishes on top; its dependencies are
+ * brought up like in `up`. The operation ends when the command runs (so that others are not held up); a foreground client then stays
+ * attached to the container and gets its exit code. */
+#include "compose/supervisor.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+
+static void put_list(json_t *config, const char *key, const json_t *list)
+{
+	if (json_is_array(list))
+		json_object_set(config, key, (json_t *)(uintptr_t)list);
+}
+
+static void put_environment(json_t *config, const json_t *list)
+{
+	json_t *env = json_object_get(config, "environment"), *item;
+	size_t i;
+	if (!json_is_object(env)) {
+		env = json_object();
+		json_object_set_new(config, "environment", env);
+	}
+	json_array_foreach((json_t *)(uintptr_t)list, i, item) {
+		const char *s = json_is_string(item) ? json_string_value(item) : "", *eq = strchr(s, '=');
+		if (eq) {
+			AUTO_FREE char *key = xstrndup(s, (size_t)(eq - s));
+			json_put_str(env, key, eq + 1);
+		}
+	}
+}
+
+static void put_labels(json_t *config, const json_t *labels)
+{
+	json_t *all = json_object_get(config, "labels");
+	if (!json_is_object(labels))
+		return;
+	if (!json_is_object(all)) {
+		all = json_object();
+		json_object_set_new(config, "labels", all);
+	}
+	json_object_update(all, (json_t *)(uintptr_t)labels);
+}
+
+static void extend(json_t *config, const char *key, const json_t *more)
+{
+	json_t *list = json_object_get(config, key);
+	if (!json_is_array(more) || !json_array_size(more))
+		return;
+	if (!json_is_array(list)) {
+		list = json_array();
+		json_object_set_new(config, key, list);
+	}
+	json_array_extend(list, (json_t *)(uintptr_t)more);
+}
+
+/* The service's configuration with the wishes of the command line; new reference. */
+static json_t *run_config(const struct desired_service *s, const json_t *run)
+{
+	static const char *const dropped[] = { "container_name", "deploy", "scale", "restart", "profiles", "healthcheck" };
+	json_t *config = json_deep_copy(s->config), *command = json_object_get(run, "command"), *entrypoint = json_object_get(run, "entrypoint");
+	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
+		if (strcmp(dropped[i], "deploy") != 0 || !json_object_get(json_object_get(config, "deploy"), "resources"))
+			json_object_del(config, dropped[i]);
+	if (json_is_object(json_object_get(config, "deploy")))
+		json_object_del(json_object_get(config, "deploy"), "replicas");
+	put_list(config, "entrypoint", entrypoint);
+	if (json_is_array(entrypoint) && !json_array_size(command))
+		json_object_set_new(config, "command", json_array());
+	if (json_array_size(command))
+		put_list(config, "command", command);
+	put_environment(config, json_object_get(run, "env"));
+	put_labels(config, json_object_get(run, "labels"));
+	if (json_get_str(run, "user", NULL))
+		json_put_str(config, "user", json_get_str(run, "user", NULL));
+	if (json_get_str(run, "working_dir", NULL))
+		json_put_str(config, "working_dir", json_get_str(run, "working_dir", NULL));
+	json_object_set_new(config, "tty", json_boolean(json_get_bool(run, "tty", false)));
+	json_object_set_new(config, "stdin_open", json_boolean(json_get_bool(run, "stdin", false)));
+	if (!json_get_bool(run, "service_ports", false))
+		json_object_del(config, "ports");
+	extend(config, "ports", json_object_get(run, "publish"));
+	extend(config, "volumes", json_object_get(run, "volumes"));
+	if (json_get_bool(run, "use_aliases", false))
+		json_object_set_new(config, "x-muster-use-aliases", json_true());
+	return config;
+}
+
+void op_run_created(struct op *op, struct unit *u)
+{
+	const json_t *run = json_object_get(op->request, "run");
+	struct record *r = u->rec;
+	struct err err = {0};
+	r->oneoff = true;
+	r->remove_on_exit = json_get_bool(run, "rm", false);
+	json_put_str(r->labels, "com.docker.compose.oneoff", "True");
+	json_put_str(r->labels, "com.docker.compose.slug", r->id);
+	if (unit_save(u, false, &err) < 0)
+		log_warn("%s: %s", r->name, err.msg);
+	u->run_op = op;
+	if (!json_get_bool(run, "detach", false) && op->client) {
+		u->attached = op->client;
+		op->client->attached = u;
+	}
+}
+
+int op_run_begin(struct op *op, struct err *err)
+{
+	AUTO_STRV struct strv nets = {0}, volumes = {0};
+	struct supervisor *sv = op->sv;
+	const json_t *run = json_object_get(op->request, "run");
+	const char *service = json_get_str(op->request, "service", ""), *name = json_get_str(run, "name", NULL);
+	struct plan_options opt = { .no_deps = json_get_bool(run, "no_deps", false) };
+	const struct desired_service *s;
+	struct desired_service *one;
+	struct observed o;
+	char slug[13];
+	int rc;
+	if (apply_take_desired(op, err) < 0)
+		return -1;
+	s = desired_service(&op->desired, service);
+	if (!s)
+		return err_set(err, ERR_NOT_FOUND, "no such service: %s", service);
+	for (size_t i = 0; name && i < sv->n_units; i++)
+		if (strcmp(sv->units[i]->rec->name, name) == 0)
+			return err_set(err, ERR_CONFLICT, "the name %s is in use by container %.12s", name, sv->units[i]->rec->id);
+	one = arena_alloc(op->desired.arena, sizeof(*one));
+	*one = *s;
+	one->config = run_config(s, run);
+	json_object_set_new(op->request, "run_config", (json_t *)(uintptr_t)one->config);
+	if (model_read_service(s->name, one->config, op->desired.arena, &one->model, err) < 0)
+		return -1;
+	one->replicas = 1;
+	random_hex(slug, 12);
+	if (!name)
+		name = arena_printf(op->desired.arena, "%s-%s-run-%s", sv->project, s->name, slug);
+	op->oneoff = one;
+	apply_existing(sv, &nets, &volumes);
+	opt.existing_networks = (const char *const *)nets.v;
+	opt.existing_volumes = (const char *const *)volumes.v;
+	supervisor_observed(sv, &o);
+	rc = plan_run(&op->desired, &o, &opt, one, name, &op->plan, err);
+	free(o.containers);
+	if (rc < 0 || apply_keep_desired(op, err) < 0)
+		return -1;
+	return apply_plan(op);
+}

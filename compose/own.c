@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Our own cgroup: entered before anything else is started, left right before the anchor's end so that the directories can go. */
+#include "compose/own.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "compose/paths.h"
+#include "runtime/cgroup.h"
+
+static void own_path(char *buf, size_t size, const char *rootid, const char *project)
+{
+	snprintf(buf, size, "muster-%s/%s/own", rootid, project);
+}
+
+int own_join(const char *rootid, const char *project, struct err *err)
+{
+	struct cgroup_host *host = NULL;
+	struct cgroup *cg = NULL;
+	char path[512];
+	int rc = -1;
+	own_path(path, sizeof(path), rootid, project);
+	if (cgroup_host_open(&host, err) == 0 && cgroup_create(host, path, NULL, false, &cg, err) == 0)
+		rc = cgroup_enter(cg, false, err);
+	cgroup_free(cg);
+	cgroup_host_close(host);
+	return rc < 0 ? err_wrap(err, "cgroup %s", path) : 0;
+}
+
+void own_leave(const char *rootid, const char *project, int run_fd)
+{
+	struct cgroup_host *host = NULL;
+	struct cgroup *root = NULL;
+	struct err err = {0};
+	char path[512], link[32], run_path[4096];
+	ssize_t n;
+	own_path(path, sizeof(path), rootid, project);
+	if (cgroup_host_open(&host, &err) == 0) {
+		if (cgroup_open(host, ".", &root, &err) != 0 || cgroup_enter(root, false, &err) < 0)
+			log_warn("leaving cgroup %s: %s", path, err.msg);
+		for (int tries = 0; tries < 100 && cgroup_remove(host, path, &err) == 1; tries++)
+			usleep(2000);
+		cgroup_remove_parents(host, path);
+	}
+	cgroup_free(root);
+	cgroup_host_close(host);
+	/* a run directory that paths_open() has made goes with its last project */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", run_fd);
+	n = readlink(link, run_path, sizeof(run_path) - 1);
+	if (n > 0 && faccessat(run_fd, PATHS_MADE_BY_US, F_OK, 0) == 0) {
+		run_path[n] = '\0';
+		unlinkat(run_fd, PATHS_MADE_BY_US, 0);
+		if (rmdir(run_path) < 0) {
+			AUTO_CLOSE int fd = openat(run_fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+			(void)fd;
+		}
+	}
+}

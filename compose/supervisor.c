@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The supervisor: the reconciler of one project. It is the parent of the containers it starts, the only writer of their records, and the
+ * server of the control socket. Everything it knows can be had again: from the records, from the kernel and from the descriptors that the
+ * anchor keeps. So its start is always the same, after a boot, a crash or a kill: load the records, adopt what runs, settle what does
+ * not, tell the log and DNS processes everything, carry on the operation that was under way, serve.
+ *
+ * It ends by itself (exit code 0: the anchor follows) when no container, network or client is left. */
+#include "compose/supervisor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "runtime/probe.h"
+
+void supervisor_anchor_put(struct supervisor *sv, const char *key, int fd)
+{
+	struct anchor_packet p = { .op = ANCHOR_PUT };
+	struct err err = {0};
+	snprintf(p.key, sizeof(p.key), "%s", key);
+	if (sock_send(sv->store_fd, &p, sizeof(p), &fd, 1, &err) != 0)
+		log_warn("anchor: descriptor %s not kept: %s", key, err.msg);
+}
+
+void supervisor_anchor_drop(struct supervisor *sv, const char *key)
+{
+	struct anchor_packet p = { .op = ANCHOR_DROP };
+	struct err err = {0};
+	snprintf(p.key, sizeof(p.key), "%s", key);
+	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, &err) != 0)
+		log_warn("anchor: descriptor %s not dropped: %s", key, err.msg);
+}
+
+struct unit *supervisor_add_unit(struct supervisor *sv, struct record *rec)
+{
+	struct unit *u = xcalloc(1, sizeof(*u));
+	u->sv = sv;
+	u->rec = rec;
+	u->dns_udp = u->dns_tcp = u->console_fd = -1;
+	container_proc_init(&u->proc);
+	sv->units = vec_grow(sv->units, sv->n_units, &sv->cap_units, sizeof(*sv->units));
+	sv->units[sv->n_units++] = u;
+	return u;
+}
+
+void supervisor_remove_unit(struct supervisor *sv, struct unit *u)
+{
+	for (size_t i = 0; i < sv->n_units; i++)
+		if (sv->units[i] == u) {
+			sv->units[i] = sv->units[--sv->n_units];
+			break;
+		}
+	for (size_t i = 0; sv->current && sv->current->made && i < sv->current->plan.n; i++)
+		if (sv->current->made[i] == u)
+			sv->current->made[i] = NULL;
+	loop_remove(&u->sync);
+	loop_remove(&u->exit);
+	loop_timer_cancel(&u->timer);
+	container_proc_done(&u->proc);
+	util_close(&u->dns_udp);
+	util_close(&u->dns_tcp);
+	util_close(&u->console_fd);
+	cgroup_free(u->cgroup);
+	if (u->attached)
+		u->attached->attached = NULL;
+	record_free(u->rec);
+	free(u);
+}
+
+struct unit *supervisor_find(struct supervisor *sv, const char *id)
+{
+	for (size_t i = 0; i < sv->n_units; i++)
+		if (strcmp(sv->units[i]->rec->id, id) == 0)
+			return sv->units[i];
+	return NULL;
+}
+
+void supervisor_observed(struct supervisor *sv, struct observed *ret)
+{
+	*ret = (struct observed){ .project = (char *)(uintptr_t)sv->project };
+	ret->containers = xcalloc(sv->n_units, sizeof(*ret->containers));
+	for (size_t i = 0; i < sv->n_units; i++)
+		ret->containers[ret->n++] = sv->units[i]->rec;
+	observe_sort(ret);
+}
+
+void supervisor_maybe_finish(struct supervisor *sv)
+{
+	if (sv->finishing || sv->n_units || sv->n_nets || sv->n_workers || sv->trash || !server_idle(sv))
+		return;
+	sv->finishing = true;
+	sv->loop.quit = true;
+}
+
+static void anchor_readable(struct loop_source *s, uint32_t events)
+{
+	struct supervisor *sv = CONTAINER_OF(s, struct supervisor, anchor_source);
+	struct anchor_packet p;
+	ssize_t n = sock_recv(sv->store_fd, &p, sizeof(p), NULL, NULL, NULL);
+	if (n == sizeof(p) && p.op == ANCHOR_EXIT)
+		unit_anchor_exit(sv, &p.exit);
+	else if (n == 0 || (n < 0 && n != -EAGAIN) || (n < 0 && (events & EPOLLHUP)))
+		loop_remove(s); /* the anchor has died: the next command starts both again; containers run on */
+	if (!s->loop)
+		log_warn("the anchor is gone");
+}
+
+/* Takes back what the anchor keeps: DNS sockets and pty masters of running containers; what belongs to nobody is dropped. */
+static int fetch_descriptors(struct supervisor *sv, struct err *err)
+{
+	struct anchor_packet p = { .op = ANCHOR_LIST };
+	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, err) != 0)
+		return -1;
+	for (;;) {
+		int fds[1] = { -1 };
+		size_t n_fds = 1;
+		char id[SHORT_ID + 1] = "", kind[16] = "", which[16] = "";
+		struct unit *u = NULL;
+		ssize_t n = sock_recv(sv->store_fd, &p, sizeof(p), fds, &n_fds, err);
+		if (n != sizeof(p))
+			return n < 0 ? -1 : err_set(err, ERR_CORRUPT, "the anchor went away");
+		if (p.op == ANCHOR_END)
+			return 0;
+		if (p.op != ANCHOR_ENTRY || !n_fds)
+			continue;
+		sscanf(p.key, "%12[0-9a-f]/%15[a-z]/%15s", id, kind, which);
+		for (size_t i = 0; i < sv->n_units && !u; i++)
+			if (strncmp(sv->units[i]->rec->id, id, SHORT_ID) == 0)
+				u = sv->units[i];
+		if (u && str_eq(kind, "dns") && str_eq(which, "udp") && u->dns_udp < 0)
+			u->dns_udp = TAKE_FD(fds[0]);
+		else if (u && str_eq(kind, "dns") && str_eq(which, "tcp") && u->dns_tcp < 0)
+			u->dns_tcp = TAKE_FD(fds[0]);
+		else if (u && str_eq(kind, "tty") && u->console_fd < 0)
+			u->console_fd = TAKE_FD(fds[0]);
+		else if (!u)
+			supervisor_anchor_drop(sv, p.key);
+		util_close(&fds[0]);
+	}
+}
+
+static void logs_event(struct logs_control *c, enum logs_op op, uint32_t serial, const char *id)
+{
+	struct supervisor *sv = CONTAINER_OF(c, struct supervisor, logs);
+	struct unit *u;
+	(void)serial;
+	if (op == LOGS_OP_HELLO) {
+		logs_control_reset(c);
+		for (size_t i = 0; i < sv->n_units; i++)
+			if (sv->units[i]->phase != UNIT_IDLE && sv->units[i]->phase != UNIT_BACKOFF)
+				unit_tell_logs(sv->units[i]);
+		logs_control_sync(c);
+		for (size_t i = 0; i < sv->n_units; i++)
+			if (sv->units[i]->phase == UNIT_ENDING)
+				logs_control_drain(c, sv->units[i]->rec->id);
+	} else if (op == LOGS_OP_DRAINED && (u = supervisor_find(sv, id)) && u->phase == UNIT_ENDING) {
+		unit_log_drained(u);
+	}
+}
+
+static void tell_dns_all(struct supervisor *sv)
+{
+	dns_control_reset(&sv->dns);
+	dns_control_upstreams_set(&sv->dns, sv->resolv.servers, sv->resolv.n_servers, sv->resolv.search.n > 0);
+	for (size_t i = 0; i < sv->n_nets; i++) {
+		struct in_addr a = { htonl(sv->nets[i]->bridge.subnet.ip) };
+		dns_control_network_set(&sv->dns, sv->nets[i]->name, a, sv->nets[i]->bridge.subnet.prefix_len);
+	}
+	for (size_t i = 0; i < sv->n_units; i++)
+		if (sv->units[i]->phase == UNIT_RUNNING)
+			unit_tell_dns(sv->units[i]);
+	dns_control_sync(&sv->dns);
+}
+
+static void dns_event(struct dns_control *c, enum dns_op op, uint32_t serial)
+{
+	(void)serial;
+	if (op == DNS_OP_HELLO)
+		tell_dns_all(CONTAINER_OF(c, struct supervisor, dns));
+}
+
+static int load_unit(void *arg, const char *name)
+{
+	struct supervisor *sv = arg;
+	struct record *r = NULL;
+	struct err err = {0};
+	if (strlen(name) != SHORT_ID)
+		return 0;
+	if (record_load(sv->project_fd, sv->run_fd, name, &r, &err) < 0) {
+		AUTO_FREE char *path = xasprintf("c/%s", name);
+		log_warn("%s: removing it", err.msg);
+		fs_remove_tree(sv->project_fd, path, NULL);
+		fs_remove_tree(sv->run_fd, path, NULL);
+		return 0;
+	}
+	supervisor_add_unit(sv, r);
+	sv->generation = MAX(sv->generation, r->generation);
+	return 0;
+}
+
+static int load_all(struct supervisor *sv, struct err *err)
+{
+	AUTO_JSON json_t *desired = NULL;
+	AUTO_CLOSE int dir = fs_make_dir(sv->project_fd, "c", 0700, err);
+	if (dir < 0 || fs_each(sv->project_fd, "c", load_unit, sv, err) < 0)
+		return -1;
+	if (json_read_file(sv->project_fd, "desired.json", &desired, NULL) == 0 && desired_parse(desired, &sv->desired, err) < 0)
+		log_warn("desired.json: %s", err->msg);
+	return nets_load(sv, err);
+}
+
+static int open_all(struct supervisor *sv, struct err *err)
+{
+	AUTO_FREE char *projects = xasprintf("projects/%s", sv->project);
+	sv->paths = (struct paths){ .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN };
+	sv->binary_fd = ANCHOR_FD_BINARY;
+	sv->store_fd = ANCHOR_FD_STORE;
+	sv->project_fd = fs_make_dir(ANCHOR_FD_ROOT, projects, 0700, err);
+	sv->run_fd = sv->project_fd < 0 ? -1 : fs_make_dir(ANCHOR_FD_RUN, sv->project, 0700, err);
+	if (sv->run_fd < 0 || loop_init(&sv->loop, err) < 0)
+		return -1;
+	if (cgroup_host_open(&sv->cgroups, err) < 0 || net_open(&sv->net, sv->rootid, err) < 0)
+		return -1;
+	sv->net_open = true;
+	if (resolv_read("/etc/resolv.conf", &sv->resolv, err) < 0)
+		log_warn("%s", err->msg);
+	return 0;
+}
+
+static int open_channels(struct supervisor *sv, struct err *err)
+{
+	if (loop_add(&sv->loop, &sv->anchor_source, sv->store_fd, EPOLLIN, anchor_readable, err) < 0)
+		return -1;
+	if (logs_control_open(&sv->logs, &sv->loop, ANCHOR_FD_LOGS, logs_event, err) < 0)
+		return -1;
+	return dns_control_open(&sv->dns, &sv->loop, ANCHOR_FD_DNS, dns_event, err);
+}
+
+static int adopt_all(struct supervisor *sv, struct err *err)
+{
+	if (fetch_descriptors(sv, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sv->n_units; i++)
+		if (unit_adopt(sv->units[i], err) < 0)
+			log_warn("container %s: %s", sv->units[i]->rec->name, err->msg);
+	logs_event(&sv->logs, LOGS_OP_HELLO, 0, "");
+	tell_dns_all(sv);
+	return 0;
+}
+
+static void say_ready(void)
+{
+	ssize_t ignored;
+	if (fcntl(ANCHOR_FD_READY, F_GETFD) < 0)
+		return;
+	ignored = write(ANCHOR_FD_READY, "r", 1);
+	(void)ignored;
+	close(ANCHOR_FD_READY);
+}
+
+/* A supervisor that nobody ever talked to and that has nothing to look after. */
+static void idle(struct loop_timer *t)
+{
+	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, idle_timer);
+	supervisor_maybe_finish(sv);
+	if (!sv->finishing)
+		loop_timer_set(&sv->loop, t, 5000, idle);
+}
+
+int supervisor_main(const char *project, const char *rootid)
+{
+	static struct supervisor sv;
+	struct err err = {0};
+	sv.project = project;
+	snprintf(sv.rootid, sizeof(sv.rootid), "%s", rootid);
+	log_init("supervise", 2);
+	signal(SIGPIPE, SIG_IGN);
+	proc_cloexec_from(3);
+	if (open_all(&sv, &err) < 0 || load_all(&sv, &err) < 0 || open_channels(&sv, &err) < 0 || adopt_all(&sv, &err) < 0 ||
+	    server_open(&sv, &err) < 0 || server_resume(&sv, &err) < 0) {
+		log_warn("%s", err.msg);
+		return 1;
+	}
+	say_ready();
+	loop_timer_set(&sv.loop, &sv.idle_timer, 5000, idle);
+	if (loop_run(&sv.loop, &err) < 0) {
+		log_warn("%s", err.msg);
+		return 1;
+	}
+	server_flush(&sv);
+	if (sv.finishing) { /* nothing of the project is left but its directory */
+		AUTO_FREE char *path = xasprintf("projects/%s", project);
+		fs_remove_tree(ANCHOR_FD_ROOT, path, NULL);
+	}
+	return 0;
+}

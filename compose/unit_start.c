@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting one container. The order matters at every arrow: the run directory and its files, cgroup, addresses and ports (a port that is taken
+ * fails here, before any process), then the child, whose pid is on record before it may go on; while it mounts, the wiring; then `go`.
+ * What the child reports next (prepared, started, failed) comes as an event. A supervisor that dies before `go` takes the child along
+ * (PDEATHSIG); one that dies later leaves a container whose record holds pid and start time, so the next one adopts it. */
+#include "compose/supervisor.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "network/attach.h"
+#include "network/hosts.h"
+#include "network/netns.h"
+#include "network/nft.h"
+#include "network/ports.h"
+#include "runtime/probe.h"
+#include "volumes/bind.h"
+#include "volumes/copyup.h"
+#include "volumes/volume.h"
+
+enum { MAX_MOUNTS = 256 };
+
+/* Lower directories of an image, opened once for all its containers. */
+struct layer_set {
+	int *fds;
+	size_t n;
+};
+
+/* What a start needs only until the child has been made. */
+struct start {
+	struct unit *u;
+	struct arena *arena;
+	struct model_service m;
+	struct container_spec spec;
+	struct strv argv, env;
+	struct container_mount mounts[MAX_MOUNTS];
+	int mount_fds[MAX_MOUNTS];
+	size_t n_mounts;
+	int dir_fd, run_fd, upper_fd, work_fd, hostname_fd, hosts_fd, resolv_fd, stdio[3], fifo_out, fifo_err;
+	const char *hostname;
+};
+
+static void start_done(struct start *s)
+{
+	int *fds[] = { &s->dir_fd, &s->run_fd, &s->upper_fd, &s->work_fd, &s->hostname_fd, &s->hosts_fd, &s->resolv_fd,
+		       &s->stdio[0], &s->stdio[1], &s->stdio[2], &s->fifo_out, &s->fifo_err };
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		util_close(fds[i]);
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		util_close(&s->mount_fds[i]);
+		if (s->mounts[i].fill)
+			util_close(&s->mounts[i].fill_fd);
+	}
+	strv_done(&s->argv);
+	strv_done(&s->env);
+	arena_free(s->arena);
+}
+
+static void key_of(const struct unit *u, const char *what, char buf[ANCHOR_KEY_BYTES])
+{
+	snprintf(buf, ANCHOR_KEY_BYTES, "%.*s/%s", SHORT_ID, u->rec->id, what);
+}
+
+static const struct layer_set *open_layers(struct supervisor *sv, const json_t *image, struct err *err)
+{
+	const char *id = json_get_str(image, "id", "");
+	struct layer_set *set = map_get(&sv->layer_cache, id);
+	AUTO_STRV struct strv layers = {0};
+	if (set)
+		return set;
+	json_get_strv(image, "layers", &layers);
+	set = xcalloc(1, sizeof(*set));
+	set->fds = xcalloc(layers.n, sizeof(*set->fds));
+	for (size_t i = 0; i < layers.n; i++) {
+		AUTO_FREE char *path = xasprintf("layers/%s/diff", layers.v[i]);
+		int fd = openat(ANCHOR_FD_ROOT, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0) {
+			err_sys(err, errno, "image %s: layer %.12s", json_get_str(image, "ref", id), layers.v[i]);
+			while (set->n)
+				close(set->fds[--set->n]);
+			free(set->fds);
+			free(set);
+			return NULL;
+		}
+		set->fds[set->n++] = fd;
+	}
+	map_put(&sv->layer_cache, id, set);
+	return set;
+}
+
+/* Writes a small file into the run directory and opens it read-only. */
+static int text_file(int run_fd, const char *name, const char *text, size_t n, struct err *err)
+{
+	int fd;
+	if (fs_write_volatile(run_fd, name, text, n, 0644, err) < 0)
+		return -1;
+	fd = openat(run_fd, name, O_PATH | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, errno, "open %s", name) : fd;
+}
+
+/* /etc/hostname, /etc/hosts and /etc/resolv.conf. */
+static int make_files(struct start *s, struct err *err)
+{
+	AUTO_STR struct str text = {0};
+	struct record *r = s->u->rec;
+	struct hosts_entry entries[ATTACH_MAX_LINKS];
+	size_t n = 0;
+	str_addf(&text, "%s\n", s->hostname);
+	s->hostname_fd = text_file(s->run_fd, "hostname", text.p, text.len, err);
+	str_clear(&text);
+	for (size_t i = 0; i < r->n_endpoints && n < ARRAY_SIZE(entries); i++)
+		entries[n++] = (struct hosts_entry){ r->endpoints[i].address, s->hostname };
+	hosts_build(entries, n, &text);
+	s->hosts_fd = text_file(s->run_fd, "hosts", text.p, text.len, err);
+	str_clear(&text);
+	resolv_build(&s->u->sv->resolv.search, &text);
+	s->resolv_fd = text_file(s->run_fd, "resolv.conf", text.p, text.len, err);
+	return s->hostname_fd < 0 || s->hosts_fd < 0 || s->resolv_fd < 0 ? -1 : 0;
+}
+
+/* FIFOs for the log, and what the container gets as its descriptors 0-2. */
+static int make_stdio(struct start *s, struct err *err)
+{
+	struct unit *u = s->u;
+	char key[ANCHOR_KEY_BYTES];
+	s->fifo_out = logs_fifo_open(s->run_fd, "out", 0, 0, err);
+	s->fifo_err = s->fifo_out < 0 ? -1 : logs_fifo_open(s->run_fd, "err", 0, 0, err);
+	if (s->fifo_err < 0)
+		return -1;
+	key_of(u, "fifo/out", key);
+	supervisor_anchor_put(u->sv, key, s->fifo_out);
+	key_of(u, "fifo/err", key);
+	supervisor_anchor_put(u->sv, key, s->fifo_err);
+	if (s->m.tty)
+		return 0;
+	if (u->run_op && u->run_op->stdin_fd >= 0)
+		s->stdio[0] = TAKE_FD(u->run_op->stdin_fd);
+	else if (s->m.stdin_open)
+		s->stdio[0] = logs_fifo_open(s->run_fd, "in", 0, 0, err);
+	s->stdio[1] = logs_fifo_writer(s->run_fd, "out", err);
+	s->stdio[2] = logs_fifo_writer(s->run_fd, "err", err);
+	return s->stdio[1] < 0 || s->stdio[2] < 0 || (s->m.stdin_open && s->stdio[0] < 0) ? -1 : 0;
+}
+
+static int fill_volume(int root_fd, const char *target, int volume_fd, struct err *err)
+{
+	return copyup_fill(root_fd, target, volume_fd, err) < 0 ? -1 : 0;
+}
+
+static int open_volume(struct start *s, const struct record_mount *m, struct container_mount *out, struct err *err)
+{
+	int volume_fd = volume_open(ANCHOR_FD_ROOT, m->source, err), data_fd;
+	if (volume_fd < 0) /* an anonymous volume that was pruned, say: make it again */
+		volume_fd = volume_create(ANCHOR_FD_ROOT, m->source, NULL, NULL, err) < 0 ? -1 : volume_open(ANCHOR_FD_ROOT, m->source, err);
+	if (volume_fd < 0)
+		return -1;
+	data_fd = volume_open_data(volume_fd, err);
+	if (data_fd < 0 || m->nocopy) {
+		close(volume_fd);
+		volume_fd = -1;
+	}
+	if (data_fd < 0)
+		return -1;
+	out->fill = m->nocopy ? NULL : fill_volume;
+	out->fill_fd = volume_fd;
+	s->mount_fds[s->n_mounts] = data_fd;
+	return 0;
+}
+
+static int open_mounts(struct start *s, struct err *err)
+{
+	const struct record *r = s->u->rec;
+	if (r->n_mounts > MAX_MOUNTS)
+		return err_set(err, ERR_INVALID, "%zu mounts; at most %d are possible", r->n_mounts, MAX_MOUNTS);
+	for (size_t i = 0; i < r->n_mounts; i++) {
+		const struct record_mount *m = &r->mounts[i];
+		struct container_mount *out = &s->mounts[s->n_mounts];
+		struct bind_source b = { .fd = -1 };
+		*out = (struct container_mount){ .kind = CONTAINER_MOUNT_BIND, .target = m->target, .read_only = m->read_only, .fill_fd = -1 };
+		if (m->kind == MOUNT_VOLUME) {
+			if (open_volume(s, m, out, err) < 0)
+				return err_wrap(err, "volume %s", m->source);
+		} else {
+			if (bind_open(m->source, m->create_host_path, &b, err) < 0)
+				return -1;
+			out->recursive = true;
+			s->mount_fds[s->n_mounts] = b.fd;
+		}
+		out->source_fd = s->mount_fds[s->n_mounts];
+		s->n_mounts++;
+	}
+	return 0;
+}
+
+/* Leases an address on each network; the record then tells them. */
+static int lease_addresses(struct unit *u, const struct model_service *m, struct err *err)
+{
+	struct record *r = u->rec;
+	r->endpoints = xcalloc(m->n_networks, sizeof(*r->endpoints));
+	for (size_t i = 0; i < m->n_networks; i++) {
+		struct netw *n = NULL;
+		struct endpoint *e;
+		uint32_t ip;
+		for (size_t k = 0; k < u->sv->n_nets && !n; k++)
+			if (strcmp(u->sv->nets[k]->key, m->networks[i].network) == 0)
+				n = u->sv->nets[k];
+		if (!n)
+			return err_set(err, ERR_NOT_FOUND, "network %s does not exist", m->networks[i].network);
+		if (ipam_alloc(&n->ipam, &ip, err) < 0)
+			return err_wrap(err, "network %s", n->name);
+		e = &r->endpoints[r->n_endpoints++];
+		e->network = xstrdup(n->key);
+		e->network_name = xstrdup(n->name);
+		e->bridge = xstrdup(n->bridge.name);
+		net_ip_text(ip, e->address);
+		snprintf(e->mac, sizeof(e->mac), "02:42:%02x:%02x:%02x:%02x", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	}
+	return 0;
+}
+
+/* Reserves the host ports; the anchor keeps the sockets. */
+static int reserve_ports(struct unit *u, const struct model_service *m, struct err *err)
+{
+	struct record *r = u->rec;
+	char key[ANCHOR_KEY_BYTES], what[32];
+	free(r->ports);
+	r->n_ports = 0;
+	r->ports = xcalloc(m->n_ports, sizeof(*r->ports));
+	for (size_t i = 0; i < m->n_ports; i++) {
+		const struct model_port *p = &m->ports[i];
+		struct published *out = &r->ports[r->n_ports];
+		uint32_t ip = 0;
+		uint16_t port;
+		int fd;
+		if (p->host_ip[0] && !net_ip_parse(p->host_ip, &ip))
+			return err_set(err, ERR_UNSUPPORTED, "publish on address %s: not supported yet", p->host_ip);
+		if (ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, &fd, &port, err) < 0) {
+			for (size_t k = 0; err->code == ERR_CONFLICT && k < u->sv->n_units; k++)
+				for (size_t j = 0; u->sv->units[k] != u && j < u->sv->units[k]->rec->n_ports; j++)
+					if (u->sv->units[k]->rec->ports[j].host_port == p->published_lo)
+						return err_set(err, ERR_CONFLICT, "%s:%u: port is already allocated by container %s",
+							       p->host_ip[0] ? p->host_ip : "0.0.0.0", p->published_lo, u->sv->units[k]->rec->name);
+			return -1;
+		}
+		snprintf(what, sizeof(what), "port/%zu", i);
+		key_of(u, what, key);
+		supervisor_anchor_put(u->sv, key, fd);
+		close(fd);
+		net_ip_text(ip, out->host_ip);
+		out->host_port = port;
+		out->target = p->target;
+		out->protocol = p->protocol;
+		r->n_ports++;
+	}
+	return 0;
+}
+
+static int publish_ports(struct unit *u, struct err *err)
+{
+	struct record *r = u->rec;
+	struct nft_port *ports = xcalloc(r->n_ports, sizeof(*ports));
+	struct nft_change change = { .add_ports = ports, .n_add_ports = r->n_ports };
+	uint32_t ip = 0;
+	int rc = 0;
+	for (size_t i = 0; i < r->n_endpoints && !ip; i++) {
+		const struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
+		if (n && !n->internal)
+			net_ip_parse(r->endpoints[i].address, &ip);
+	}
+	for (size_t i = 0; i < r->n_ports; i++) {
+		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol, .ip = ip, .port = r->ports[i].target };
+		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);
+		snprintf(ports[i].owner, sizeof(ports[i].owner), "%s/%.*s", r->project, SHORT_ID, r->id);
+	}
+	if (r->n_ports && ip)
+		rc = nft_apply(&u->sv->net, &change, err);
+	for (size_t i = 0; rc == 0 && i < r->n_ports; i++)
+		if (ports[i].protocol == PORT_UDP)
+			ports_flush_udp(&u->sv->net, ports[i].host_ip, ports[i].host_port, NULL);
+	free(ports);
+	return rc;
+}
+
+/* Links, DNS sockets and published ports, while the child mounts. */
+static int wire(struct unit *u, struct err *err)
+{
+	struct record *r = u->rec;
+	struct attach_link links[ATTACH_MAX_LINKS];
+	struct netns ns;
+	char key[ANCHOR_KEY_BYTES];
+	size_t n = 0;
+	bool gateway = false;
+	int rc;
+	if (netns_open(&ns, &u->sv->net, container_netns_fd(&u->proc), NETNS_WANT_DNS, err) < 0)
+		return -1;
+	for (size_t i = 0; i < r->n_endpoints && n < ATTACH_MAX_LINKS; i++) {
+		const struct netw *net = nets_find(u->sv, r->endpoints[i].network_name);
+		struct attach_link *l = &links[n];
+		if (!net)
+			continue;
+		*l = (struct attach_link){ .bridge = net->bridge.name, .prefix_len = net->bridge.subnet.prefix_len, .mtu = net->bridge.mtu };
+		snprintf(l->ifname, sizeof(l->ifname), "eth%zu", n);
+		net_ip_parse(r->endpoints[i].address, &l->ip);
+		l->gateway = net->internal || gateway ? 0 : net->bridge.gateway;
+		gateway |= l->gateway != 0;
+		n++;
+	}
+	rc = attach_links(&u->sv->net, &ns, r->id, links, n, err);
+	if (rc == 0)
+		rc = netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, err);
+	netns_close(&ns);
+	if (rc < 0)
+		return -1;
+	key_of(u, "dns/udp", key);
+	supervisor_anchor_put(u->sv, key, u->dns_udp);
+	key_of(u, "dns/tcp", key);
+	supervisor_anchor_put(u->sv, key, u->dns_tcp);
+	container_release_netns(&u->proc);
+	return publish_ports(u, err);
+}
+
+void unit_tell_dns(struct unit *u)
+{
+	struct record *r = u->rec;
+	AUTO_ARENA struct arena *a = arena_new();
+	struct model_service m;
+	const char *networks[ATTACH_MAX_LINKS], *names[64], *hostname;
+	char short_id[SHORT_ID + 1];
+	bool forward = false;
+	size_t n = 0;
+	if (model_read_service(r->service, r->config, a, &m, NULL) < 0)
+		return;
+	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, r->id);
+	hostname = m.hostname ? m.hostname : short_id;
+	for (size_t i = 0; i < r->n_endpoints && n < ATTACH_MAX_LINKS; i++) {
+		const struct netw *net = nets_find(u->sv, r->endpoints[i].network_name);
+		forward |= net && !net->internal;
+		networks[n++] = r->endpoints[i].network_name;
+	}
+	if (u->dns_udp >= 0)
+		dns_control_client_set(&u->sv->dns, r->id, networks, n, forward, u->dns_udp, u->dns_tcp);
+	for (size_t i = 0; i < r->n_endpoints; i++) {
+		const char **alias = NULL;
+		struct in_addr address;
+		size_t k = 0;
+		names[k++] = r->name;
+		names[k++] = short_id;
+		if (strcmp(hostname, short_id) != 0)
+			names[k++] = hostname;
+		if (!r->oneoff || json_get_bool(r->config, "x-muster-use-aliases", false)) {
+			names[k++] = r->service;
+			for (size_t j = 0; j < m.n_networks; j++)
+				if (strcmp(m.networks[j].network, r->endpoints[i].network) == 0)
+					alias = m.networks[j].aliases;
+		}
+		for (; alias && *alias && k < ARRAY_SIZE(names); alias++)
+			names[k++] = *alias;
+		if (inet_pton(AF_INET, r->endpoints[i].address, &address) == 1)
+			dns_control_names_set(&u->sv->dns, r->id, r->endpoints[i].network_name, address, names, k);
+	}
+}
+
+void unit_tell_logs(struct unit *u)
+{
+	struct err err = {0};
+	char rel[SHORT_ID + 8];
+	AUTO_CLOSE int log_fd = -1;
+	AUTO_CLOSE int run_fd = -1;
+	AUTO_CLOSE int out = -1;
+	AUTO_CLOSE int error = -1;
+	snprintf(rel, sizeof(rel), "c/%.*s/log", SHORT_ID, u->rec->id);
+	log_fd = fs_make_dir(u->sv->project_fd, rel, 0700, &err);
+	snprintf(rel, sizeof(rel), "c/%.*s", SHORT_ID, u->rec->id);
+	run_fd = fs_make_dir(u->sv->run_fd, rel, 0700, &err);
+	out = run_fd < 0 ? -1 : logs_fifo_open(run_fd, "out", 0, 0, &err);
+	error = out < 0 ? -1 : logs_fifo_open(run_fd, "err", 0, 0, &err);
+	if (log_fd < 0 || error < 0) {
+		log_warn("logs of %s: %s", u->rec->name, err.msg);
+		return;
+	}
+	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd);
+}
+
+/* The `run` client gets the pty's master, or the log files that will hold the output. */
+static void hand_over_output(struct unit *u)
+{
+	AUTO_JSON json_t *event = json_pack("{s:s,s:s,s:s}", "event", "attach", "id", u->rec->id, "name", u->rec->name);
+	char path[SHORT_ID + 32];
+	int fds[2] = { -1, -1 };
+	if (u->console_fd >= 0) {
+		server_send(u->attached, event, &u->console_fd, 1);
+		return;
+	}
+	for (int i = 0; i < LOGS_STREAM_N_ && i < 2; i++) {
+		AUTO_CLOSE int made = -1;
+		snprintf(path, sizeof(path), "c/%.*s/log/%s", SHORT_ID, u->rec->id, logs_stream_files[i]);
+		made = openat(u->sv->project_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		fds[i] = openat(u->sv->project_fd, path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fds[0] >= 0 && fds[1] >= 0)
+		server_send(u->attached, event, fds, 2);
+	util_close(&fds[0]);
+	util_close(&fds[1]);
+}
+
+/* The command runs: record, names, events. */
+static void unit_started(struct unit *u)
+{
+	struct err err = {0};
+	struct record *r = u->rec;
+	u->phase = UNIT_RUNNING;
+	u->exec_mono_ns = clock_mono_ns();
+	r->status = STATUS_RUNNING;
+	r->started_ns = clock_real_ns();
+	r->started_generation = r->generation;
+	free(r->error);
+	r->error = NULL;
+	loop_remove(&u->sync);
+	if (record_save_state(r, u->sv->run_fd, &err) < 0)
+		log_warn("%s: %s", r->name, err.msg);
+	unit_tell_dns(u);
+	unit_watch_exit(u);
+	server_state(u, "start", false);
+	if (r->oneoff && u->op && u->op->client) {
+		AUTO_JSON json_t *started = json_pack("{s:s,s:s,s:s}", "event", "started", "id", r->id, "name", r->name);
+		server_send(u->op->client, started, NULL, 0);
+		if (u->attached)
+			u->op->client = NULL; /* from now on it waits for the container, not for the operation */
+	}
+	u->run_op = NULL;
+	if (u->op) {
+		struct op *op = u->op;
+		u->op = NULL;
+		apply_action_done(op, u->action, NULL);
+	}
+}
+
+/* The start failed: everything that it took is given back. */
+static void unit_start_failed(struct unit *u, const struct err *failure)
+{
+	struct supervisor *sv = u->sv;
+	struct record *r = u->rec;
+	struct op *op = u->op;
+	size_t action = u->action;
+	struct err e = *failure, ignored = {0};
+	u->op = NULL;
+	u->run_op = NULL;
+	loop_remove(&u->sync);
+	container_discard(&u->proc);
+	u->phase = UNIT_IDLE;
+	r->status = r->finished_ns ? STATUS_EXITED : STATUS_CREATED;
+	if (e.code == ERR_NO_COMMAND || e.code == ERR_NOT_EXEC)
+		r->exit_code = e.code == ERR_NO_COMMAND ? 127 : 126;
+	r->pid = 0;
+	r->want = WANT_STOPPED;
+	free(r->error);
+	r->error = xstrdup(e.msg);
+	logs_control_remove(&u->sv->logs, r->id);
+	unit_release(u);
+	unit_save(u, false, &ignored);
+	record_save_state(r, u->sv->run_fd, &ignored);
+	if (!op)
+		log_warn("%s: %s", r->name, e.msg);
+	if (u->attached) {
+		u->attached->attached = NULL;
+		u->attached = NULL;
+	}
+	if (r->oneoff && r->remove_on_exit && unit_remove(u, true, &ignored) < 0)
+		log_warn("%s", ignored.msg);
+	if (op)
+		apply_action_done(op, action, &e);
+	worker_empty_trash(sv);
+}
+
+static void unit_progress(struct loop_source *s, uint32_t events)
+{
+	struct unit *u = CONTAINER_OF(s, struct unit, sync);
+	struct err err = {0};
+	(void)events;
+	for (;;) {
+		int rc = container_progress(&u->proc, &err);
+		char key[ANCHOR_KEY_BYTES];
+		if (rc == CONTAINER_WAITING)
+			return;
+		if (rc < 0) {
+			unit_start_failed(u, &err);
+			return;
+		}
+		if (rc == CONTAINER_STARTED) {
+			unit_started(u);
+			return;
+		}
+		if (u->proc.console_fd < 0)
+			continue; /* prepared; go was given already */
+		u->console_fd = TAKE_FD(u->proc.console_fd);
+		key_of(u, "tty/master", key);
+		supervisor_anchor_put(u->sv, key, u->console_fd);
+		if (u->attached)
+			hand_over_output(u);
+		unit_tell_logs(u);
+		if (container_go(&u->proc, &err) < 0) {
+			container_progress(&u->proc, &err);
+			unit_start_failed(u, &err);
+			return;
+		}
+	}
+}
+
+static int prepare_once(struct supervisor *sv, struct err *err)
+{
+	AUTO_CLOSE int cache_fd = -1;
+	if (!sv->overlay_probed && probe_overlay(sv->project_fd, err) < 0)
+		return -1;
+	sv->overlay_probed = true;
+	if (sv->seccomp_ready)
+		return 0;
+	cache_fd = fs_make_dir(ANCHOR_FD_ROOT, "cache/seccomp", 0700, err);
+	if (cache_fd < 0)
+		return -1;
+	{
+		struct container_spec defaults;
+		container_spec_init(&defaults);
+		if (seccomp_default(cache_fd, defaults.caps, &sv->seccomp, err) < 0)
+			return -1;
+	}
+	sv->seccomp_ready = true;
+	return 0;
+}
+
+static int make_cgroup(struct start *s, struct err *err)
+{
+	struct unit *u = s->u;
+	struct cgroup_limits limits = { .memory_bytes = s->m.memory_bytes, .cpus = s->m.cpus, .pids = s->m.pids };
+	AUTO_FREE char *path = xasprintf("muster-%s/%s/c/%.*s", u->sv->rootid, u->rec->project, SHORT_ID, u->rec->id);
+	u->cgroup = cgroup_free(u->cgroup);
+	if (cgroup_create(u->sv->cgroups, path, &limits, true, &u->cgroup, err) < 0)
+		return -1;
+	u->oom_before = cgroup_oom_kills(u->cgroup);
+	return 0;
+}
+
+static int open_dirs(struct start *s, struct err *err)
+{
+	struct unit *u = s->u;
+	char rel[SHORT_ID + 4];
+	snprintf(rel, sizeof(rel), "c/%.*s", SHORT_ID, u->rec->id);
+	s->dir_fd = fs_make_dir(u->sv->project_fd, rel, 0700, err);
+	s->run_fd = s->dir_fd < 0 ? -1 : fs_make_dir(u->sv->run_fd, rel, 0700, err);
+	s->upper_fd = s->run_fd < 0 ? -1 : fs_make_dir(s->dir_fd, "upper", 0755, err);
+	s->work_fd = s->upper_fd < 0 ? -1 : fs_make_dir(s->dir_fd, "work", 0755, err);
+	return s->work_fd < 0 ? -1 : 0;
+}
+
+static void fill_spec(struct start *s, const struct layer_set *layers)
+{
+	struct container_spec *c = &s->spec;
+	struct unit *u = s->u;
+	const char *image_user = json_get_str(u->rec->image, "user", ""), *image_dir = json_get_str(u->rec->image, "working_dir", "");
+	record_argv(u->rec, &s->argv);
+	record_environment(u->rec, &s->env);
+	container_spec_init(c);
+	c->hostname = s->hostname;
+	c->argv = s->argv.v;
+	c->envp = s->env.v;
+	c->cwd = s->m.working_dir ? s->m.working_dir : image_dir;
+	c->user = s->m.user ? s->m.user : image_user;
+	c->tty = s->m.tty;
+	c->init = s->m.init;
+	c->layer_fds = layers->fds;
+	c->n_layers = layers->n;
+	c->upper_fd = s->upper_fd;
+	c->work_fd = s->work_fd;
+	c->mounts = s->mounts;
+	c->n_mounts = s->n_mounts;
+	c->hostname_fd = s->hostname_fd;
+	c->hosts_fd = s->hosts_fd;
+	c->resolv_fd = s->resolv_fd;
+	memcpy(c->stdio, s->stdio, sizeof(c->stdio));
+	c->init_fd = u->sv->binary_fd;
+	c->cgroup = u->cgroup;
+	c->seccomp = &u->sv->seccomp;
+}
+
+/* Everything up to the child's existence. */
+static int start_child(struct start *s, struct err *err)
+{
+	struct unit *u = s->u;
+	const struct layer_set *layers = open_layers(u->sv, u->rec->image, err);
+	if (!layers || prepare_once(u->sv, err) < 0 || open_dirs(s, err) < 0)
+		return -1;
+	if (lease_addresses(u, &s->m, err) < 0 || reserve_ports(u, &s->m, err) < 0)
+		return -1;
+	if (make_files(s, err) < 0 || make_stdio(s, err) < 0 || open_mounts(s, err) < 0 || make_cgroup(s, err) < 0)
+		return -1;
+	fill_spec(s, layers);
+	if (!s->argv.n)
+		return err_set(err, ERR_INVALID, "no command: neither the service nor its image names one");
+	if (container_spawn(&s->spec, &u->proc, err) < 0)
+		return -1;
+	u->rec->pid = u->proc.pid;
+	u->rec->pid_ticks = u->proc.start_ticks;
+	proc_boot_id(u->rec->boot_id);
+	u->adopted = false;
+	return record_save_state(u->rec, u->sv->run_fd, err);
+}
+
+static void forget_endpoints(struct record *r)
+{
+	for (size_t i = 0; i < r->n_endpoints; i++) {
+		free(r->endpoints[i].network);
+		free(r->endpoints[i].network_name);
+		free(r->endpoints[i].bridge);
+	}
+	free(r->endpoints);
+	r->endpoints = NULL;
+	r->n_endpoints = 0;
+}
+
+int unit_start(struct unit *u, struct err *err)
+{
+	struct start s = { .u = u, .arena = arena_new(), .dir_fd = -1, .run_fd = -1, .upper_fd = -1, .work_fd = -1, .hostname_fd = -1, .hosts_fd = -1,
+			   .resolv_fd = -1, .stdio = { -1, -1, -1 }, .fifo_out = -1, .fifo_err = -1 };
+	char short_id[SHORT_ID + 1];
+	int rc = model_read_service(u->rec->service, u->rec->config, s.arena, &s.m, err);
+	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, u->rec->id);
+	s.hostname = s.m.hostname ? s.m.hostname : short_id;
+	u->stopping = u->killed = u->drained = false;
+	u->rec->status = u->rec->finished_ns ? STATUS_EXITED : STATUS_CREATED;
+	forget_endpoints(u->rec);
+	if (rc == 0)
+		rc = start_child(&s, err);
+	if (rc == 0)
+		rc = wire(u, err);
+	if (rc == 0 && !s.m.tty) {
+		unit_tell_logs(u);
+		if (u->attached)
+			hand_over_output(u);
+		rc = container_go(&u->proc, err);
+	}
+	if (rc == 0)
+		rc = loop_add(&u->sv->loop, &u->sync, u->proc.sync_fd, EPOLLIN, unit_progress, err);
+	start_done(&s);
+	if (rc == 0) {
+		u->phase = UNIT_STARTING;
+		return 0;
+	}
+	{
+		struct err failure = *err;
+		u->op = NULL; /* the caller reports it */
+		unit_start_failed(u, &failure); /* u may be gone */
+	}
+	return -1;
+}
+
+/* After a restart of the supervisor: take over what lives, settle what does not. */
+int unit_adopt(struct unit *u, struct err *err)
+{
+	struct record *r = u->rec;
+	AUTO_FREE char *path = xasprintf("muster-%s/%s/c/%.*s", u->sv->rootid, r->project, SHORT_ID, r->id);
+	u->adopted = true;
+	if (cgroup_open(u->sv->cgroups, path, &u->cgroup, err) < 0)
+		log_warn("%s: %s", r->name, err->msg);
+	for (size_t i = 0; i < r->n_endpoints; i++) {
+		struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
+		uint32_t ip;
+		if (n && r->pid && net_ip_parse(r->endpoints[i].address, &ip))
+			ipam_take(&n->ipam, ip, NULL);
+	}
+	if (!r->pid || r->status == STATUS_EXITED) {
+		if (r->status == STATUS_RESTARTING)
+			unit_schedule_restart(u);
+		return 0;
+	}
+	if (proc_is(r->pid, r->pid_ticks)) {
+		if (r->status == STATUS_CREATED || !r->started_ns)
+			r->started_ns = clock_real_ns();
+		r->status = STATUS_RUNNING;
+		r->started_generation = r->generation;
+		u->phase = UNIT_RUNNING;
+		u->proc.pid = r->pid;
+		u->proc.pidfd = proc_pidfd_open(r->pid);
+		u->exec_mono_ns = clock_mono_ns();
+		if (u->proc.pidfd >= 0) {
+			unit_watch_exit(u);
+			return record_save_state(r, u->sv->run_fd, err);
+		}
+	}
+	u->phase = UNIT_RUNNING; /* its end is handled like any other */
+	unit_watch_exit(u);
+	return 0;
+}
