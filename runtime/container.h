@@ -30,6 +30,10 @@ struct container_mount {
 	bool recursive;         /* bind: with the mounts below it (host paths); false for volumes */
 	uint64_t size_bytes;    /* tmpfs: 0 = the kernel's default, half of the memory */
 	unsigned mode;          /* tmpfs: 0 = 01777 */
+	/* bind: called in the child, before anything is mounted on the new root, with a descriptor of that root: fills an empty volume from the
+	 * image. Returns 0 or -1 + err; may take its time. NULL: nothing to do. */
+	int (*fill)(int root_fd, const char *target, int fill_fd, struct err *err);
+	int fill_fd;
 };
 
 struct container_rlimit {
@@ -58,7 +62,7 @@ struct container_spec {
 	bool no_new_privs;
 	const int *layer_fds;          /* lower directories, bottom to top, O_PATH|O_DIRECTORY does; at least 1, at most 500 */
 	size_t n_layers;
-	int upper_fd, work_fd;         /* directories on one file system; both -1: the root is read-only */
+	int upper_fd, work_fd;         /* directories on one file system (see probe_overlay) */
 	const struct container_mount *mounts;
 	size_t n_mounts;               /* any order: parents are mounted before what is below them */
 	int hostname_fd, hosts_fd, resolv_fd; /* files bound to /etc/hostname, /etc/hosts, /etc/resolv.conf; -1 = the image's */
@@ -85,7 +89,7 @@ struct container_proc {
 	int netns_fd;       /* -1 after container_release_netns(), and with host_network */
 	int console_fd;     /* tty: the pty's master, from the moment progress returns CONTAINER_PREPARED; the caller takes it */
 	uint64_t start_ticks; /* /proc/PID/stat field 22: identifies the process together with pid and boot id */
-	bool prepared, gone;
+	bool prepared, exec, gone;  /* inside: what was reported so far */
 };
 
 enum container_progress {

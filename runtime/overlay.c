@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layers are named /proc/self/fd/N, so that neither the length of a state root nor the number of layers meets a limit: fsconfig takes strings of
+ * 255 bytes, mount(2) one page of options (with the working directory at /proc/self/fd that is more than 500 layers). */
+#include "runtime/overlay.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
+#include "base/fs.h"
+#include "runtime/mounts.h"
+
+#define OVERLAY_OPTIONS "index=off,metacopy=off,redirect_dir=off,xino=off"
+
+static int set_string(int fs, const char *key, const char *value)
+{
+	return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
+}
+
+static int set_fd(int fs, const char *key, int fd)
+{
+	char path[32];
+	return set_string(fs, key, fs_fd_path(fd, path));
+}
+
+/* The last thing that the kernel said about this file system context, "e overlay: …" without its prefix; "" when nothing. */
+static void read_log(int fs, char *buf, size_t size)
+{
+	ssize_t n;
+	buf[0] = '\0';
+	while ((n = read(fs, buf, size - 1)) > 0)
+		buf[n - (buf[n - 1] == '\n')] = '\0';
+}
+
+static int configure(int fs, const struct overlay *o)
+{
+	static const char *const off[] = { "index", "metacopy", "redirect_dir", "xino" };
+	set_string(fs, "source", "overlay");
+	for (size_t i = o->n_layers; i > 0; i--)
+		if (set_fd(fs, "lowerdir+", o->layer_fds[i - 1]) < 0)
+			return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(off); i++)
+		if (set_string(fs, off[i], "off") < 0)
+			return -1;
+	if (o->is_volatile && fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
+		return -1;
+	if (set_fd(fs, "upperdir", o->upper_fd) < 0 || set_fd(fs, "workdir", o->work_fd) < 0)
+		return -1;
+	return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+}
+
+int overlay_new(const struct overlay *o, struct err *err)
+{
+	AUTO_CLOSE int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+	char log[256], quoted[256];
+	int fd, e;
+	if (fs < 0)
+		return errno == ENOSYS || errno == EPERM ? OVERLAY_OLD : err_sys(err, errno, "overlay");
+	if (configure(fs, o) < 0) {
+		e = errno;
+		if (e == ENOSYS || e == EPERM || e == EINVAL)
+			return OVERLAY_OLD;
+		read_log(fs, log, sizeof(log));
+		return err_sys(err, e, "mount the overlay%s%s", *log ? ": " : "", err_quote(quoted, sizeof(quoted), log));
+	}
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (fd < 0)
+		return errno == ENOSYS || errno == EPERM ? OVERLAY_OLD : err_sys(err, errno, "mount the overlay");
+	return fd;
+}
+
+int overlay_mount_here(const struct overlay *o, const char *target, struct err *err)
+{
+	AUTO_STR struct str options = {0};
+	AUTO_FREE int *fds = xcalloc(o->n_layers + 2, sizeof(*fds));
+	size_t n = 0;
+	int rc = 0;
+	str_add(&options, OVERLAY_OPTIONS);
+	for (size_t i = o->n_layers; rc == 0 && i > 0; i--, n++) {
+		fds[n] = mounts_reopen(o->layer_fds[i - 1], err);
+		rc = fds[n] < 0 ? -1 : 0;
+		str_addf(&options, "%s%d", n ? ":" : ",lowerdir=", fds[n]);
+	}
+	for (int i = 0; rc == 0 && i < 2; i++, n++) {
+		fds[n] = mounts_reopen(i ? o->work_fd : o->upper_fd, err);
+		rc = fds[n] < 0 ? -1 : 0;
+		str_addf(&options, "%s%d", i ? ",workdir=" : ",upperdir=", fds[n]);
+	}
+	if (o->is_volatile)
+		str_add(&options, ",volatile");
+	if (rc == 0 && chdir("/proc/self/fd") < 0)
+		rc = err_sys(err, errno, "change to /proc/self/fd");
+	if (rc == 0 && mount("overlay", target, "overlay", 0, options.p) < 0)
+		rc = err_sys(err, errno, "mount the overlay");
+	while (n > 0)
+		util_close(&fds[--n]);
+	return chdir("/") < 0 ? err_sys(err, errno, "change to /") : rc;
+}
