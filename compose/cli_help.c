@@ -39,9 +39,12 @@ static size_t wrap_line(const char *s, size_t width, size_t *ret_skip)
 		if (s[i] == '\n')
 			newline = i;
 	}
-	if (blank == 0)
-		return n;
 	*ret_skip = 1;
+	if (blank == 0) { /* one long word */
+		blank = strcspn(s, " \n");
+		*ret_skip = s[blank] != '\0';
+		return blank;
+	}
 	return newline > 0 && newline < blank ? newline : blank;
 }
 

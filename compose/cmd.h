@@ -6,13 +6,14 @@
 
 #include "base/arena.h"
 #include "compose/cli.h"
+#include "compose/observe.h"
 #include "compose/progress.h"
 
 struct app {
 	const char *prog;           /* "muster" */
 	const struct cli_args *args;
 	struct arena *arena;        /* lives as long as the command */
-	const char *root, *run_root; /* absolute */
+	struct paths paths;         /* after cmd_paths() */
 	bool colour_out, colour_err; /* --ansi, NO_COLOR, TERM=dumb and isatty, decided once */
 	enum progress_mode progress;
 	bool dry_run, verbose;
@@ -26,11 +27,18 @@ void cmd_hint(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
 void cmd_warn(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
 /* Writes to standard output; a reader that went away ends the command silently with exit code 1 (as SIGPIPE would). Returns 0 or 1. */
 int cmd_print(const struct app *app, const struct str *text);
+/* Opens the state roots (--root, --run-root, environment, defaults) as app->paths. create: makes them. Returns 0, or 1 after a message. */
+int cmd_paths(struct app *app, bool create);
+/* Paths, the project's name (into *ret_name, lives in the arena) and what there is of it. 0, or an exit code after a message. */
+int cmd_observe(struct app *app, const char **ret_name, struct observed *ret);
 /* The first service of `names` that is not in `known` is an error: prints it with a suggestion; returns 0 or 1. */
 int cmd_check_names(const struct app *app, const struct strv *names, const struct strv *known, const char *what);
+/* The services named on the command line must be in the project: among its containers, its last desired state, or its file. */
+int cmd_check_services(struct app *app, const struct observed *o, const struct strv *names);
 
 /* The commands, compose/cmd_*.c. */
 int cmd_config(struct app *app);
+int cmd_debug(struct app *app);
 int cmd_version(struct app *app);
 int cmd_completion(struct app *app);
 int cmd_plan(struct app *app);

@@ -4,9 +4,8 @@
 #ifndef COMPOSE_TABLE_TEMPLATE_H
 #define COMPOSE_TABLE_TEMPLATE_H
 
-#include <jansson.h>
+#include "base/json.h"
 
-#include "base/err.h"
 #include "base/str.h"
 
 struct template;
@@ -19,5 +18,9 @@ int template_render(const struct template *t, const json_t *row, struct str *ret
 /* Appends the heading line of a `table` template: fields replaced by their column names ("RunningFor" → "RUNNING FOR";
  * `headings` may map others: an object of strings, or NULL), functions dropped. */
 void template_headings(const struct template *t, const json_t *headings, struct str *ret);
+
+/* What --format asks for, applied to rows (an array of objects): "json" (one object a line), "table TEMPLATE" (aligned columns under
+ * headings), or a template (one line for each row). "table" alone is the caller's. 0, -1 + err. */
+int template_format(const char *format, const json_t *rows, const json_t *headings, struct str *ret, struct err *err);
 
 #endif

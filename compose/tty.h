@@ -28,7 +28,8 @@ struct tty_pump {
 	int pid_fd;           /* readable when the container's process (or its stand-in) has ended; -1: the ends of the outputs decide */
 	int control_fd;       /* readable when the other side has something to say; -1 */
 	int (*control)(void *arg, struct err *err); /* handles it: 0 go on, 1 the process has ended, -1 + err */
-	void (*forward)(void *arg, int sig);        /* SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 that we got; NULL: not caught */
+	void (*forward)(void *arg, int sig);        /* SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 that we got; SIGPIPE once when
+	                                               nobody reads our output any more; NULL: not caught */
 	void (*resized)(void *arg, unsigned columns, unsigned rows); /* after SIGWINCH; NULL: set on the master directly */
 	void *arg;
 };

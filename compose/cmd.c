@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Printing and look-ups that the commands share. Errors go to standard error as "muster: …", once, where the command ends. */
+#include "compose/cmd.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/fs.h"
+#include "compose/desired.h"
+#include "compose/project.h"
+#include "spec/diag.h"
+
+int cmd_fail(const struct app *app, const struct err *err)
+{
+	fprintf(stderr, "%s: %s\n", app->prog, err->msg);
+	if (app->verbose)
+		fprintf(stderr, "  at %s\n", err->origin);
+	return 1;
+}
+
+int cmd_failf(const struct app *app, const char *fmt, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		util_oom();
+	va_end(ap);
+	fprintf(stderr, "%s: %s\n", app->prog, text);
+	return 1;
+}
+
+void cmd_hint(const struct app *app, const char *fmt, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		util_oom();
+	va_end(ap);
+	fprintf(stderr, "%shint:%s %s\n", app->colour_err ? "\033[36m" : "", app->colour_err ? "\033[0m" : "", text);
+}
+
+void cmd_warn(const struct app *app, const char *fmt, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		util_oom();
+	va_end(ap);
+	fprintf(stderr, "%swarning:%s %s\n", app->colour_err ? "\033[33m" : "", app->colour_err ? "\033[0m" : "", text);
+}
+
+int cmd_print(const struct app *app, const struct str *text)
+{
+	struct err err;
+	if (fs_write_all(1, str_get(text), text->len, &err) == 0)
+		return 0;
+	if (err.sys == EPIPE)
+		return 1;
+	err_wrap(&err, "standard output");
+	return cmd_fail(app, &err);
+}
+
+int cmd_paths(struct app *app, bool create)
+{
+	struct err err;
+	const char *root = cli_str(app->args, "root"), *run = cli_str(app->args, "run-root");
+	if (app->paths.root)
+		return 0;
+	if (paths_open(*root ? root : NULL, *run ? run : NULL, create, &app->paths, &err) < 0)
+		return cmd_fail(app, &err);
+	return 0;
+}
+
+int cmd_observe(struct app *app, const char **ret_name, struct observed *ret)
+{
+	struct err err;
+	int rc = cmd_paths(app, false);
+	if (rc == 0)
+		rc = project_name(app, ret_name, NULL);
+	if (rc == 0 && observe_project(&app->paths, *ret_name, ret, &err) < 0)
+		rc = cmd_fail(app, &err);
+	for (size_t i = 0; rc == 0 && i < ret->torn.n; i++)
+		cmd_warn(app, "container %s: its record is damaged", ret->torn.v[i]);
+	return rc;
+}
+
+int cmd_check_names(const struct app *app, const struct strv *names, const struct strv *known, const char *what)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		const char *near;
+		char quoted[128];
+		if (strv_has(known, names->v[i]))
+			continue;
+		cmd_failf(app, "no such %s: %s", what, err_quote(quoted, sizeof(quoted), names->v[i]));
+		near = diag_nearest(names->v[i], (const char *const *)known->v, known->n);
+		if (near)
+			cmd_hint(app, "did you mean \"%s\"?", near);
+		return 1;
+	}
+	return 0;
+}
+
+/* Services of the desired state that was applied last. */
+static void add_desired_services(const struct app *app, const char *project, struct strv *ret)
+{
+	AUTO_JSON json_t *j = NULL;
+	AUTO_CLOSE int fd = paths_project(&app->paths, project, false, NULL);
+	const char *name;
+	json_t *value;
+	if (fd < 0 || json_read_file(fd, "desired.json", &j, NULL) != 0)
+		return;
+	json_object_foreach(json_object_get(j, "services"), name, value)
+		strv_push(ret, name);
+	json_get_strv(j, "disabled", ret);
+}
+
+int cmd_check_services(struct app *app, const struct observed *o, const struct strv *names)
+{
+	AUTO_STRV struct strv known = {0};
+	bool missing = false;
+	for (size_t i = 0; i < o->n; i++)
+		strv_push(&known, o->containers[i]->service);
+	add_desired_services(app, o->project, &known);
+	for (size_t i = 0; i < names->n; i++)
+		missing = missing || !strv_has(&known, names->v[i]);
+	if (missing) {
+		struct project p;
+		if (project_load(app, NULL, PROJECT_QUIET, &p) == 0) {
+			project_services(&p, &known);
+			for (size_t i = 0; i < p.load.disabled.n; i++)
+				strv_push(&known, p.load.disabled.v[i]);
+			project_done(&p);
+		}
+	}
+	return cmd_check_names(app, names, &known, "service");
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* image, volume, network, debug: what lies below a state root. Removing asks first who uses a thing: every container's record of
+ * every project counts, running or not. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "compose/desired.h"
+#include "compose/image_client.h"
+#include "compose/project.h"
+#include "compose/table.h"
+#include "compose/table_template.h"
+#include "spec/imageref.h"
+#include "volumes/volume.h"
+
+/* Prints rows as --format wants: the table of `fields` under `headings`, or json or a template. */
+static int print_rows(const struct app *app, const json_t *rows, const char *const *headings, const char *const *fields, size_t n, size_t min)
+{
+	const char *format = cli_str(app->args, "format");
+	AUTO_STR struct str out = {0};
+	struct table t;
+	struct err err;
+	if (strcmp(format, "table") != 0) {
+		if (template_format(format, rows, NULL, &out, &err) < 0)
+			return cmd_fail(app, &err);
+		return cmd_print(app, &out);
+	}
+	table_init(&t, n, min, 3);
+	for (size_t i = 0; i < n; i++)
+		table_cell(&t, headings[i]);
+	for (size_t r = 0; r < json_array_size(rows); r++)
+		for (size_t i = 0; i < n; i++)
+			table_cell(&t, json_get_str(json_array_get(rows, r), fields[i], ""));
+	table_render(&t, &out);
+	table_done(&t);
+	return cmd_print(app, &out);
+}
+
+static int print_field(const struct app *app, const json_t *rows, const char *field)
+{
+	AUTO_STR struct str out = {0};
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		str_addf(&out, "%s\n", json_get_str(json_array_get(rows, i), field, ""));
+	return cmd_print(app, &out);
+}
+
+/* Calls fn for every container of every project; stops when it returns true. */
+static bool each_container(const struct app *app, bool (*fn)(void *arg, const struct record *r), void *arg)
+{
+	AUTO_STRV struct strv projects = {0};
+	bool found = false;
+	observe_projects(&app->paths, &projects, NULL);
+	for (size_t i = 0; i < projects.n && !found; i++) {
+		struct observed o = {0};
+		if (observe_project(&app->paths, projects.v[i], &o, NULL) < 0)
+			continue;
+		for (size_t k = 0; k < o.n && !found; k++)
+			found = fn(arg, o.containers[k]);
+		observe_done(&o);
+	}
+	return found;
+}
+
+struct use {
+	const char *what;   /* image id or volume name */
+	char *by;           /* room for 64 */
+};
+
+static bool uses_image(void *arg, const struct record *r)
+{
+	struct use *u = arg;
+	const char *id = json_get_str(r->image, "id", "");
+	if (strcmp(str_starts(id, "sha256:") ? id + 7 : id, u->what) != 0)
+		return false;
+	snprintf(u->by, 64, "container %.40s", r->name);
+	return true;
+}
+
+static bool image_in_use(void *arg, const char *id, char by[static 64])
+{
+	struct use u = { id, by };
+	return each_container(arg, uses_image, &u);
+}
+
+static void image_event(void *arg, const struct image_event *ev)
+{
+	const struct app *app = arg;
+	if (ev->kind == IMAGE_WARNING)
+		cmd_warn(app, "%s", ev->text);
+	else if (ev->kind == IMAGE_LOADED && !(cli_has(app->args, "quiet") && cli_bool(app->args, "quiet")))
+		printf(ev->ref ? "Loaded image: %s\n" : "Loaded image ID: sha256:%s\n", ev->ref ? ev->ref : ev->id);
+}
+
+/* Opens FILE, "-" or "" being standard input. */
+static int open_input(const struct app *app, const char *path)
+{
+	int fd = strcmp(path, "-") == 0 || !*path ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		cmd_failf(app, "open %s: %s", path, strerror(errno));
+	return fd;
+}
+
+int cmd_image_import(struct app *app)
+{
+	const struct strv *args = &app->args->args;
+	AUTO_CLOSE int fd = -1;
+	char id[65];
+	struct err err;
+	if (strcmp(args->v[0], "-") == 0 && isatty(0))
+		return cmd_failf(app, "image import: standard input is a terminal: redirect an archive to it");
+	fd = open_input(app, args->v[0]);
+	if (fd < 0 || cmd_paths(app, true))
+		return 1;
+	if (image_client_import(app->paths.root_fd, fd, args->v[1], (const char *const *)cli_list(app->args, "change")->v, NULL, image_event, app,
+				id, &err) < 0)
+		return cmd_fail(app, &err);
+	printf("sha256:%s\n", id);
+	return fflush(stdout) ? 1 : 0;
+}
+
+int cmd_image_load(struct app *app)
+{
+	const char *path = cli_str(app->args, "input");
+	AUTO_CLOSE int fd = -1;
+	struct err err;
+	if (!*path && isatty(0))
+		return cmd_failf(app, "image load: standard input is a terminal: redirect an archive to it or use --input FILE");
+	fd = open_input(app, path);
+	if (fd < 0 || cmd_paths(app, true))
+		return 1;
+	if (image_client_load(app->paths.root_fd, fd, image_event, app, &err) < 0) {
+		fflush(stdout);
+		return cmd_fail(app, &err);
+	}
+	return fflush(stdout) ? 1 : 0;
+}
+
+/* "2026-11-21T04:00:36.68Z" → nanoseconds; 0 when it is not such a time. */
+static uint64_t parse_created(const char *text)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	time_t t = end ? timegm(&tm) : 0;
+	return t > 0 ? (uint64_t)t * 1000000000 : 0;
+}
+
+static void add_image_row(struct app *app, const struct image *img, const char *ref, json_t *rows)
+{
+	AUTO_FREE char *id = xasprintf("sha256:%s", img->id), *repository = NULL;
+	bool no_trunc = cli_bool(app->args, "no-trunc");
+	uint64_t created = parse_created(img->created), now = clock_real_ns();
+	AUTO_FREE char *since = NULL;
+	struct imageref parsed = {0};
+	char size[24], age[40], shown[80];
+	json_t *row = json_object();
+	if (ref && imageref_parse(ref, app->arena, &parsed, NULL) == 0) {
+		struct imageref name = parsed;
+		name.tag = name.digest = NULL;
+		repository = xstrdup(imageref_familiar(&name, app->arena));
+	}
+	since = created ? xasprintf("%s ago", table_human_duration(now > created ? (now - created) / 1000000000 : 0, age)) : xstrdup("N/A");
+	snprintf(shown, sizeof(shown), "%.*s", no_trunc ? 71 : SHORT_ID, no_trunc ? id : img->id);
+	json_put_str(row, "Repository", repository ? repository : "<none>");
+	json_put_str(row, "Tag", parsed.tag ? parsed.tag : "<none>");
+	json_put_str(row, "ID", shown);
+	json_put_str(row, "Digest", parsed.digest ? parsed.digest : "<none>");
+	json_put_str(row, "CreatedAt", img->created);
+	json_put_str(row, "CreatedSince", since);
+	json_put_str(row, "Size", table_human_bytes(img->size_bytes, size));
+	json_array_append_new(rows, row);
+}
+
+int cmd_image_ls(struct app *app)
+{
+	static const char *const headings[] = { "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE" };
+	static const char *const fields[] = { "Repository", "Tag", "ID", "CreatedSince", "Size" };
+	AUTO_STORE struct store *store = NULL;
+	AUTO_JSON json_t *rows = json_array();
+	struct image *images = NULL;
+	struct err err;
+	size_t n = 0;
+	if (cmd_paths(app, false))
+		return 1;
+	if (app->paths.root_fd >= 0 && (store_open(app->paths.root_fd, &store, &err) < 0 || store_list(store, &images, &n, &err) < 0))
+		return cmd_fail(app, &err);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < images[i].refs.n; k++)
+			add_image_row(app, &images[i], images[i].refs.v[k], rows);
+		if (images[i].refs.n == 0)
+			add_image_row(app, &images[i], NULL, rows);
+	}
+	store_list_free(images, n);
+	if (cli_bool(app->args, "quiet"))
+		return print_field(app, rows, "ID");
+	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
+}
+
+int cmd_image_rm(struct app *app)
+{
+	const struct strv *names = &app->args->args;
+	struct err err;
+	int rc = 0;
+	if (cmd_paths(app, true))
+		return 1;
+	for (size_t i = 0; i < names->n; i++) {
+		struct store_removed removed = {0};
+		if (image_client_remove(app->paths.root_fd, names->v[i], cli_bool(app->args, "force"), image_in_use, app, &removed, &err) < 0)
+			rc = cmd_fail(app, &err);
+		for (size_t k = 0; k < removed.untagged.n; k++)
+			printf("Untagged: %s\n", removed.untagged.v[k]);
+		for (size_t k = 0; k < removed.deleted.n; k++)
+			printf("Deleted: %s\n", removed.deleted.v[k]);
+		store_removed_done(&removed);
+	}
+	return fflush(stdout) ? 1 : rc;
+}
+
+int cmd_volume_ls(struct app *app)
+{
+	static const char *const headings[] = { "DRIVER", "VOLUME NAME" };
+	static const char *const fields[] = { "Driver", "Name" };
+	AUTO_JSON json_t *rows = json_array();
+	struct volume *v = NULL;
+	struct err err;
+	size_t n = 0;
+	if (cmd_paths(app, false))
+		return 1;
+	if (app->paths.root_fd >= 0 && volume_list(app->paths.root_fd, &v, &n, &err) < 0)
+		return cmd_fail(app, &err);
+	for (size_t i = 0; i < n; i++) {
+		AUTO_STR struct str labels = {0};
+		char created[40];
+		const char *key;
+		json_t *value, *row = json_object();
+		json_object_foreach(v[i].labels, key, value)
+			str_addf(&labels, "%s%s=%s", labels.len ? "," : "", key, json_string_value(value) ? json_string_value(value) : "");
+		json_put_str(row, "Driver", v[i].driver);
+		json_put_str(row, "Name", v[i].name);
+		json_put_str(row, "Labels", str_get(&labels));
+		json_put_str(row, "Scope", "local");
+		json_put_str(row, "Project", json_get_str(v[i].labels, "com.docker.compose.project", ""));
+		json_put_str(row, "CreatedAt", clock_rfc3339(v[i].created_ns, created));
+		json_array_append_new(rows, row);
+	}
+	volume_list_free(v, n);
+	if (cli_bool(app->args, "quiet"))
+		return print_field(app, rows, "Name");
+	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
+}
+
+static bool uses_volume(void *arg, const struct record *r)
+{
+	struct use *u = arg;
+	for (size_t i = 0; i < r->n_mounts; i++)
+		if (r->mounts[i].kind == MOUNT_VOLUME && str_eq(r->mounts[i].source, u->what)) {
+			snprintf(u->by, 64, "container %.40s", r->name);
+			return true;
+		}
+	return false;
+}
+
+int cmd_volume_rm(struct app *app)
+{
+	const struct strv *names = &app->args->args;
+	struct err err;
+	int rc = 0;
+	if (cmd_paths(app, true))
+		return 1;
+	for (size_t i = 0; i < names->n; i++) {
+		char by[64], quoted[128];
+		struct use u = { names->v[i], by };
+		int gone;
+		if (each_container(app, uses_volume, &u)) {
+			rc = cmd_failf(app, "volume %s is in use by %s", err_quote(quoted, sizeof(quoted), names->v[i]), by);
+			continue;
+		}
+		gone = volume_remove(app->paths.root_fd, names->v[i], &err);
+		if (gone < 0)
+			rc = cmd_fail(app, &err);
+		else if (gone > 0 && !cli_bool(app->args, "force"))
+			rc = cmd_failf(app, "no such volume: %s", err_quote(quoted, sizeof(quoted), names->v[i]));
+		else
+			printf("%s\n", names->v[i]);
+	}
+	return fflush(stdout) ? 1 : rc;
+}
+
+/* Networks of the projects' last desired states that have a container attached, or whose project runs. */
+static void add_project_networks(const struct app *app, const char *project, json_t *rows)
+{
+	AUTO_CLOSE int fd = paths_project(&app->paths, project, false, NULL);
+	AUTO_JSON json_t *j = NULL;
+	struct observed o = {0};
+	const char *key;
+	json_t *value;
+	if (fd < 0 || json_read_file(fd, "desired.json", &j, NULL) != 0 || observe_project(&app->paths, project, &o, NULL) < 0)
+		return;
+	json_object_foreach(json_object_get(j, "networks"), key, value) {
+		const char *name = json_get_str(value, "name", key), *bridge = "";
+		unsigned containers = 0;
+		for (size_t i = 0; i < o.n; i++)
+			for (size_t k = 0; k < o.containers[i]->n_endpoints; k++)
+				if (str_eq(o.containers[i]->endpoints[k].network_name, name)) {
+					containers++;
+					bridge = o.containers[i]->endpoints[k].bridge ? o.containers[i]->endpoints[k].bridge : "";
+				}
+		if (o.n == 0)
+			continue;
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "Name", name, "Driver", "bridge", "Scope", "local", "Project",
+						      project, "Bridge", bridge, "Containers", containers));
+	}
+	observe_done(&o);
+}
+
+int cmd_network_ls(struct app *app)
+{
+	static const char *const headings[] = { "NAME", "DRIVER", "SCOPE", "PROJECT", "BRIDGE" };
+	static const char *const fields[] = { "Name", "Driver", "Scope", "Project", "Bridge" };
+	AUTO_JSON json_t *rows = json_array();
+	AUTO_STRV struct strv projects = {0};
+	struct err err;
+	if (cmd_paths(app, false))
+		return 1;
+	if (observe_projects(&app->paths, &projects, &err) < 0)
+		return cmd_fail(app, &err);
+	for (size_t i = 0; i < projects.n; i++)
+		add_project_networks(app, projects.v[i], rows);
+	if (cli_bool(app->args, "quiet"))
+		return print_field(app, rows, "Name");
+	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
+}
+
+static bool debug_container(void *arg, const struct record *r)
+{
+	struct str *out = arg;
+	str_addf(out, "container %s %.12s %s pid %d generation %llu/%llu restarts %u%s%s\n", r->name, r->id, status_names[r->status], (int)r->pid,
+		 (unsigned long long)r->started_generation, (unsigned long long)r->generation, r->restarts, r->error ? " error: " : "",
+		 r->error ? r->error : "");
+	return false;
+}
+
+int cmd_debug(struct app *app)
+{
+	AUTO_STR struct str out = {0};
+	AUTO_STRV struct strv projects = {0};
+	static const char *const binaries[] = { "muster-run", "muster-image" };
+	if (cmd_paths(app, false))
+		return 1;
+	str_addf(&out, "version %s\nroot %s\nrun root %s\nrootid %s\n", MUSTER_VERSION, app->paths.root, app->paths.run, app->paths.rootid);
+	for (size_t i = 0; i < ARRAY_SIZE(binaries); i++) {
+		struct err err;
+		AUTO_FREE char *path = paths_binary(binaries[i], &err);
+		str_addf(&out, "%s %s\n", binaries[i], path ? path : err.msg);
+	}
+	observe_projects(&app->paths, &projects, NULL);
+	for (size_t i = 0; i < projects.n; i++) {
+		struct observed o = {0};
+		if (observe_project(&app->paths, projects.v[i], &o, NULL) == 0)
+			str_addf(&out, "project %s: %zu containers, %ssupervised, %zu damaged records, in %s\n", projects.v[i], o.n,
+				 o.supervised ? "" : "not ", o.torn.n, o.working_dir ? o.working_dir : "");
+		observe_done(&o);
+	}
+	each_container(app, debug_container, &out);
+	return cmd_print(app, &out);
+}
