@@ -35,7 +35,7 @@ static const int jail_sockets[] = {
 static const int jail_files[] = {
 	SCMP_SYS(openat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstat64), SCMP_SYS(fstatat64), SCMP_SYS(lseek),
 	SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(ftruncate64), SCMP_SYS(flock), SCMP_SYS(splice),
-	SCMP_SYS(fdatasync), SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(poll), SCMP_SYS(ppoll),
 };
 
 static int jail_capabilities(struct err *err)

@@ -9,7 +9,7 @@
 
 #include "runtime/logs.h"
 
-enum { LOGS_TAIL_ALL = -1 };
+enum { LOGS_TAIL_ALL = -1, LOGS_MAX_LINE = 1 << 20 /* a longer one is given out in pieces of so many bytes, each like a line */ };
 
 struct logs_range {
 	int64_t tail;       /* at most so many last lines of the past (of those in [since, until)); LOGS_TAIL_ALL; 0: only what is new */
@@ -26,7 +26,8 @@ struct logs_line {
 	bool complete;            /* false: no newline came (the log ends here) */
 };
 
-/* Returns 0 to go on; anything else stops the reading and is returned by logs_reader_read(). */
+/* Returns 0 to go on; anything else stops the reading and is returned by logs_reader_read(), the next call of which goes on behind this line. Must not add
+ * or remove containers. */
 typedef int logs_line_fn(void *arg, const struct logs_line *line);
 
 struct logs_reader;

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log process: one thread, one loop, a pump for each FIFO.
+ *
+ * splice(2) moves pages from the FIFO into the file at an explicit offset, the file's end, and takes them out of the pipe only as far as they were
+ * written: at any moment each byte is in exactly one of the two. (read + write loses what was read, tee doubles it.) The record in the index follows;
+ * it covers everything from the end of the last one, so a record that could not be written is made up for by the next, and one that a kill
+ * prevented is added at the next start with the file's mtime. A lock on the index keeps a second process off until the first one is gone.
+ *
+ * One turn of a pump moves at most one pipe's content, so a flood waits its turn like everybody. When the disk is full the pump keeps the
+ * pipe empty, so that the application goes on, counts what is lost and leaves a line about it in the log as soon as one fits. */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/jail.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "runtime/logs.h"
+
+enum { RETRY_MS = 250, LOCK_MS = 5, COPY_BYTES = 4096, DRAIN_TURNS = 64 };
+
+struct pump {
+	struct log *log;
+	enum logs_stream stream;
+	struct loop_source source;
+	int fifo_fd, file_fd;    /* -1: there is no such stream */
+	uint64_t offset;         /* the file's end */
+	uint64_t recorded;       /* up to where the index knows it */
+	uint64_t lost;           /* bytes dropped since the disk refused */
+	int lost_errno;
+	uint64_t retry_ns;       /* no attempt before that */
+	bool copy;               /* the file system has no splice */
+};
+
+struct log {
+	struct server *server;
+	char *id;
+	bool stale, locked, drain_wanted;
+	uint32_t drain_number;
+	int dir_fd;              /* -1 once the files are open */
+	int index_fd;
+	uint64_t index_end;
+	struct pump pumps[LOGS_STREAM_N_];
+	int tty_fd;              /* -1: none */
+	struct loop_source tty;
+	bool tty_copy;
+};
+
+struct server {
+	struct loop loop;
+	struct chan control;
+	struct loop_timer retry;
+	struct map logs;         /* id → struct log */
+	int null_fd;
+	bool told;               /* a reset came: what follows is meant for this process */
+	unsigned char copy[COPY_BYTES];
+};
+
+static void server_retry(struct server *s, uint64_t delay_ms);
+
+/* Records [p->recorded, p->offset). Failing is fine: the next record covers it. */
+static void pump_record(struct pump *p, uint64_t time_ns)
+{
+	while (p->recorded < p->offset) {
+		struct logs_record r = { .time_ns = time_ns, .offset = p->recorded, .stream = (uint8_t)p->stream,
+					 .len = (uint32_t)MIN(p->offset - p->recorded, (uint64_t)UINT32_MAX) };
+		if (pwrite(p->log->index_fd, &r, sizeof(r), (off_t)p->log->index_end) != sizeof(r))
+			return;
+		p->log->index_end += sizeof(r);
+		p->recorded += r.len;
+	}
+}
+
+/* Somebody emptied or cut the file: go on at its end, as a new beginning. */
+static void pump_check_size(struct pump *p)
+{
+	struct stat st;
+	if (fstat(p->file_fd, &st) < 0 || (uint64_t)st.st_size == p->offset)
+		return;
+	p->offset = (uint64_t)st.st_size;
+	p->recorded = p->offset;
+}
+
+/* Without splice: a kill between the two calls loses up to COPY_BYTES. */
+static ssize_t pump_copy(struct pump *p)
+{
+	unsigned char *buf = p->log->server->copy;
+	ssize_t n = -1, written;
+	struct pollfd ready = { .fd = p->fifo_fd, .events = POLLIN };
+	if (poll(&ready, 1, 0) <= 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	n = read(p->fifo_fd, buf, COPY_BYTES);
+	if (n <= 0)
+		return n;
+	written = pwrite(p->file_fd, buf, (size_t)n, (off_t)p->offset);
+	if (written != n) {
+		p->lost += (uint64_t)(n - MAX(written, 0));
+		p->lost_errno = written < 0 ? errno : ENOSPC;
+	}
+	return written;
+}
+
+/* Leaves a line about what was lost; true when nothing is outstanding. */
+static bool pump_confess(struct pump *p)
+{
+	char line[160], last = '\n';
+	int n;
+	if (!p->lost)
+		return true;
+	pump_check_size(p);
+	if (p->offset && pread(p->file_fd, &last, 1, (off_t)p->offset - 1) != 1)
+		last = '\n';
+	n = snprintf(line, sizeof(line), "%smuster: %llu bytes of output lost: %s\n", last == '\n' ? "" : "\n", (unsigned long long)p->lost,
+		     strerror(p->lost_errno));
+	if (pwrite(p->file_fd, line, (size_t)n, (off_t)p->offset) != n) {
+		if (ftruncate(p->file_fd, (off_t)p->offset) < 0)
+			pump_check_size(p);
+		p->retry_ns = clock_mono_ns() + RETRY_MS * 1000000ULL;
+		return false;
+	}
+	p->lost = 0;
+	p->offset += (uint64_t)n;
+	pump_record(p, clock_real_ns());
+	return true;
+}
+
+/* The disk refuses: empty the pipe and count. */
+static void pump_drop(struct pump *p)
+{
+	struct server *s = p->log->server;
+	ssize_t n = splice(p->fifo_fd, NULL, s->null_fd, NULL, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
+	if (n > 0)
+		p->lost += (uint64_t)n;
+}
+
+/* Moves at most one pipe's content. True when there may be more. */
+static bool pump_turn(struct pump *p)
+{
+	struct server *s = p->log->server;
+	loff_t at;
+	ssize_t n;
+	if (p->lost && (clock_mono_ns() < p->retry_ns || !pump_confess(p))) {
+		pump_drop(p);
+		return false;
+	}
+	pump_check_size(p);
+	at = (loff_t)p->offset;
+	n = p->copy ? pump_copy(p) : splice(p->fifo_fd, NULL, p->file_fd, &at, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		p->offset += (uint64_t)n;
+		pump_record(p, clock_real_ns());
+		return true;
+	}
+	if (n == 0 || errno == EAGAIN || errno == EINTR)
+		return false;
+	if (errno == EINVAL && !p->copy) {
+		p->copy = true;
+		return true;
+	}
+	if (!p->lost)
+		log_warn("container %s: %s: %s: output is dropped", p->log->id, logs_stream_files[p->stream], strerror(errno));
+	p->lost_errno = errno;
+	p->retry_ns = clock_mono_ns() + RETRY_MS * 1000000ULL;
+	pump_drop(p);
+	server_retry(s, RETRY_MS);
+	return false;
+}
+
+static void pump_ready(struct loop_source *s, uint32_t events)
+{
+	(void)events;
+	pump_turn(CONTAINER_OF(s, struct pump, source));
+}
+
+/* Until the pipe is empty, or so much came through that somebody must still be writing. */
+static void pump_drain(struct pump *p)
+{
+	for (int i = 0; p->fifo_fd >= 0 && i < DRAIN_TURNS && pump_turn(p); i++)
+		;
+	if (p->fifo_fd >= 0 && p->lost)
+		pump_confess(p);
+}
+
+/* Moves what the terminal printed into the FIFO `out`: 1 something, 0 nothing now, -1 hung up (no process has the terminal open). */
+static int tty_turn(struct log *l)
+{
+	struct pollfd ready = { .fd = l->tty_fd, .events = POLLIN };
+	unsigned char *buf = l->server->copy;
+	ssize_t n;
+	if (poll(&ready, 1, 0) <= 0)
+		return 0;
+	if (!(ready.revents & POLLIN))
+		return -1;
+	if (!l->tty_copy) {
+		n = splice(l->tty_fd, NULL, l->pumps[LOGS_STDOUT].fifo_fd, NULL, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
+		if (n < 0 && errno == EINVAL)
+			l->tty_copy = true; /* kernels before 6.5 may not splice from a terminal */
+		else
+			return n > 0 ? 1 : n < 0 && errno == EAGAIN ? 0 : -1;
+	}
+	n = read(l->tty_fd, buf, COPY_BYTES);
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN ? 0 : -1;
+	return write(l->pumps[LOGS_STDOUT].fifo_fd, buf, (size_t)n) == n ? 1 : 0;
+}
+
+static void tty_ready(struct loop_source *s, uint32_t events)
+{
+	struct log *l = CONTAINER_OF(s, struct log, tty);
+	int rc = tty_turn(l);
+	(void)events;
+	pump_turn(&l->pumps[LOGS_STDOUT]);
+	if (rc >= 0)
+		return;
+	/* whoever comes may open it again; a hang-up is level-triggered, so look at intervals */
+	loop_remove(&l->tty);
+	server_retry(l->server, RETRY_MS);
+}
+
+static void log_drain(struct log *l)
+{
+	for (int i = 0; l->tty_fd >= 0 && i < DRAIN_TURNS * 4 && tty_turn(l) > 0; i++)
+		pump_turn(&l->pumps[LOGS_STDOUT]);
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		pump_drain(&l->pumps[i]);
+}
+
+static void log_free(struct log *l)
+{
+	if (!l)
+		return;
+	if (l->locked)
+		log_drain(l);
+	loop_remove(&l->tty);
+	util_close(&l->tty_fd);
+	for (int i = 0; i < LOGS_STREAM_N_; i++) {
+		loop_remove(&l->pumps[i].source);
+		util_close(&l->pumps[i].fifo_fd);
+		util_close(&l->pumps[i].file_fd);
+	}
+	util_close(&l->index_fd);
+	util_close(&l->dir_fd);
+	free(l->id);
+	free(l);
+}
+
+/* The end of what the index knows about one stream, found from its end backwards. */
+static uint64_t index_known(const struct log *l, enum logs_stream stream)
+{
+	struct logs_record block[1024];
+	uint64_t n = l->index_end / sizeof(block[0]);
+	while (n) {
+		size_t want = (size_t)MIN(n, (uint64_t)ARRAY_SIZE(block));
+		if (pread(l->index_fd, block, want * sizeof(block[0]), (off_t)((n - want) * sizeof(block[0]))) != (ssize_t)(want * sizeof(block[0])))
+			return 0;
+		for (size_t i = want; i-- > 0;)
+			if (block[i].stream == stream)
+				return block[i].offset + block[i].len;
+		n -= want;
+	}
+	return 0;
+}
+
+static int pump_open(struct pump *p, struct err *err)
+{
+	struct stat st;
+	const char *name = logs_stream_files[p->stream];
+	p->file_fd = openat(p->log->dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (p->file_fd < 0 || fstat(p->file_fd, &st) < 0)
+		return err_sys(err, errno, "open %s", name);
+	p->offset = p->recorded = (uint64_t)st.st_size;
+	if (p->offset == 0)
+		return 0;
+	p->recorded = MIN(index_known(p->log, p->stream), p->offset);
+	pump_record(p, (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec);
+	return 0;
+}
+
+/* Takes the lock and opens the files, repairs the index, starts to read. 0; 1 when a predecessor still holds the lock; -1 + err. */
+static int log_start(struct log *l, struct err *err)
+{
+	struct stat st;
+	if (l->index_fd < 0)
+		l->index_fd = openat(l->dir_fd, LOGS_INDEX, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (l->index_fd < 0)
+		return err_sys(err, errno, "open %s", LOGS_INDEX);
+	if (flock(l->index_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? 1 : err_sys(err, errno, "lock %s", LOGS_INDEX);
+	if (fstat(l->index_fd, &st) < 0)
+		return err_sys(err, errno, "stat %s", LOGS_INDEX);
+	l->index_end = (uint64_t)st.st_size - (uint64_t)st.st_size % sizeof(struct logs_record); /* a torn one is written over */
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		if (l->pumps[i].fifo_fd >= 0 && pump_open(&l->pumps[i], err) < 0)
+			return -1;
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		if (l->pumps[i].fifo_fd >= 0 &&
+		    loop_add(&l->server->loop, &l->pumps[i].source, l->pumps[i].fifo_fd, EPOLLIN, pump_ready, err) < 0)
+			return -1;
+	if (l->tty_fd >= 0 && loop_add(&l->server->loop, &l->tty, l->tty_fd, EPOLLIN, tty_ready, err) < 0)
+		return -1;
+	l->locked = true;
+	util_close(&l->dir_fd);
+	return 0;
+}
+
+static void server_say(struct server *s, enum logs_op op, uint32_t number, const char *id)
+{
+	struct logs_message m = { .op = (uint8_t)op, .number = number };
+	unsigned char buf[LOGS_MAX_PACKET];
+	memcpy(m.id, id, MIN(strlen(id), sizeof(m.id) - 1));
+	chan_send(&s->control, buf, logs_control_encode(&m, buf), NULL, 0);
+}
+
+/* Starts it, or sees to it that it is tried again: a container's output must not be given up. */
+static void server_start_log(struct server *s, struct log *l)
+{
+	struct err err;
+	int rc = log_start(l, &err);
+	if (rc < 0) {
+		log_warn("container %s: log: %s", l->id, err.msg);
+		for (int i = 0; i < LOGS_STREAM_N_; i++) {
+			loop_remove(&l->pumps[i].source);
+			util_close(&l->pumps[i].file_fd);
+		}
+		loop_remove(&l->tty);
+	}
+	if (rc) {
+		server_retry(s, rc > 0 ? LOCK_MS : RETRY_MS);
+		return;
+	}
+	if (l->drain_wanted) {
+		log_drain(l);
+		server_say(s, LOGS_OP_DRAINED, l->drain_number, l->id);
+		l->drain_wanted = false;
+	}
+}
+
+/* What could not be done is tried again. */
+static void server_tick(struct loop_timer *t)
+{
+	struct server *s = CONTAINER_OF(t, struct server, retry);
+	for (struct map_entry *e = map_next(&s->logs, NULL); e; e = map_next(&s->logs, e)) {
+		struct log *l = e->value;
+		if (!l->locked) {
+			server_start_log(s, l);
+			continue;
+		}
+		for (int i = 0; i < LOGS_STREAM_N_; i++)
+			if (l->pumps[i].lost && !pump_confess(&l->pumps[i]))
+				server_retry(s, RETRY_MS);
+		if (l->tty_fd >= 0 && !l->tty.loop && loop_add(&s->loop, &l->tty, l->tty_fd, EPOLLIN, tty_ready, NULL) < 0)
+			server_retry(s, RETRY_MS);
+	}
+}
+
+static void server_retry(struct server *s, uint64_t delay_ms)
+{
+	if (!s->retry.loop || s->retry.due_ns > clock_mono_ns() + delay_ms * 1000000)
+		loop_timer_set(&s->loop, &s->retry, delay_ms, server_tick);
+}
+
+static void server_add(struct server *s, const struct logs_message *m, int *fds)
+{
+	struct log *l = xcalloc(1, sizeof(*l));
+	log_free(map_del(&s->logs, m->id)); /* gives the lock back first */
+	l->server = s;
+	l->id = xstrdup(m->id);
+	l->index_fd = -1;
+	l->dir_fd = TAKE_FD(fds[0]);
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		l->pumps[i] = (struct pump){ .log = l, .stream = (enum logs_stream)i, .fifo_fd = -1, .file_fd = -1 };
+	l->pumps[LOGS_STDOUT].fifo_fd = TAKE_FD(fds[1]);
+	l->tty_fd = m->tty ? TAKE_FD(fds[2]) : -1;
+	l->pumps[LOGS_STDERR].fifo_fd = m->tty ? -1 : TAKE_FD(fds[2]);
+	map_put(&s->logs, l->id, l);
+	server_start_log(s, l);
+}
+
+static void server_drain(struct server *s, const struct logs_message *m)
+{
+	struct log *l = map_get(&s->logs, m->id);
+	if (!s->told)
+		return; /* it will be asked again after our HELLO */
+	if (l && !l->locked) {
+		l->drain_wanted = true;
+		l->drain_number = m->number;
+		return;
+	}
+	if (l)
+		log_drain(l);
+	server_say(s, LOGS_OP_DRAINED, m->number, m->id);
+}
+
+/* After a full set: what was not added again goes. */
+static void server_sync(struct server *s, uint32_t number)
+{
+	for (struct map_entry *e = map_next(&s->logs, NULL); e; e = map_next(&s->logs, e)) {
+		struct log *l = e->value;
+		if (!l->stale)
+			continue;
+		map_del(&s->logs, l->id);
+		log_free(l);
+	}
+	server_say(s, LOGS_OP_ACK, number, "");
+}
+
+static void server_reset(struct server *s)
+{
+	s->told = true;
+	for (struct map_entry *e = map_next(&s->logs, NULL); e; e = map_next(&s->logs, e))
+		((struct log *)e->value)->stale = true;
+}
+
+static void server_control(struct chan *chan, const void *p, size_t n, int *fds, size_t n_fds)
+{
+	struct server *s = CONTAINER_OF(chan, struct server, control);
+	struct logs_message m;
+	struct err err;
+	if (!p) {
+		s->loop.quit = true;
+		return;
+	}
+	if (logs_control_decode(p, n, &m, &err) < 0) {
+		log_warn("%s", err.msg);
+		return;
+	}
+	switch ((enum logs_op)m.op) {
+	case LOGS_OP_RESET:
+		server_reset(s);
+		break;
+	case LOGS_OP_SYNC:
+		if (s->told)
+			server_sync(s, m.number);
+		break;
+	case LOGS_OP_ADD:
+		if (n_fds == 3)
+			server_add(s, &m, fds);
+		else
+			log_warn("container %s came with %zu of 3 descriptors", m.id, n_fds);
+		break;
+	case LOGS_OP_REMOVE:
+		log_free(map_del(&s->logs, m.id));
+		break;
+	case LOGS_OP_DRAIN:
+		server_drain(s, &m);
+		break;
+	default:
+		break;
+	}
+}
+
+static int server_run(struct server *s, int control_fd, struct err *err)
+{
+	struct rlimit files;
+	if (loop_init(&s->loop, err) < 0)
+		return -1;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max; /* five for each container */
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	s->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (s->null_fd < 0)
+		return err_sys(err, errno, "open /dev/null");
+	if (jail_enter(JAIL_FILES, err) < 0 || chan_open(&s->control, &s->loop, control_fd, server_control, err) < 0)
+		return -1;
+	server_say(s, LOGS_OP_HELLO, 0, "");
+	return loop_run(&s->loop, err);
+}
+
+int logs_main(int control_fd)
+{
+	struct server *s = xcalloc(1, sizeof(*s));
+	struct err err;
+	int rc;
+	log_init("muster-logs", 2);
+	s->loop.epoll_fd = -1;
+	s->null_fd = -1;
+	rc = server_run(s, control_fd, &err);
+	if (rc < 0)
+		log_warn("%s", err.msg);
+	for (struct map_entry *e = map_next(&s->logs, NULL); e; e = map_next(&s->logs, e))
+		log_free(e->value);
+	map_done(&s->logs);
+	loop_timer_cancel(&s->retry);
+	chan_done(&s->control);
+	util_close(&s->null_fd);
+	loop_done(&s->loop);
+	free(s);
+	return rc < 0 ? 1 : 0;
+}
