@@ -115,10 +115,11 @@ $(BUILD)/gen/schema-compile: schema/compile.c spec/schema_pattern.c spec/schema_
 	$(call say,HOST,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(HOSTCC) -std=gnu17 -I. -D_GNU_SOURCE -Wall -Wextra -O1 -o $@ $(filter %.c,$^) -ljansson
-$(BUILD)/gen/schema_tables.inc: schema/compose.schema.json $(BUILD)/gen/schema-compile
+$(BUILD)/gen/spec/schema_tables.inc: schema/compose.schema.json $(BUILD)/gen/schema-compile
 	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D)
 	$(Q)$(BUILD)/gen/schema-compile $< >$@.tmp && mv $@.tmp $@
-$(O)/spec/schema_table.o: $(BUILD)/gen/schema_tables.inc
+$(O)/spec/schema_table.o: $(BUILD)/gen/spec/schema_tables.inc
 
 $(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$<)

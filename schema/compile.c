@@ -78,8 +78,8 @@ static unsigned type_bit(const struct compiler *c, const char *name)
 		const char *name;
 		unsigned bits;
 	} types[] = {
-		{ "null", SCHEMA_NULL }, { "boolean", SCHEMA_BOOL }, { "integer", SCHEMA_INT }, { "number", SCHEMA_NUMBER | SCHEMA_INT },
-		{ "string", SCHEMA_STRING }, { "array", SCHEMA_LIST }, { "object", SCHEMA_MAP },
+		{ "null", SCHEMA_NULL }, { "boolean", SCHEMA_BOOL }, { "integer", SCHEMA_INT }, { "string", SCHEMA_STRING },
+		{ "number", SCHEMA_NUMBER | SCHEMA_INT }, { "array", SCHEMA_LIST }, { "object", SCHEMA_MAP },
 	};
 	for (size_t i = 0; name && i < sizeof(types) / sizeof(types[0]); i++)
 		if (strcmp(types[i].name, name) == 0)
@@ -89,7 +89,9 @@ static unsigned type_bit(const struct compiler *c, const char *name)
 
 static bool is_annotation(const char *key)
 {
-	static const char *const names[] = { "title", "description", "examples", "default", "deprecated", "patternErrorMessage", "$comment" };
+	static const char *const names[] = {
+		"title", "description", "examples", "default", "deprecated", "patternErrorMessage", "$comment",
+	};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(names[i], key) == 0)
 			return true;
@@ -103,8 +105,10 @@ static void check_keywords(const struct compiler *c, const json_t *body, unsigne
 		const char *name;
 		unsigned needs;
 	} keywords[] = {
-		{ "type", 0 }, { "oneOf", 0 }, { "properties", SCHEMA_MAP }, { "patternProperties", SCHEMA_MAP }, { "additionalProperties", SCHEMA_MAP },
-		{ "required", SCHEMA_MAP }, { "enum", SCHEMA_STRING }, { "pattern", SCHEMA_STRING }, { "minimum", SCHEMA_INT }, { "maximum", SCHEMA_INT },
+		{ "type", 0 }, { "oneOf", 0 },
+		{ "properties", SCHEMA_MAP }, { "patternProperties", SCHEMA_MAP },
+		{ "additionalProperties", SCHEMA_MAP }, { "required", SCHEMA_MAP },
+		{ "enum", SCHEMA_STRING }, { "pattern", SCHEMA_STRING }, { "minimum", SCHEMA_INT }, { "maximum", SCHEMA_INT },
 		{ "items", SCHEMA_LIST }, { "uniqueItems", SCHEMA_LIST },
 	};
 	const char *key;
@@ -447,8 +451,10 @@ int main(int argc, char **argv)
 	json_t *root = argc == 2 ? json_load_file(argv[1], JSON_REJECT_DUPLICATES, &error) : NULL;
 	unsigned node;
 	if (!root) {
-		fprintf(stderr, "schema/compile: %s: line %d: %s\n", argc == 2 ? argv[1] : "usage: compile FILE", argc == 2 ? error.line : 0,
-			argc == 2 ? error.text : "one argument");
+		if (argc == 2)
+			fprintf(stderr, "schema/compile: %s:%d: %s\n", argv[1], error.line, error.text);
+		else
+			fputs("usage: schema-compile FILE\n", stderr);
 		return 1;
 	}
 	c.root = root;

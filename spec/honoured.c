@@ -439,9 +439,11 @@ static void check_inside(struct walk *w, const struct node *v, const struct node
 	cut_path(w, len);
 	for (size_t i = 0; v->kind == NODE_MAP && i < v->n; i++) {
 		const struct node_entry *e = &v->entries[i];
-		struct used u = { .step = { .up = step, .key = e->key }, .pos = e->key_pos.src ? e->key_pos : e->value->pos, .value = e->value };
+		struct used u = { .step = { .up = step, .key = e->key }, .pos = e->key_pos, .value = e->value };
 		if (!named && str_starts(e->key, "x-"))
 			continue;
+		if (!u.pos.src)
+			u.pos = e->value->pos;
 		str_addf(&w->path, "%s%s", len ? "." : "", named ? "*" : e->key);
 		check_used(w, &u);
 		cut_path(w, len);

@@ -23,8 +23,8 @@ enum honoured_status honoured_status(const char *path);
 /* "honoured", "honoured for some values", "no-op", "not supported yet", "unknown": for tables. */
 const char *honoured_status_name(enum honoured_status status);
 
-/* Goes through the model that load_project() returned (struct load_result, tree) and adds an error "not supported yet" with its position for
- * every refused key or value in use. Only what would run counts: services that profiles or the selection left out are not in the model.
+/* Goes through the model that load_project() returned (struct load_result, tree) and adds an error "not supported yet" with its position
+ * for every refused key or value in use. Only what would run counts: services that profiles or the selection left out are not in the model.
  * A value that equals the default of doing without the key (privileged: false, an empty list) is not in use; nor is what the loader filled
  * in. Returns 0, or -1 when errors were added; then ds is sorted by position. */
 int honoured_check(const struct node *model, struct diags *ds);

@@ -115,8 +115,8 @@ static void check_scalar(struct check *c, const struct schema_place *at, const s
 		bool low = v->kind == NODE_INT ? v->integer < s->min : v->number < (double)s->min;
 		bool high = v->kind == NODE_INT ? v->integer > s->max : v->number > (double)s->max;
 		if (low || high)
-			fail(c, value_pos(at), at, arena_printf(a, "must be at %s %" PRId64 ", not %s", low ? "least" : "most", low ? s->min : s->max,
-				diag_quote(c->ds, v->text)));
+			fail(c, value_pos(at), at, arena_printf(a, "must be at %s %" PRId64 ", not %s", low ? "least" : "most",
+				low ? s->min : s->max, diag_quote(c->ds, v->text)));
 	}
 }
 
@@ -135,27 +135,34 @@ static void check_unknown(struct check *c, const struct schema_place *at, const 
 	schema_hint_unknown(c->ds, d, at, e);
 }
 
+static void warn_obsolete(struct check *c, const struct schema_place *at)
+{
+	struct diag *d = diag_warning(c->ds, at->key_pos, schema_place_text(c->ds->arena, at), "is obsolete");
+	diag_hint(c->ds, d, "%s", at->schema->description);
+}
+
 static void check_map(struct check *c, const struct schema_place *at, const struct schema_node *s)
 {
 	struct schema_place here = *at;
+	const struct node *v = at->value;
 	here.schema = s;
-	for (size_t i = 0; i < at->value->n; i++) {
-		const struct node_entry *e = &at->value->entries[i];
+	for (size_t i = 0; i < v->n; i++) {
+		const struct node_entry *e = &v->entries[i];
 		struct schema_place in = { .up = &here, .value = e->value, .key_pos = e->key_pos };
 		uint16_t node;
 		in.step = (struct node_path){ .up = at->up ? &at->step : NULL, .key = e->key };
 		if (schema_table_key(s, e->key, &node, NULL)) {
 			in.schema = &schema_nodes[node];
 			if (in.schema->deprecated)
-				diag_hint(c->ds, diag_warning(c->ds, e->key_pos, schema_place_text(c->ds->arena, &in), "is obsolete"), "%s", in.schema->description);
+				warn_obsolete(c, &in);
 			check_value(c, &in);
 		} else if (s->closed) {
 			check_unknown(c, &here, s, e);
 		}
 	}
 	for (const char *const *r = s->required; r && *r; r++)
-		if (!node_get(at->value, *r))
-			schema_hint_missing(c->ds, fail(c, at->value->pos, at, arena_printf(c->ds->arena, "missing key \"%s\"", *r)), s, *r);
+		if (!node_get(v, *r))
+			schema_hint_missing(c->ds, fail(c, v->pos, at, arena_printf(c->ds->arena, "missing key \"%s\"", *r)), s, *r);
 }
 
 /* A text that two values have in common exactly when they are equal as JSON: 1 and 1.0 are, 1 and "1" are not. */

@@ -73,8 +73,8 @@ const char *schema_noun(struct arena *a, const struct schema_node *s)
 		unsigned bits;
 		const char *noun;
 	} nouns[] = {
-		{ SCHEMA_STRING, "a string" }, { SCHEMA_NUMBER, "a number" }, { SCHEMA_INT, "a whole number" }, { SCHEMA_BOOL, "true or false" },
-		{ SCHEMA_LIST, "a list" }, { SCHEMA_MAP, "a mapping" },
+		{ SCHEMA_STRING, "a string" }, { SCHEMA_NUMBER, "a number" }, { SCHEMA_INT, "a whole number" },
+		{ SCHEMA_BOOL, "true or false" }, { SCHEMA_LIST, "a list" }, { SCHEMA_MAP, "a mapping" },
 	};
 	const char *found[ARRAY_SIZE(nouns)];
 	AUTO_STR struct str text = { 0 };
@@ -167,8 +167,10 @@ static bool hint_below(struct diags *ds, struct diag *d, const struct schema_nod
 		str_addf(&text, "%s%s%s%s", i == 0 ? "" : i + 1 == f.places.n ? " or " : ", ", base, dot, place);
 	}
 	found = f.places.n > 0 && f.places.n <= most;
-	if (found)
-		diag_hint(ds, d, "\"%s\" belongs %s %s", key, *str_get(&text) ? "under" : "at the", *str_get(&text) ? str_get(&text) : "top level");
+	if (found && text.len > 0)
+		diag_hint(ds, d, "\"%s\" belongs under %s", key, str_get(&text));
+	else if (found)
+		diag_hint(ds, d, "\"%s\" belongs at the top level", key);
 	strv_done(&f.places);
 	str_done(&f.path);
 	return found;

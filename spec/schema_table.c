@@ -6,7 +6,7 @@
 #include "spec/schema_pattern.h"
 #include "spec/schema_table.h"
 
-#include "schema_tables.inc"
+#include "spec/schema_tables.inc"
 
 static int compare_prop(const void *key, const void *prop)
 {

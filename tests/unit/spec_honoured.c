@@ -59,14 +59,18 @@ static void test_status(void)
 		const char *path;
 		enum honoured_status want;
 	} table[] = {
-		{ "services.*.command", HONOURED_YES }, { "services.*.environment", HONOURED_YES }, { "services.*.cap_drop", HONOURED_REFUSED },
-		{ "services.*.build.args", HONOURED_REFUSED }, { "services.*.volumes[].tmpfs.size", HONOURED_REFUSED }, { "version", HONOURED_NO_OP },
-		{ "services.*.develop.watch[].path", HONOURED_NO_OP }, { "services.*.pull_policy", HONOURED_VALUES }, { "x-any", HONOURED_NO_OP },
+		{ "services.*.command", HONOURED_YES }, { "services.*.environment", HONOURED_YES },
+		{ "services.*.cap_drop", HONOURED_REFUSED },
+		{ "services.*.build.args", HONOURED_REFUSED }, { "services.*.volumes[].tmpfs.size", HONOURED_REFUSED },
+		{ "version", HONOURED_NO_OP },
+		{ "services.*.develop.watch[].path", HONOURED_NO_OP }, { "services.*.pull_policy", HONOURED_VALUES },
+		{ "x-any", HONOURED_NO_OP },
 		{ "services.*.x-any", HONOURED_NO_OP }, { "services.*.nonsense", HONOURED_UNKNOWN }, { "nonsense", HONOURED_UNKNOWN },
 		{ "services.*.deploy.nonsense", HONOURED_UNKNOWN }, { "", HONOURED_UNKNOWN },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		EXPECT(honoured_status(table[i].path) == table[i].want, "%s is %s", table[i].path, honoured_status_name(honoured_status(table[i].path)));
+		EXPECT(honoured_status(table[i].path) == table[i].want, "%s is %s", table[i].path,
+			honoured_status_name(honoured_status(table[i].path)));
 }
 
 /* Models as the loader returns them, and what is refused: "LINE:COLUMN: PATH: MESSAGE | HINT". */
@@ -84,7 +88,8 @@ static const struct {
 		"    annotations: {a: b}\n"
 		"    expose: ['80']\n"
 		"    networks: {default: null, back: {aliases: [a], priority: 5, gw_priority: 0}}\n"
-		"    ports: [{mode: ingress, target: 80, published: '8080', protocol: tcp, host_ip: 127.0.0.1, name: web, app_protocol: http}]\n"
+		"    ports: [{mode: ingress, target: 80, published: '8080', protocol: tcp, host_ip: 127.0.0.1, name: web, app_protocol: "
+		"http}]\n"
 		"    volumes:\n"
 		"      - {type: volume, source: data, target: /data, volume: {nocopy: true}}\n"
 		"      - {type: bind, source: /srv, target: /srv, read_only: true, bind: {create_host_path: true, propagation: rprivate}}\n"
@@ -105,10 +110,13 @@ static const struct {
 	{
 		/* the defaults, written out */
 		"services:\n"
-		"  web: {image: x, privileged: false, read_only: false, cap_add: [], cap_drop: [], security_opt: [], tmpfs: [], dns: [], devices: [],\n"
+		"  web: {image: x, privileged: false, read_only: false, cap_add: [], cap_drop: [], security_opt: [], tmpfs: [], dns: [], "
+		"devices: [],\n"
 		"    oom_kill_disable: false, oom_score_adj: 0, cpu_shares: 0, mem_reservation: '0', shm_size: '67108864',\n"
-		"    ipc: private, cgroup: private, userns_mode: host, logging: {driver: json-file}, network_mode: '', pid: null, use_api_socket: false,\n"
-		"    restart: 'no', pull_policy: missing, attach: true, healthcheck: {disable: true}, platform: linux, ulimits: {}, sysctls: {}, labels: {}, extra_hosts: []}\n"
+		"    ipc: private, cgroup: private, userns_mode: host, logging: {driver: json-file}, network_mode: '', pid: null, "
+		"use_api_socket: false,\n"
+		"    restart: 'no', pull_policy: missing, attach: true, healthcheck: {disable: true}, platform: linux, ulimits: {}, "
+		"sysctls: {}, labels: {}, extra_hosts: []}\n"
 		"  job: {image: x, pull_policy: never, restart: 'on-failure:3', healthcheck: {test: [NONE]},\n"
 		"    depends_on: {web: {condition: service_completed_successfully}}}\n",
 		"",
@@ -143,10 +151,12 @@ static const struct {
 		"      - {type: bind, source: /a, target: /a, bind: {selinux: z, propagation: shared}}\n"
 		"      - {type: volume, source: v, target: /v, volume: {subpath: x}}\n"
 		"    networks: {default: {ipv4_address: 10.0.0.1}}\n",
-		"4:5: services.a.pull_policy: \"always\" is not supported yet | supported so far: \"missing\", \"if_not_present\", \"never\"\n"
+		"4:5: services.a.pull_policy: \"always\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
+		"\"never\"\n"
 		"5:5: services.a.restart: \"sometimes\" is no restart policy | "
 		"it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped\n"
-		"6:22: services.a.depends_on.b.condition: \"service_healthy\" is not supported yet | supported so far: \"service_started\", "
+		"6:22: services.a.depends_on.b.condition: \"service_healthy\" is not supported yet | supported so far: "
+		"\"service_started\", "
 		"\"service_completed_successfully\"\n"
 		"7:40: services.a.ports[1].protocol: \"sctp\" is not supported yet | supported so far: \"tcp\", \"udp\"\n"
 		"9:10: services.a.volumes[0].type: \"tmpfs\" is not supported yet | supported so far: \"volume\", \"bind\"\n"
@@ -190,7 +200,8 @@ static void test_check(void)
 		r = honoured_check(docs[0], &ds);
 		for (size_t j = 0; j < ds.n; j++) {
 			const struct diag *d = &ds.v[j];
-			str_addf(&got, "%d:%d: %s: %s%s%s\n", d->pos.line, d->pos.column, d->path, d->message, d->hint ? " | " : "", d->hint ? d->hint : "");
+			str_addf(&got, "%d:%d: %s: %s%s%s\n", d->pos.line, d->pos.column, d->path, d->message, d->hint ? " | " : "",
+				d->hint ? d->hint : "");
 		}
 		EXPECT(r == (*cases[i].want ? -1 : 0), "case %zu: returned %d", i, r);
 		EXPECT(strcmp(str_get(&got), cases[i].want) == 0, "case %zu\n--- want\n%s--- got\n%s", i, cases[i].want, str_get(&got));

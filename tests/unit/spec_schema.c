@@ -119,7 +119,8 @@ static const struct {
 	},
 	{
 		"services: {a: {environment: 3, labels: [1]}}\n",
-		"1:29: services.a.environment: must be a mapping or a list of KEY=VALUE, not a number | for example: environment: {LOG_LEVEL: "
+		"1:29: services.a.environment: must be a mapping or a list of KEY=VALUE, not a number | for example: environment: "
+		"{LOG_LEVEL: "
 		"info}\n"
 		"1:41: services.a.labels[0]: must be a string KEY=VALUE, not a number | for example: - \"KEY=value\"\n"
 	},
@@ -131,7 +132,8 @@ static const struct {
 		"    command:\n"
 		"      - echo a: b\n",
 		"4:9: services.a.environment[0]: must be a string KEY=VALUE, not a mapping | write \"- FOO=bar\", or leave out the \"- \"\n"
-		"6:9: services.a.command[0]: must be a string, not a mapping | a colon followed by a space makes a mapping: write the string in "
+		"6:9: services.a.command[0]: must be a string, not a mapping | a colon followed by a space makes a mapping: write the "
+		"string in "
 		"quotes\n"
 	},
 	{
@@ -171,7 +173,8 @@ static const struct {
 		"services: {a: {image: 5, restart: true, stop_grace_period: 10, hostname: 1.5}}\n",
 		"1:23: services.a.image: must be a string, not a number | in quotes it is a string: \"5\"\n"
 		"1:35: services.a.restart: must be a string, not true or false | for example: restart: unless-stopped\n"
-		"1:60: services.a.stop_grace_period: must be a duration such as \"1m30s\", not a number | for example: stop_grace_period: 30s\n"
+		"1:60: services.a.stop_grace_period: must be a duration such as \"1m30s\", not a number | for example: stop_grace_period: "
+		"30s\n"
 		"1:74: services.a.hostname: must be a string, not a number | in quotes it is a string: \"1.5\"\n"
 	},
 	{
@@ -185,7 +188,8 @@ static const struct {
 	{
 		"services: {a: {cgroup: hots, volumes: [{type: bnid}, {type: bind, bind: {selinux: X}}]}}\n",
 		"1:24: services.a.cgroup: must be \"host\" or \"private\", not \"hots\" | did you mean \"host\"?\n"
-		"1:47: services.a.volumes[0].type: must be \"bind\", \"volume\", \"tmpfs\", \"cluster\", \"npipe\" or \"image\", not \"bnid\" | "
+		"1:47: services.a.volumes[0].type: must be \"bind\", \"volume\", \"tmpfs\", \"cluster\", \"npipe\" or \"image\", not "
+		"\"bnid\" | "
 		"did you mean \"bind\"?\n"
 		"1:83: services.a.volumes[1].bind.selinux: must be \"z\" or \"Z\", not \"X\"\n"
 	},
@@ -209,7 +213,8 @@ static const struct {
 		"services: {a: {container_name: a, pull_policy: sometimes}}\n",
 		"1:32: services.a.container_name: must have two or more letters, digits, \"_\", \".\" or \"-\", and begin with a letter or "
 		"digit, not \"a\"\n"
-		"1:48: services.a.pull_policy: must be always, never, missing, if_not_present, build, refresh, daily, weekly, or every_ with a "
+		"1:48: services.a.pull_policy: must be always, never, missing, if_not_present, build, refresh, daily, weekly, or every_ "
+		"with a "
 		"duration such as every_12h, not \"sometimes\"\n"
 	},
 	{
@@ -245,7 +250,8 @@ static const struct {
 	{
 		"services: {a: {environment: {\"\": x}, ulimits: {NOFILE: [], nofile: []}}}\n",
 		"1:30: services.a.environment: invalid name \"\"\n"
-		"1:68: services.a.ulimits.nofile: must be a whole number, or a mapping with soft and hard, not a list | for example: nofile: "
+		"1:68: services.a.ulimits.nofile: must be a whole number, or a mapping with soft and hard, not a list | for example: "
+		"nofile: "
 		"{soft: 1024, hard: 4096}\n"
 	},
 	{
@@ -259,19 +265,22 @@ static const struct {
 		"1:30: services.a.healthcheck: unknown key \"tests\" | did you mean \"test\"?\n"
 		"1:40: services.a.healthcheck: unknown key \"retires\" | did you mean \"retries\"?\n"
 		"1:52: services.a.healthcheck: unknown key \"cmd\" | did you mean \"test\"?\n"
-		"1:66: services.a.healthcheck.test: must be a string or a list of strings, not a number | for example: test: [CMD, curl, \"-f\", "
+		"1:66: services.a.healthcheck.test: must be a string or a list of strings, not a number | for example: test: [CMD, curl, "
+		"\"-f\", "
 		"\"http://localhost/\"]\n"
 	},
 	{
 		"services: {a: {build: {dockerfil: x, args: 3, ports: [80]}, logging: json-file}}\n",
 		"1:24: services.a.build: unknown key \"dockerfil\" | did you mean \"dockerfile\"?\n"
-		"1:44: services.a.build.args: must be a mapping or a list of KEY=VALUE, not a number | for example: args: {VERSION: \"1.2\"}\n"
+		"1:44: services.a.build.args: must be a mapping or a list of KEY=VALUE, not a number | for example: args: {VERSION: "
+		"\"1.2\"}\n"
 		"1:47: services.a.build: unknown key \"ports\" | \"ports\" belongs under services.a\n"
 		"1:70: services.a.logging: must be a mapping, not a string | for example: logging: {driver: json-file}\n"
 	},
 	{
 		"services: {a: {env_file: {path: x}, tmpfs: [1], dns: 5}}\n",
-		"1:26: services.a.env_file: must be a path, or a list of paths or mappings, not a mapping | each entry of the list begins with "
+		"1:26: services.a.env_file: must be a path, or a list of paths or mappings, not a mapping | each entry of the list begins "
+		"with "
 		"\"- \"\n"
 		"1:45: services.a.tmpfs[0]: must be a string, not a number | in quotes it is a string: \"1\"\n"
 		"1:54: services.a.dns: must be a string or a list of strings, not a number | for example: dns: [\"192.0.2.53\"]\n"
@@ -338,7 +347,8 @@ static void test_messages(void)
 		int r = validate(a, cases[i].text, strlen(cases[i].text), &ds);
 		describe(&ds, &got);
 		EXPECT(r == (ds.n_errors ? -1 : 0), "case %zu: returned %d with %zu errors", i, r, ds.n_errors);
-		EXPECT(strcmp(str_get(&got), cases[i].want) == 0, "case %zu\n%s--- want\n%s--- got\n%s", i, cases[i].text, cases[i].want, str_get(&got));
+		EXPECT(strcmp(str_get(&got), cases[i].want) == 0, "case %zu\n%s--- want\n%s--- got\n%s", i, cases[i].text,
+			cases[i].want, str_get(&got));
 	}
 }
 
@@ -408,15 +418,20 @@ static void test_patterns(void)
 		bool want;
 	} table[] = {
 		{ "^[a-zA-Z0-9._-]+$", "web-1.x_Y", true }, { "^[a-zA-Z0-9._-]+$", "", false }, { "^[a-zA-Z0-9._-]+$", "a b", false },
-		{ "^[a-zA-Z0-9._-]+$", "a\n", false }, { "^x-", "x-", true }, { "^x-", "ax-", false }, { ".+", "", false }, { ".+", "\n", false },
+		{ "^[a-zA-Z0-9._-]+$", "a\n", false }, { "^x-", "x-", true }, { "^x-", "ax-", false },
+		{ ".+", "", false }, { ".+", "\n", false },
 		{ ".+", "\na", true }, { "^.+$", "a\nb", false }, { "^[a-z]+$", "nofile", true }, { "^[a-z]+$", "NOFILE", false },
-		{ "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a", false }, { "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "_a1", true }, { "a|b(c|d)+e", "xbcdcex", true },
-		{ "a|b(c|d)+e", "bcdc", false }, { "every_([0-9]+[wdhms])+", "every_12h", true }, { "every_([0-9]+[wdhms])+", "every_12", false },
-		{ "^(ab)*c?$", "ababc", true }, { "^(ab)*c?$", "abac", false }, { "[^a]", "aab", true }, { "a\\.b", "axb", false }, { "[]x]", "]", true },
+		{ "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a", false }, { "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "_a1", true },
+		{ "a|b(c|d)+e", "xbcdcex", true },
+		{ "a|b(c|d)+e", "bcdc", false }, { "every_([0-9]+[wdhms])+", "every_12h", true },
+		{ "every_([0-9]+[wdhms])+", "every_12", false },
+		{ "^(ab)*c?$", "ababc", true }, { "^(ab)*c?$", "abac", false }, { "[^a]", "aab", true },
+		{ "a\\.b", "axb", false }, { "[]x]", "]", true },
 	};
 	static char big[1 << 20];
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		EXPECT(schema_pattern_match(table[i].pattern, table[i].text) == table[i].want, "%s on \"%s\"", table[i].pattern, table[i].text);
+		EXPECT(schema_pattern_match(table[i].pattern, table[i].text) == table[i].want, "%s on \"%s\"",
+			table[i].pattern, table[i].text);
 	memset(big, 'a', sizeof(big) - 1);
 	EXPECT(schema_pattern_match("^[a-z]+$", big), "a long text matches");
 	big[sizeof(big) - 2] = '!';
