@@ -130,7 +130,7 @@ class Terminal:
     """A muster on a terminal of its own."""
 
     def __init__(self, t, args, rows=24, cols=80, **kw):
-        self.args, self.text = args, ""
+        self.args, self.text, self.all = args, "", ""
         self.master, slave = os.openpty()
         self.resize(rows, cols)
 
@@ -150,7 +150,9 @@ class Terminal:
     def read(self, seconds):
         if select.select([self.master], [], [], seconds)[0]:
             try:
-                self.text += os.read(self.master, 65536).decode(errors="replace")
+                data = os.read(self.master, 65536).decode(errors="replace")
+                self.text += data
+                self.all += data
             except OSError:
                 return False
         return True

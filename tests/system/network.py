@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names, ports, isolation and the way out."""
+import socket
+import subprocess
+import systest
+
+# answers its host name on port 80
+HTTPD = "sh -c 'hostname >/tmp/index.html; exec httpd -f -p %d -h /tmp'"
+
+
+def web(extra="", port=80):
+    return f"{{image: busybox, command: \"{(HTTPD % port)}\"{', ' + extra if extra else ''}}}"
+
+
+def lookup(t, service, name, rc=0):
+    """Addresses that nslookup finds in the container."""
+    out = t.muster("exec", "-T", service, "nslookup", "-type=a", name, rc=None)
+    found = [x.split()[-1] for x in out.out.split("Name:", 1)[-1].splitlines() if x.startswith("Address")] if "Name:" in out.out else []
+    if (not found) != (rc != 0):
+        raise systest.Failure(f"nslookup {name}:\n{out}")
+    return sorted(found)
+
+
+def test_names(t):
+    """Service, container name, host name, short id and alias all resolve to the container."""
+    t.compose("""
+        services:
+          web: {image: busybox, command: sleep 1000, hostname: box, networks: {default: {aliases: [www]}}}
+          cli: {image: busybox, command: sleep 1000}
+        """)
+    t.up()
+    short = t.ids()["p-web-1"]
+    address = lookup(t, "cli", "web")
+    t.eq(len(address), 1)
+    for name in ("p-web-1", "box", short, "www", "WEB", "web."):
+        t.eq(lookup(t, "cli", name), address, name)
+    t.has(t.sh("web", "hostname -i"), address[0])
+
+
+def test_replicas_resolve_to_all(t):
+    """A service's name has the addresses of all running replicas; a stopped one disappears."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, scale: 3}, cli: {image: busybox, command: sleep 1000}}")
+    t.up()
+    three = lookup(t, "cli", "web")
+    t.eq(len(three), 3)
+    t.muster("scale", "web=1", "--no-deps")
+    t.wait(lambda: len(lookup(t, "cli", "web")) == 1, 3, "one address")
+
+
+def test_unknown_names(t):
+    """An unknown single-label name is NXDOMAIN at once; a known name without AAAA is NODATA, not NXDOMAIN."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000}}")
+    t.up()
+    t.match(t.muster("exec", "-T", "web", "nslookup", "nosuch", rc=None).out, r"NXDOMAIN|can't find")
+    out = t.muster("exec", "-T", "web", "nslookup", "-type=aaaa", "web", rc=None).out
+    t.lacks(out, "NXDOMAIN")
+
+
+def test_isolation(t):
+    """Services on different networks reach each other neither by name nor by address; one on both reaches both."""
+    t.compose(f"""
+        services:
+          a: {web('networks: [front]')}
+          b: {web('networks: [back]')}
+          both: {web('networks: [front, back]')}
+        networks: {{front: , back: }}
+        """)
+    t.up()
+    b = t.sh("b", "hostname -i").split()[0]
+    lookup(t, "a", "b", rc=1)
+    t.muster("exec", "-T", "a", "wget", "-q", "-T", "1", "-O-", f"http://{b}/", rc=1)
+    for name in ("a", "b"):
+        t.eq(t.sh("both", f"wget -q -T 3 -O- http://{name}/").strip(), t.ids()[f"p-{name}-1"])
+    t.eq(t.sh("a", "wget -q -T 3 -O- http://both/").strip(), t.ids()["p-both-1"])
+
+
+def test_projects_are_isolated(t):
+    """Two projects side by side don't reach each other by name or address."""
+    for name in ("one", "two"):
+        t.file(f"{name}/compose.yaml", f"services: {{web: {web()}}}")
+        t.muster("--project-directory", name, "-f", f"{name}/compose.yaml", "up", "-d")
+    other = t.muster("-p", "two", "exec", "-T", "web", "hostname", "-i").out.split()[0]
+    t.muster("-p", "one", "exec", "-T", "web", "wget", "-q", "-T", "1", "-O-", f"http://{other}/", rc=1)
+    t.muster("-p", "one", "down", "-t", "0")
+    t.eq(t.muster("-p", "two", "exec", "-T", "web", "wget", "-q", "-O-", "http://web/").rc, 0)
+
+
+def test_internal_network(t):
+    """internal: true has no way out, and its members still reach each other."""
+    t.uplink()
+    t.compose(f"""
+        services:
+          a: {web('networks: [inner]')}
+          b: {web('networks: [inner]')}
+        networks: {{inner: {{internal: true}}}}
+        """)
+    t.up()
+    t.eq(t.sh("a", "wget -q -T 3 -O- http://b/").strip(), t.ids()["p-b-1"])
+    t.muster("exec", "-T", "a", "wget", "-q", "-T", "1", "-O-", f"http://{systest.UPLINK_WORLD}/", rc=1)
+
+
+def test_port_reachable_everywhere(t):
+    """A published port answers on 127.0.0.1, the host's own address, from another container and from the container itself."""
+    t.uplink()
+    t.compose(f"services: {{web: {web('ports: [\"18090:80\"]')}, cli: {{image: busybox, command: sleep 1000}}}}")
+    t.up()
+    short = t.ids()["p-web-1"]
+    t.eq(t.http("http://127.0.0.1:18090/").strip(), short)
+    t.eq(t.http(f"http://{systest.UPLINK_HOST}:18090/").strip(), short)
+    for service in ("cli", "web"):
+        t.eq(t.sh(service, f"wget -q -T 3 -O- http://{systest.UPLINK_HOST}:18090/").strip(), short, f"from {service}")
+    from_world = subprocess.run(["nsenter", "-t", str(t.world), "-n", "busybox", "wget", "-q", "-T", "3", "-O-", f"http://{systest.UPLINK_HOST}:18090/"],
+                                capture_output=True, text=True, check=False).stdout
+    t.eq(from_world.strip(), short, "from outside")
+
+
+def test_port_forms(t):
+    """H:C, IP:H:C, C, a range and /udp."""
+    t.uplink()
+    t.compose(f"""
+        services:
+          web:
+            image: busybox
+            command: sh -c 'hostname >/tmp/index.html; httpd -p 81 -h /tmp; httpd -p 82 -h /tmp; nc -u -l -p 53 -e cat & exec httpd -f -p 80 -h /tmp'
+            ports: ["18091:80", "127.0.0.1:18092:80", "80", "18093-18094:81-82", "18095:53/udp"]
+        """)
+    t.up()
+    for port in (18091, 18092, 18093, 18094):
+        t.eq(t.http(f"http://127.0.0.1:{port}/").strip(), t.ids()["p-web-1"], port)
+    t.true(t.refused(systest.UPLINK_HOST, 18092), "a port on 127.0.0.1 answers on another address")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.sendto(b"ping\n", ("127.0.0.1", 18095))
+        t.eq(s.recvfrom(100)[0], b"ping\n", "udp")
+
+
+def test_taken_port(t):
+    """A taken port is an error that names it and who holds it; nothing stays half done."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 18096))
+        s.listen()
+        t.compose("services: {web: {image: busybox, command: sleep 1000, ports: ['127.0.0.1:18096:80']}}")
+        said = t.up(rc=1).err
+        t.has(said, "port is already allocated", "18096")
+        t.match(said, r"python|pid \d+")
+    t.eq([c for c in t.ps().values() if c["State"] == "running"], [])
+    t.up()
+
+
+def test_port_of_another_project(t):
+    """A port that another project publishes: the error names that container."""
+    for name in ("one", "two"):
+        t.file(f"{name}/compose.yaml", "services: {web: {image: busybox, command: sleep 1000, ports: ['127.0.0.1:18097:80']}}")
+    t.muster("-f", "one/compose.yaml", "up", "-d")
+    said = t.muster("-f", "two/compose.yaml", "up", "-d", rc=1).err
+    t.has(said, "port is already allocated", "18097", "one-web-1")
+
+
+def test_port_kept_through_restart(t):
+    """An ephemeral port stays the same when the container restarts."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, ports: ['80']}}")
+    t.up()
+    port = t.port("web", 80)
+    t.muster("restart", "-t", "0")
+    t.eq(t.port("web", 80), port)
+
+
+def test_egress(t):
+    """A container reaches what is behind the uplink, with the host's address and the uplink's MTU."""
+    t.uplink()
+    t.compose("services: {web: {image: busybox, command: sleep 1000}}")
+    t.up()
+    t.eq(t.sh("web", f"wget -q -T 3 -O- http://{systest.UPLINK_WORLD}/").strip(), f"you are {systest.UPLINK_HOST}")
+    t.eq(t.sh("web", "cat /sys/class/net/eth0/mtu").strip(), "1400")
+
+
+def test_dns_forwarding(t):
+    """Names outside are asked of the host's servers, over UDP and, when cut, TCP; the search list is passed on."""
+    t.uplink()
+    t.compose("services: {web: {image: busybox, command: sleep 1000}}")
+    t.up()
+    t.eq(lookup(t, "web", "echo.world.test"), ["203.0.113.7"])
+    lookup(t, "web", "nothing.world.test", rc=1)
+    t.has(t.sh("web", "cat /etc/resolv.conf"), "search corp.test")
+    t.eq(lookup(t, "web", "db.corp.test"), ["203.0.113.7"])
+    pid = str(t.pid("p-web-1"))
+    script = """
+import socket, struct
+q = b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\3big\\5world\\4test\\0\\0\\x10\\0\\1"
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
+s.sendto(q, ("127.0.0.11", 53)); r = s.recv(4096)
+print("cut" if r[2] & 2 else "whole")
+c = socket.create_connection(("127.0.0.11", 53), 5); c.sendall(struct.pack(">H", len(q)) + q)
+n = struct.unpack(">H", c.recv(2))[0]; d = b""
+while len(d) < n: d += c.recv(n - len(d))
+print(struct.unpack(">H", d[6:8])[0])
+"""
+    done = subprocess.run(["nsenter", "-t", pid, "-n", "/usr/bin/python3", "-c", script], capture_output=True, text=True, check=False)
+    t.eq(done.stdout.split(), ["cut", "10"], f"answers over UDP and TCP\n{done.stderr}")
+
+
+def test_image_that_serves_53(t):
+    """An image that itself binds 0.0.0.0:53 (UDP and TCP) starts, and names still resolve in it."""
+    t.compose("""
+        services:
+          dns: {image: busybox, command: "sh -c 'nc -l -p 53 & exec nc -u -l -p 53'"}
+          web: {image: busybox, command: sleep 1000}
+        """)
+    t.up()
+    t.eq(len(lookup(t, "dns", "web")), 1)
+    t.eq(t.ps()["p-dns-1"]["State"], "running")
+    t.has(t.sh("dns", "netstat -ln"), "0.0.0.0:53")
+
+
+def test_garbage_dns(t):
+    """Garbage sent to the DNS server changes nothing: it goes on answering."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000}}")
+    t.up()
+    t.sh("web", "for i in 1 2 3 4 5 6 7 8 9 10; do head -c $((i * 37)) /dev/urandom | nc -u -w 1 127.0.0.11 53 & done; wait; true")
+    t.eq(len(lookup(t, "web", "web")), 1)
+    t.eq(len(t.daemons("dns")), 1)
+
+
+def test_network_removed_when_unused(t):
+    """The default network exists only when some service uses it."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, networks: [mine]}}\nnetworks: {mine: }")
+    t.up()
+    out = t.muster("network", "ls").out
+    t.has(out, "p_mine")
+    t.lacks(out, "p_default")
+
+
+def test_container_to_container_is_same_network_only(t):
+    """Two services of one network reach every port of each other without publishing."""
+    t.compose(f"services: {{a: {web(port=8123)}, b: {web()}}}")
+    t.up()
+    t.eq(t.sh("b", "wget -q -T 3 -O- http://a:8123/").strip(), t.ids()["p-a-1"])
+
+
+def test_forward_drop_of_docker(t):
+    """Where dockerd set the FORWARD policy to drop, ports and egress work all the same, and down leaves no rule of ours there."""
+    t.uplink()
+    subprocess.run(["nft", "-f", "-"], input="""
+        table ip filter {
+          chain DOCKER-USER { }
+          chain FORWARD { type filter hook forward priority 0; policy drop; jump DOCKER-USER; }
+        }""", text=True, check=True)
+    t.baseline = t.snapshot()
+    t.compose(f"services: {{web: {web('ports: [\"18098:80\"]')}}}")
+    t.up()
+    t.eq(t.sh("web", f"wget -q -T 3 -O- http://{systest.UPLINK_WORLD}/").strip(), f"you are {systest.UPLINK_HOST}")
+    from_world = subprocess.run(["nsenter", "-t", str(t.world), "-n", "busybox", "wget", "-q", "-T", "3", "-O-", f"http://{systest.UPLINK_HOST}:18098/"],
+                                capture_output=True, text=True, check=False).stdout
+    t.eq(from_world.strip(), t.ids()["p-web-1"], "from outside")
