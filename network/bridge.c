@@ -87,12 +87,12 @@ void bridge_name(const char *rootid, const char *project, const char *network, c
 	free(key);
 }
 
-/* Locally administered, by hash: a bridge without a fixed one takes its smallest port's, and neighbours' ARP entries break. */
-static void bridge_mac(const char *alias, uint8_t ret[static 6])
+/* Locally administered, from the name's hash: a bridge without a fixed address takes its smallest port's, and ARP entries break. */
+static void bridge_mac(const char *name, uint8_t ret[static 6])
 {
-	const uint64_t h = hash_bytes(HASH_SEED, alias, strlen(alias));
 	ret[0] = 0x06;
-	memcpy(ret + 1, &h, 5);
+	for (size_t i = 0; i < 5; i++)
+		sscanf(name + strlen("mu") + 2 * i, "%2hhx", &ret[i + 1]);
 }
 
 static void bridge_put_create(struct nl_batch *b, struct net *n, const struct bridge *br)
@@ -100,7 +100,7 @@ static void bridge_put_create(struct nl_batch *b, struct net *n, const struct br
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	uint8_t mac[6];
 	size_t info, data;
-	bridge_mac(br->alias, mac);
+	bridge_mac(br->name, mac);
 	nl_msg(b, &n->rt, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(b, IFLA_IFNAME, br->name);
 	nl_put(b, IFLA_ADDRESS, mac, sizeof(mac));

@@ -283,8 +283,8 @@ int forward_admit(struct net *n, struct str *ret_message, struct err *err)
 	if (s.filter_drops && forward_insert(n, s.has_docker_user, err) < 0)
 		return -1;
 	if (*s.foreign)
-		str_addf(ret_message, "another firewall (nftables table %s) drops forwarded packets: published ports and the way out may not work until it "
-			 "accepts the interfaces mu*", s.foreign);
+		str_addf(ret_message, "another firewall (nftables table %s) drops forwarded packets: published ports and the way out may not "
+			 "work until it accepts the interfaces mu*", s.foreign);
 	else if (forward_legacy_drops())
 		str_addf(ret_message, "iptables-legacy has FORWARD set to drop: published ports and the way out will not work until it accepts "
 			 "the interfaces mu+");

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules that never change: whatever does is an element of a set. Each rule carries a hash of its own expressions as its comment, so
  * "are they all there, as this version wants them?" is one dump and a comparison; if not, chains are emptied and filled again in one
- * transaction that keeps all elements: no packet meets half a rule set. nft list shows what they mean; tests/unit/network_nft.c says
- * why: pre, out  DNAT of published ports; out is for the host's own connections, 127.0.0.1 included post      masquerade: loopback
- * publishing; a container to its own published port (matched by source address: on the path of a bridged, DNATed frame postrouting has
- * no input device); egress raw       nobody from outside speaks to 127/8 (route_localnet is on for the bridges) fwd       published
- * and established pass; internal networks meet nobody; networks do not meet; nothing else comes in from outside */
+ * transaction that keeps all elements: no packet meets half a rule set. The chains (tests/unit/network_reach.c walks every way):
+ *   c_pre, c_out  DNAT of published ports; c_out is for the host's own connections, 127.0.0.1 included
+ *   c_post        masquerade: loopback publishing; a container to its own published port (matched by source address: on the path of
+ *                 a bridged, DNATed frame postrouting has no input device); egress
+ *   c_raw         nobody from outside speaks to 127/8 (route_localnet is on for the bridges)
+ *   c_fwd         published and established pass; internal networks meet nobody; networks do not meet; nothing else comes in */
 #include "network/nft_table.h"
 
 #include <netinet/in.h> /* before linux/in.h, which then stands back */
@@ -18,8 +19,8 @@
 
 #include "network/nft_expr.h"
 
-/* Data types as nft names them: only for listing, the kernel ignores them. A concatenation is 6 bits each. */
-enum { NFT_TYPE_IPV4 = 7, NFT_TYPE_PROTO = 12, NFT_TYPE_SERVICE = 13, NFT_TYPE_IFNAME = 41, NFT_TYPE_BITS = 6 };
+/* Data types as nft names them, and the byte order of names: only for listing, the kernel ignores them. Concatenated: 6 bits each. */
+enum { NFT_UDATA_KEY_BYTEORDER = 0, NFT_UDATA_HOST_ENDIAN = 1, NFT_TYPE_IPV4 = 7, NFT_TYPE_PROTO = 12, NFT_TYPE_SERVICE = 13, NFT_TYPE_IFNAME = 41, NFT_TYPE_BITS = 6 };
 
 /* Registers of four bytes: what follows NFT_REG_1's first, second and third four bytes. */
 enum { REG_AT_4 = NFT_REG32_01, REG_AT_8 = NFT_REG32_02 };
@@ -266,6 +267,11 @@ static void nft_put_set(struct nl_batch *b, struct nl *nf, const char *table, co
 		nl_put_be32(b, NFTA_SET_FLAGS, s->flags);
 	nl_put_be32(b, NFTA_SET_KEY_TYPE, s->key_type);
 	nl_put_be32(b, NFTA_SET_KEY_LEN, s->key_len);
+	if (s->key_type == NFT_TYPE_IFNAME) { /* nft shows empty names without */
+		uint8_t udata[2 + sizeof(uint32_t)] = { NFT_UDATA_KEY_BYTEORDER, sizeof(uint32_t) };
+		memcpy(udata + 2, &(uint32_t){ NFT_UDATA_HOST_ENDIAN }, sizeof(uint32_t));
+		nl_put(b, NFTA_SET_USERDATA, udata, sizeof(udata));
+	}
 	if (s->data_len) {
 		nl_put_be32(b, NFTA_SET_DATA_TYPE, s->data_type);
 		nl_put_be32(b, NFTA_SET_DATA_LEN, s->data_len);
