@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OCI image configuration: reading it into struct image, making a new one, changing it. Reading is strict about types, because what is read
+/* The OCI image configuration: reading it into struct image, making a new one, changing it. Reading is strict about types, because
+ * what is read
  * decides what a container runs; what is absent or null is the empty value. `--change` follows the words of a Dockerfile: variables are
  * expanded from the ENV so far everywhere but in CMD and ENTRYPOINT, quotes and backslashes as there. */
 #include "images/config.h"

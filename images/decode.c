@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decoders, one table row each. A decoder ends only at the end of its source: a gzip member or zstd frame that is cut off is an error, one that
+/* Decoders, one table row each. A decoder ends only at the end of its source: a gzip member or zstd frame that is cut off is an error,
+ * one that
  * is followed by another goes on, and zero bytes after the last gzip member (tape padding) are passed over as gzip does. */
 #include "images/decode.h"
 

@@ -77,6 +77,9 @@ int store_begin_layer(struct store *s, char ret_name[static 32], struct err *err
 /* Removes a layer that was begun and not committed. */
 void store_abandon_layer(struct store *s, const char *name);
 
+/* An unnamed file in the store for a copy of something too large for memory: gone when closed. Returns the descriptor, -1 + err. */
+int store_open_spool(struct store *s, struct err *err);
+
 struct store_new_layer {
 	char tmp_name[32];    /* of store_begin_layer(); "" when the layer was already in the store */
 	char diff_id[65];
@@ -87,7 +90,8 @@ struct store_new_layer {
 /* Under the exclusive lock: syncs and renames the layers into place (an equal one that came meanwhile wins, ours is removed), writes the
  * configuration config[0..n) and points the n_refs canonical references at it. All layers of the configuration must be in the store or
  * in layers[].
- * ret_id: 64 digits. Returns 0; 1 when the image was there already; -1 + err: then the store is as before. */
+ * ret_id: 64 digits. Returns 0; 1 when the image was there already; -1 + err: then the store is as before.
+ * ERR_CONFLICT: a layer that was in the store has been removed meanwhile, begin again. */
 int store_commit_image(struct store *s, const char *config, size_t n, const struct store_new_layer *layers, size_t n_layers,
 	char *const *refs, size_t n_refs, char ret_id[static 65], struct err *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adding to the store. A layer is unpacked under a private name by whoever holds its flock; everything slow (unpacking, syncing) happens before the
+/* Adding to the store. A layer is unpacked under a private name by whoever holds its flock; everything slow (unpacking, syncing)
+ * happens before the
  * store's lock is taken. Under the lock: rename the layers, sync their parent, write the configuration, write the index. */
 #include <stdio.h>
 #include <sys/file.h>
@@ -31,6 +32,22 @@ void store_abandon_layer(struct store *s, const char *name)
 {
 	if (name[0])
 		fs_remove_tree(s->layers_fd, name, NULL);
+}
+
+int store_open_spool(struct store *s, struct err *err)
+{
+	char name[32] = ".spool-";
+	int fd = openat(s->layers_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return fd;
+	random_hex(name + strlen(name), 16); /* a file system without unnamed files */
+	fd = openat(s->layers_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || unlinkat(s->layers_fd, name, 0) < 0) {
+		int e = errno;
+		util_close(&fd);
+		return err_sys(err, e, "image store: create a temporary file");
+	}
+	return fd;
 }
 
 /* Writes the layers' records and brings everything to the disk: one syncfs for all of them. */
@@ -83,7 +100,7 @@ static int commit_locked(struct store *s, const struct image *img, const char *c
 		return -1;
 	for (size_t i = 0; i < img->diff_ids.n; i++)
 		if (!store_has_layer(s, img->diff_ids.v[i]))
-			return err_set(err, ERR_CORRUPT, "image %.12s: layer %.12s is not in the store", img->id, img->diff_ids.v[i]);
+			return err_set(err, ERR_CONFLICT, "image %.12s: layer %.12s has been removed meanwhile", img->id, img->diff_ids.v[i]);
 	was_there = store_read_image(s, index, img->id, &old, NULL) == 0;
 	image_done(&old);
 	if (!was_there && fs_write_atomic(s->config_fd, file, config, n, 0600, err) < 0)

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CLI's side of muster-image: start it, read its lines, wait for it. A line is believed to be JSON only after parsing, and its
+ * fields only after
+ * a look at their types: the process behind the pipe has read hostile bytes. */
+#include "compose/image_client.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/proc.h"
+#include "base/str.h"
+#include "compose/paths.h"
+
+enum { ROOT_FD = 3, MAX_LINE = 64 << 10 };
+
+struct client {
+	image_event_fn *fn;
+	void *arg;
+	bool done;
+	char id[65];
+	struct err err;   /* of the last error line */
+};
+
+/* In the child: nothing but descriptors 0 to 3 goes along. Only async-signal-safe calls. */
+_Noreturn static void run_child(const char *path, char *const *argv, int root_fd, int input_fd, int answer_fd, pid_t parent)
+{
+	static char *const no_environment[] = { NULL };
+	/* copies above what they must not overwrite */
+	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10), root = fcntl(root_fd, F_DUPFD_CLOEXEC, 10);
+	if (input < 0 || answer < 0 || root < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || dup2(root, ROOT_FD) < 0)
+		_exit(126);
+	proc_close_from(ROOT_FD + 1, NULL, 0);
+	proc_reset_signals();
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(126);
+	execve(path, argv, no_environment);
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+static const char *get_id(const json_t *j)
+{
+	const char *id = json_get_str(j, "id", NULL);
+	return id && strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64 ? id : NULL;
+}
+
+/* One line. Returns 0, or -1 when it makes no sense. */
+static int take_line(struct client *c, const char *line, size_t n)
+{
+	AUTO_JSON json_t *j = json_loadb(line, n, 0, NULL);
+	const char *event = json_get_str(j, "event", "");
+	struct image_event ev = { .id = get_id(j) };
+	if (strcmp(event, "progress") == 0) {
+		ev.kind = IMAGE_PROGRESS;
+		ev.done_bytes = (uint64_t)MAX(json_get_int(j, "done", 0), 0);
+		ev.total_bytes = (uint64_t)MAX(json_get_int(j, "total", 0), 0);
+	} else if (strcmp(event, "warning") == 0) {
+		ev.kind = IMAGE_WARNING;
+		ev.text = json_get_str(j, "text", "");
+	} else if (strcmp(event, "loaded") == 0 && ev.id) {
+		ev.kind = IMAGE_LOADED;
+		ev.ref = json_get_str(j, "ref", NULL);
+	} else if (strcmp(event, "done") == 0) {
+		c->done = true;
+		snprintf(c->id, sizeof(c->id), "%s", ev.id ? ev.id : "");
+		return 0;
+	} else if (strcmp(event, "error") == 0) {
+		int64_t code = json_get_int(j, "code", ERR_INVALID);
+		err_set(&c->err, code > ERR_NONE && code < ERR_N_ ? (enum err_code)code : ERR_INVALID, "%s", json_get_str(j, "message", "failed"));
+		c->err.sys = (int)json_get_int(j, "errno", 0);
+		return 0;
+	} else {
+		return -1;
+	}
+	if (c->fn)
+		c->fn(c->arg, &ev);
+	return 0;
+}
+
+/* Reads lines until the pipe's end. */
+static int read_answer(struct client *c, int fd, struct err *err)
+{
+	AUTO_STR struct str text = {0};
+	for (;;) {
+		char *end;
+		ssize_t n = read(fd, str_reserve(&text, 4096), 4096);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "read from muster-image");
+		if (n == 0)
+			return 0;
+		text.len += (size_t)n;
+		while ((end = memchr(text.p, '\n', text.len))) {
+			size_t len = (size_t)(end - text.p);
+			if (take_line(c, text.p, len) < 0)
+				return err_set(err, ERR_CORRUPT, "muster-image answers with something that is not understood");
+			text.len -= len + 1;
+			memmove(text.p, end + 1, text.len);
+		}
+		if (text.len > MAX_LINE)
+			return err_set(err, ERR_CORRUPT, "muster-image answers with a line that is too long");
+	}
+}
+
+/* What to say when the child ended without a last line. */
+static int explain_death(int wstatus, struct err *err)
+{
+	if (WIFSIGNALED(wstatus))
+		return err_set(err, ERR_CORRUPT, "muster-image was ended by %s%s", proc_signal_name(WTERMSIG(wstatus)),
+			WTERMSIG(wstatus) == SIGSYS ? ": its jail stopped a forbidden system call" : "");
+	return err_set(err, ERR_CORRUPT, "muster-image ended without an answer (exit code %d)", WEXITSTATUS(wstatus));
+}
+
+static int run(int root_fd, int input_fd, char *const *argv, struct client *c, struct err *err)
+{
+	AUTO_FREE char *path = paths_binary("muster-image", err);
+	AUTO_CLOSE int from = -1;
+	pid_t pid, parent = getpid();
+	int fds[2], wstatus = 0, rc;
+	if (!path)
+		return -1;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	from = fds[0];
+	pid = fork();
+	if (pid == 0)
+		run_child(path, argv, root_fd, input_fd, fds[1], parent);
+	close(fds[1]);
+	if (pid < 0)
+		return err_sys(err, errno, "start muster-image");
+	rc = read_answer(c, from, err);
+	if (rc < 0)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
+		;
+	if (rc < 0)
+		return -1;
+	if (c->err.code != ERR_NONE) {
+		if (err)
+			*err = c->err;
+		return -1;
+	}
+	return c->done && wstatus == 0 ? 0 : explain_death(wstatus, err);
+}
+
+int image_client_import(int root_fd, int input_fd, const char *name, const char *const *changes, const char *message,
+	image_event_fn *fn, void *arg, char ret_id[static 65], struct err *err)
+{
+	AUTO_STRV struct strv argv = {0};
+	struct client c = { .fn = fn, .arg = arg };
+	strv_push(&argv, "muster-image");
+	strv_push(&argv, "import");
+	if (name) {
+		strv_push(&argv, "--name");
+		strv_push(&argv, name);
+	}
+	if (message) {
+		strv_push(&argv, "--message");
+		strv_push(&argv, message);
+	}
+	for (; changes && *changes; changes++) {
+		strv_push(&argv, "--change");
+		strv_push(&argv, *changes);
+	}
+	if (run(root_fd, input_fd, argv.v, &c, err) < 0)
+		return -1;
+	if (!c.id[0])
+		return err_set(err, ERR_CORRUPT, "muster-image did not say which image it made");
+	memcpy(ret_id, c.id, sizeof(c.id));
+	return 0;
+}
+
+int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err)
+{
+	AUTO_STRV struct strv argv = {0};
+	struct client c = { .fn = fn, .arg = arg };
+	strv_push(&argv, "muster-image");
+	strv_push(&argv, "load");
+	return run(root_fd, input_fd, argv.v, &c, err);
+}
+
+int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,
+	struct store_removed *ret, struct err *err)
+{
+	AUTO_STORE struct store *s = NULL;
+	if (store_open(root_fd, &s, err) < 0)
+		return -1;
+	return store_remove(s, name, force, in_use, arg, ret, err);
+}

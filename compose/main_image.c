@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* muster-image: the process that reads what strangers wrote. `muster` starts it (compose/image_client.h says with which descriptors
+ * and what the
+ * answer looks like); it loads its libraries' lazy parts, enters the jail, and only then reads the first byte of the archive. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/proc.h"
+#include "images/import.h"
+#include "images/confine.h"
+#include "images/load.h"
+
+enum { INPUT_FD = 0, ANSWER_FD = 1, ROOT_FD = 3, PROGRESS_NS = 100000000, MAX_CHANGES = 1000 };
+
+struct teller {
+	uint64_t told_ns; /* when progress was told last */
+};
+
+/* One line of the answer; takes j over. A reader that is gone ends us by SIGPIPE. */
+static void tell(json_t *j)
+{
+	AUTO_FREE char *text = json_canonical(j);
+	AUTO_FREE char *line = xasprintf("%s\n", text);
+	struct err err;
+	json_decref(j);
+	if (fs_write_all(ANSWER_FD, line, strlen(line), &err) < 0)
+		_exit(1);
+}
+
+static json_t *event(const char *name)
+{
+	json_t *j = json_object();
+	json_put_str(j, "event", name);
+	return j;
+}
+
+static void tell_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct teller *t = arg;
+	const uint64_t now = clock_mono_ns();
+	json_t *j;
+	if (now - t->told_ns < PROGRESS_NS)
+		return;
+	t->told_ns = now;
+	j = event("progress");
+	json_put_int(j, "done", (int64_t)done_bytes);
+	json_put_int(j, "total", (int64_t)total_bytes);
+	tell(j);
+}
+
+/* Text that may hold outside bytes: made printable UTF-8, which JSON needs. */
+static void put_safe(json_t *j, const char *key, const char *text)
+{
+	char safe[1024];
+	json_put_str(j, key, err_quote(safe, sizeof(safe), text));
+}
+
+static void tell_warning(void *arg, const char *text)
+{
+	json_t *j = event("warning");
+	(void)arg;
+	put_safe(j, "text", text);
+	tell(j);
+}
+
+static void tell_loaded(void *arg, const char *ref, const char *id)
+{
+	json_t *j = event("loaded");
+	(void)arg;
+	json_put_str(j, "ref", ref);
+	json_put_str(j, "id", id);
+	tell(j);
+}
+
+static int run_import(const struct work *w, int argc, char **argv, struct err *err)
+{
+	AUTO_STRV struct strv changes = {0};
+	const char *name = NULL, *message = NULL;
+	char id[65];
+	json_t *j;
+	int rc;
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--change") == 0 && i + 1 < argc && changes.n < MAX_CHANGES)
+			strv_push(&changes, argv[++i]);
+		else if (strcmp(argv[i], "--message") == 0 && i + 1 < argc)
+			message = argv[++i];
+		else if (strcmp(argv[i], "--name") == 0 && i + 1 < argc)
+			name = argv[++i];
+		else
+			return err_set(err, ERR_INVALID, "muster-image import: unexpected argument");
+	}
+	rc = import_rootfs(w, name, (const char *const *)changes.v, message, id, err);
+	if (rc < 0)
+		return -1;
+	j = event("done");
+	json_put_str(j, "id", id);
+	json_object_set_new(j, "new", json_boolean(rc == 0));
+	tell(j);
+	return 0;
+}
+
+static int run_load(const struct work *w, int argc, char **argv, struct err *err)
+{
+	(void)argv;
+	if (argc != 0)
+		return err_set(err, ERR_INVALID, "muster-image load: unexpected argument");
+	if (load_archive(w, err) < 0)
+		return -1;
+	tell(event("done"));
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct work *w, int argc, char **argv, struct err *err);
+} commands[] = {
+	{ "import", run_import },
+	{ "load", run_load },
+};
+
+/* Everything between the start and the work: state, descriptors, jail, store. */
+static int prepare(struct store **ret, struct err *err)
+{
+	static const char *const dirs[] = { "images", "layers", NULL };
+	struct stat st;
+	int root_fd;
+	proc_close_from(ROOT_FD + 1, NULL, 0);
+	proc_reset_signals();
+	umask(077);
+	if (fstat(ROOT_FD, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, ERR_INVALID, "muster-image is run by muster, not by hand");
+	for (int fd = 0; fd < ROOT_FD; fd++)
+		if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
+			return err_sys(err, fd == INPUT_FD ? EISDIR : EBADF, "the archive");
+	stream_prepare();
+	root_fd = confine_enter(ROOT_FD, dirs, err);
+	if (root_fd < 0)
+		return -1;
+	if (store_open(root_fd, ret, err) < 0)
+		return -1;
+	close(root_fd);
+	store_sweep(*ret, NULL); /* what an earlier one left when it was killed */
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct teller teller = {0};
+	const struct work_listener listener = {
+		.arg = &teller, .progress = tell_progress, .warning = tell_warning, .loaded = tell_loaded,
+	};
+	struct work w = { .input_fd = INPUT_FD, .listener = &listener };
+	struct err err = {0};
+	int rc = -1;
+	size_t i = 0;
+	while (i < ARRAY_SIZE(commands) && (argc < 2 || strcmp(argv[1], commands[i].name) != 0))
+		i++;
+	if (i == ARRAY_SIZE(commands))
+		err_set(&err, ERR_INVALID, "muster-image is run by muster, not by hand");
+	else
+		rc = prepare(&w.store, &err);
+	if (rc == 0)
+		rc = commands[i].run(&w, argc - 2, argv + 2, &err);
+	if (rc < 0) {
+		json_t *j = event("error");
+		json_put_int(j, "code", err.code);
+		json_put_int(j, "errno", err.sys);
+		put_safe(j, "message", err.msg);
+		tell(j);
+	}
+	_exit(rc < 0); /* at once: what is in memory needs no tidying, and threads may be in the middle of something */
+}
