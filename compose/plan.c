@@ -355,8 +355,6 @@ static int plan_unit(struct build *b, struct unit *u, struct err *err)
 	struct candidate *c = arena_alloc(b->p->arena, (b->o->n + 1) * sizeof(*c));
 	size_t n = 0, keep;
 	char reason[96];
-	if (check_unit(u, err) < 0)
-		return -1;
 	for (size_t i = 0; i < b->o->n; i++) {
 		const struct record *r = b->o->containers[i];
 		AUTO_STR struct str ignored = {0};
@@ -480,6 +478,9 @@ int plan_up(const struct desired *d, const struct observed *o, const struct plan
 	b.units = arena_alloc(p.arena, (d->n_services + 1) * sizeof(*b.units));
 	if (select_units(&b, err) < 0)
 		goto fail;
+	for (size_t i = 0; i < d->n_services; i++) /* first what the containers stand on, also in the text */
+		if (b.units[i].wanted && (check_unit(&b.units[i], err) < 0 || need_resources(&b, &b.units[i], 0, err) < 0))
+			goto fail;
 	for (size_t i = 0; i < d->n_services; i++)
 		if (b.units[i].wanted && plan_unit(&b, &b.units[i], err) < 0)
 			goto fail;
