@@ -316,3 +316,8 @@ void record_environment(const struct record *r, struct strv *ret)
 		if (json_is_string(v))
 			environment_put(ret, key, strlen(key), json_string_value(v));
 }
+
+char *record_cgroup(const struct record *r, const char *rootid)
+{
+	return xasprintf("muster-%s/%s/c/%.*s", rootid, r->project, SHORT_ID, r->id);
+}

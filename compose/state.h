@@ -78,6 +78,8 @@ int record_load(int project_fd, int run_fd, const char *id12, struct record **re
 char *record_command(const struct record *r);
 /* The process's argv: entrypoint and command of the service over those of the image. May be empty. */
 void record_argv(const struct record *r, struct strv *ret);
+/* Its cgroup as runtime/cgroup.h names it, "muster-<rootid>/<project>/c/<id12>"; free() it. Also what an exec joins. */
+char *record_cgroup(const struct record *r, const char *rootid);
 /* The container's environment in the order image < service, "K=V". */
 void record_environment(const struct record *r, struct strv *ret);
 

@@ -538,7 +538,7 @@ static int make_cgroup(struct start *s, struct err *err)
 {
 	struct unit *u = s->u;
 	struct cgroup_limits limits = { .memory_bytes = s->m.memory_bytes, .cpus = s->m.cpus, .pids = s->m.pids };
-	AUTO_FREE char *path = xasprintf("muster-%s/%s/c/%.*s", u->sv->rootid, u->rec->project, SHORT_ID, u->rec->id);
+	AUTO_FREE char *path = record_cgroup(u->rec, u->sv->rootid);
 	u->cgroup = cgroup_free(u->cgroup);
 	if (cgroup_create(u->sv->cgroups, path, &limits, true, &u->cgroup, err) < 0)
 		return -1;
@@ -663,7 +663,7 @@ int unit_start(struct unit *u, struct err *err)
 int unit_adopt(struct unit *u, struct err *err)
 {
 	struct record *r = u->rec;
-	AUTO_FREE char *path = xasprintf("muster-%s/%s/c/%.*s", u->sv->rootid, r->project, SHORT_ID, r->id);
+	AUTO_FREE char *path = record_cgroup(r, u->sv->rootid);
 	u->adopted = true;
 	if (cgroup_open(u->sv->cgroups, path, &u->cgroup, err) < 0)
 		log_warn("%s: %s", r->name, err->msg);

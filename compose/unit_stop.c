@@ -39,7 +39,7 @@ void unit_release(struct unit *u)
 	struct nft_change change = { .del_ports = ports, .n_del_ports = r->n_ports };
 	struct err err = {0};
 	char key[ANCHOR_KEY_BYTES];
-	AUTO_FREE char *path = xasprintf("muster-%s/%s/c/%.*s", u->sv->rootid, r->project, SHORT_ID, r->id);
+	AUTO_FREE char *path = record_cgroup(r, u->sv->rootid);
 	for (size_t i = 0; i < r->n_ports; i++) {
 		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol };
 		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);

@@ -7,33 +7,28 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
-#include "base/fs.h"
 #include "base/proc.h"
 #include "runtime/cgroup.h"
 #include "runtime/command.h"
-#include "runtime/console.h"
 #include "runtime/init.h"
 #include "runtime/mounts.h"
 #include "runtime/report.h"
 #include "runtime/rights.h"
 #include "runtime/rootfs.h"
+#include "runtime/spawn.h"
+#include "runtime/stdio.h"
 
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
 #endif
-enum { KEYCTL_JOIN_SESSION_KEYRING_ = 1, HOST_NAME_MAX_ = 64 };
 
 /* Closes all but what is still needed, so that nothing of the supervisor outlives it in us. */
 static void keep_descriptors(const struct rootfs *r, int sync_fd)
 {
 	const struct container_spec *s = r->spec;
-	AUTO_FREE int *keep = xcalloc(s->n_mounts * 2 + s->n_layers + 32, sizeof(*keep));
+	AUTO_FREE int *keep = xcalloc(s->n_mounts * 3 + s->n_layers + 32, sizeof(*keep));
 	size_t n = rootfs_descriptors(r, keep, 0);
 	keep[n++] = sync_fd;
 	if (s->init && s->init_fd >= 0)
@@ -60,15 +55,6 @@ static int enter_namespaces(struct rootfs *r, bool cloned, int sync_fd, struct e
 	return 0;
 }
 
-static int new_session(struct err *err)
-{
-	if (setsid() < 0 && errno != EPERM)
-		return err_sys(err, errno, "start a session");
-	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING_, NULL) < 0 && errno != ENOSYS && errno != EPERM)
-		return err_sys(err, errno, "make a session keyring");
-	return 0;
-}
-
 static int set_names(const struct container_spec *s, struct err *err)
 {
 	if (s->hostname && sethostname(s->hostname, strlen(s->hostname)) < 0)
@@ -90,42 +76,20 @@ static void wait_for_go(int sync_fd)
 		_exit(125);
 }
 
-/* A new uid clears the death signal and, by fs.suid_dumpable, may set the dumpable flag: both again, and a look whether the parent died meanwhile. */
-static void stay_bound(int sync_fd)
-{
-	char c;
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (recv(sync_fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
-		_exit(125);
-}
-
-/* Descriptors 0-2: the pty, or what was given; FIFOs and the pty become the user's, so that /dev/stdout can be opened. */
+/* The pty, or what was given, with the null device of the new /dev in the gaps. */
 static int connect_stdio(struct rootfs *r, uid_t uid, struct err *err)
 {
 	const struct container_spec *s = r->spec;
-	int from[3];
-	struct stat st;
-	if (s->tty) {
-		if (fchown(r->console_slave, uid, (gid_t)-1) < 0)
-			return err_sys(err, errno, "give the pty to the user");
-		return console_adopt(r->console_slave, err);
-	}
-	for (int i = 0; i < 3; i++) { /* first out of the way of 0-2, then into place */
-		from[i] = s->stdio[i] >= 0 ? fcntl(s->stdio[i], F_DUPFD_CLOEXEC, 3) : open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (from[i] >= 0 && from[i] < 3)
-			from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3);
-		if (from[i] < 0)
-			return err_sys(err, errno, "open descriptor %d", i);
-	}
-	for (int i = 0; i < 3; i++) {
-		if (dup2(from[i], i) < 0)
-			return err_sys(err, errno, "set descriptor %d", i);
-		close(from[i]);
-		if (fstat(i, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid != uid && fchown(i, uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS)
-			return err_sys(err, errno, "give descriptor %d to the user", i);
-	}
-	return 0;
+	AUTO_CLOSE int null = -1;
+	int fds[3];
+	if (s->tty)
+		return stdio_connect_tty(r->console_slave, uid, err);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return err_sys(err, errno, "open /dev/null");
+	for (int i = 0; i < 3; i++)
+		fds[i] = s->stdio[i] >= 0 ? s->stdio[i] : null;
+	return stdio_connect(fds, uid, err);
 }
 
 /* The command, or the init with the command behind it. */
@@ -148,8 +112,7 @@ static int run(const struct container_spec *s, const struct rights *rights, char
 static int prepare(struct rootfs *r, struct user_identity *user, const struct container_spec *s, int sync_fd, bool cloned, struct err *err)
 {
 	int cwd;
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (new_session(err) < 0)
+	if (spawn_new_session(err) < 0)
 		return -1;
 	r->spec = s;
 	if (enter_namespaces(r, cloned, sync_fd, err) < 0 || rootfs_build(r, err) < 0 || set_names(s, err) < 0)
@@ -184,7 +147,7 @@ _Noreturn void container_child_run(const struct container_spec *s, int sync_fd, 
 	proc_cloexec_from(3);
 	if (rights_become(&rights, &err) < 0)
 		report_fail(sync_fd, &err);
-	stay_bound(sync_fd);
+	spawn_stay_bound(sync_fd);
 	if (command_chdir(s->cwd, &err) < 0)
 		report_fail(sync_fd, &err);
 	run(s, &rights, envp, sync_fd, &err);

@@ -99,8 +99,11 @@ size_t rootfs_descriptors(const struct rootfs *r, int *ret, size_t n)
 		ret[n++] = s->upper_fd;
 		ret[n++] = s->work_fd;
 	}
-	for (size_t i = 0; i < s->n_mounts; i++)
+	for (size_t i = 0; i < s->n_mounts; i++) {
 		n = add_source(&r->sources[i], ret, n);
+		if (s->mounts[i].fill)
+			ret[n++] = s->mounts[i].fill_fd;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(r->files); i++)
 		n = add_source(&r->files[i], ret, n);
 	for (size_t i = 0; s->cgroup && i < s->cgroup->host->n; i++)
@@ -393,6 +396,16 @@ static int pivot(struct rootfs *r, struct err *err)
 	return chdir("/") < 0 ? err_sys(err, errno, "change to /") : 0;
 }
 
+/* Volumes that take over what the image has in their place, while nothing covers the image yet. */
+static int fill_volumes(struct rootfs *r, struct err *err)
+{
+	const struct container_spec *s = r->spec;
+	for (size_t i = 0; i < s->n_mounts; i++)
+		if (s->mounts[i].fill && s->mounts[i].fill(r->root_fd, s->mounts[i].target, s->mounts[i].fill_fd, err) < 0)
+			return err_wrap(err, "fill the volume at %s", s->mounts[i].target);
+	return 0;
+}
+
 int rootfs_build(struct rootfs *r, struct err *err)
 {
 	AUTO_CLOSE int proc = -1, dev = -1, sys = -1;
@@ -400,7 +413,7 @@ int rootfs_build(struct rootfs *r, struct err *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "make the mounts private");
 	r->null_fd = open_null(err);
-	if (r->null_fd < 0 || attach_root(r, err) < 0)
+	if (r->null_fd < 0 || attach_root(r, err) < 0 || fill_volumes(r, err) < 0)
 		return -1;
 	proc = mount_at(r->root_fd, "proc", "proc", HARDENED, NULL, PROC_SUPER_MAGIC, err);
 	if (proc < 0)
