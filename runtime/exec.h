@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 
+struct cgroup;
 struct seccomp_program;
 
 struct exec_spec {
@@ -40,13 +41,16 @@ struct exec_proc {
 	int pidfd;
 	int sync_fd;             /* readable: call exec_progress() */
 	int console_fd;          /* tty: the master, once exec_progress returned EXEC_CONSOLE; the caller takes it */
+	bool exec, gone;         /* inside: what was reported so far */
 };
 
 enum exec_progress { EXEC_STARTED, EXEC_WAITING, EXEC_CONSOLE };
 
-/* Forks the process, a child of the caller (waitid on pidfd). stdio: three descriptors, -1 = /dev/null; ignored with tty.
- * program: the filter, NULL = none. Never blocks. ERR_NOT_FOUND when the container is gone. */
-struct cgroup;
+void exec_proc_init(struct exec_proc *p);
+
+/* Forks the process, a child of the caller (waitid on pidfd). stdio: three descriptors, -1 = /dev/null; ignored with tty. cg: NULL = the caller's
+ * own; spec->cgroup, seccomp_cache and unconfined are not looked at. program: the filter, NULL = none. Never blocks. Makes the caller
+ * non-dumpable for good. ERR_NOT_FOUND when the container is gone. */
 int exec_start(const struct exec_spec *spec, const int stdio[3], struct cgroup *cg, const struct seccomp_program *program, struct exec_proc *ret,
 	       struct err *err);
 /* As container_progress(): an enum exec_progress, or -1 + err. */

@@ -5,13 +5,14 @@
 
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
-
-#include "base/proc.h"
 
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
+enum { JOIN_SESSION_KEYRING = 1 }; /* of keyctl(2) */
 
 static pid_t clone_old(uint64_t flags, int *ret_pidfd)
 {
@@ -51,4 +52,23 @@ pid_t spawn_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd, bool *ret_clone
 	if (pid > 0)
 		*ret_pidfd = pidfd;
 	return pid;
+}
+
+int spawn_new_session(struct err *err)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (setsid() < 0 && errno != EPERM)
+		return err_sys(err, errno, "start a session");
+	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
+		return err_sys(err, errno, "make a session keyring");
+	return 0;
+}
+
+void spawn_stay_bound(int sync_fd)
+{
+	char c;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (recv(sync_fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
+		_exit(125);
 }
