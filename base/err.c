@@ -47,6 +47,10 @@ static size_t utf8_len(const unsigned char *s)
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90))
+		return 0; /* longer than it need be */
+	if ((s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90))
+		return 0; /* surrogates, beyond U+10FFFF */
 	if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0)
 		return 0; /* C1 control characters */
 	return n;
