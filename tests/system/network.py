@@ -102,7 +102,7 @@ def test_internal_network(t):
 def test_port_reachable_everywhere(t):
     """A published port answers on 127.0.0.1, the host's own address, from another container and from the container itself."""
     t.uplink()
-    t.compose(f"services: {{web: {web('ports: [\"18090:80\"]')}, cli: {{image: busybox, command: sleep 1000}}}}")
+    t.compose(f'''services: {{web: {web("ports: ['18090:80']")}, cli: {{image: busybox, command: sleep 1000}}}}''')
     t.up()
     short = t.ids()["p-web-1"]
     t.eq(t.http("http://127.0.0.1:18090/").strip(), short)
@@ -247,7 +247,7 @@ def test_forward_drop_of_docker(t):
           chain FORWARD { type filter hook forward priority 0; policy drop; jump DOCKER-USER; }
         }""", text=True, check=True)
     t.baseline = t.snapshot()
-    t.compose(f"services: {{web: {web('ports: [\"18098:80\"]')}}}")
+    t.compose(f'''services: {{web: {web("ports: ['18098:80']")}}}''')
     t.up()
     t.eq(t.sh("web", f"wget -q -T 3 -O- http://{systest.UPLINK_WORLD}/").strip(), f"you are {systest.UPLINK_HOST}")
     from_world = subprocess.run(["nsenter", "-t", str(t.world), "-n", "busybox", "wget", "-q", "-T", "3", "-O-", f"http://{systest.UPLINK_HOST}:18098/"],
