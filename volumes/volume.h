@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Named and anonymous volumes below a state root: volumes/<name>/{_data/,meta.json}. A volume exists exactly when volumes/<name> does:
- * it is made whole as .new-*, synced and renamed; removed by a rename to .gone-* first. Both steps run under volumes/volume.lock,
+ * it is made whole as .new-*, synced and renamed; removed by a rename to .gone-* first. Both steps run under volumes/.lock,
  * so that leftovers of a killed process are told apart from work in progress. Nothing in here knows containers: whether a volume is in
  * use
  * is its caller's question. _data keeps its inode for life (copy-up moves content into it), so a mounted volume is never replaced. */
