@@ -29,7 +29,8 @@ _Noreturn static void run_child(const char *path, char *const *argv, int root_fd
 {
 	static char *const no_environment[] = { NULL };
 	/* copies above what they must not overwrite */
-	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10), root = fcntl(root_fd, F_DUPFD_CLOEXEC, 10);
+	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10), root = fcntl(root_fd,
+		F_DUPFD_CLOEXEC, 10);
 	if (input < 0 || answer < 0 || root < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || dup2(root, ROOT_FD) < 0)
 		_exit(126);
 	proc_close_from(ROOT_FD + 1, NULL, 0);
@@ -68,7 +69,8 @@ static int take_line(struct client *c, const char *line, size_t n)
 		return 0;
 	} else if (strcmp(event, "error") == 0) {
 		int64_t code = json_get_int(j, "code", ERR_INVALID);
-		err_set(&c->err, code > ERR_NONE && code < ERR_N_ ? (enum err_code)code : ERR_INVALID, "%s", json_get_str(j, "message", "failed"));
+		err_set(&c->err, code > ERR_NONE && code < ERR_N_ ? (enum err_code)code : ERR_INVALID, "%s", json_get_str(j, "message",
+			"failed"));
 		c->err.sys = (int)json_get_int(j, "errno", 0);
 		return 0;
 	} else {

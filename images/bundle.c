@@ -122,7 +122,8 @@ static int scan_members(struct bundle *b, struct err *err)
 	else if (got == 0 && n == 0)
 		got = err_set(err, ERR_CORRUPT, "not a tar archive");
 	else if (got == 0 && rc != ARCHIVE_EOF)
-		got = err_set(err, ERR_CORRUPT, "damaged or cut off tar archive: %s", archive_error_string(a) ? archive_error_string(a) : "unknown error");
+		got = err_set(err, ERR_CORRUPT, "damaged or cut off tar archive: %s", archive_error_string(a) ?
+			archive_error_string(a) : "unknown error");
 	archive_read_free(a);
 	free(s);
 	return got;

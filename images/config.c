@@ -133,7 +133,8 @@ int image_config_parse(const char *text, size_t n, struct image *ret, struct err
 	if (rc == 0)
 		rc = read_fields(img.json, &img, err);
 	if (rc == 0 && strcmp(img.os, "linux") != 0)
-		rc = err_set(err, ERR_UNSUPPORTED, "image is for the operating system \"%s\", not linux", err_quote(shown, sizeof(shown), img.os));
+		rc = err_set(err, ERR_UNSUPPORTED, "image is for the operating system \"%s\", not linux", err_quote(shown, sizeof(shown),
+			img.os));
 	if (rc < 0) {
 		image_done(&img);
 		return -1;

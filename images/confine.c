@@ -73,7 +73,8 @@ static int clone_folders(struct jail *j, struct err *err)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
 	for (size_t i = 0; i < j->n; i++) {
-		j->tree_fds[i] = (int)syscall(SYS_open_tree, j->root_fd, j->dirs[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+		j->tree_fds[i] = (int)syscall(SYS_open_tree, j->root_fd, j->dirs[i],
+			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 		if (j->tree_fds[i] < 0 && (errno == EPERM || errno == ENOSYS))
 			return 1;
 		if (j->tree_fds[i] < 0)
@@ -179,7 +180,8 @@ static int allow_calls(scmp_filter_ctx f)
 {
 	static const int calls[] = {
 		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(pwrite64), SCMP_SYS(writev), SCMP_SYS(lseek),
-		SCMP_SYS(close), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lstat),
+		SCMP_SYS(close), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
+		SCMP_SYS(lstat),
 		SCMP_SYS(stat), SCMP_SYS(getdents64), SCMP_SYS(readlinkat), SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(linkat),
 		SCMP_SYS(symlinkat), SCMP_SYS(unlinkat), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(fchown), SCMP_SYS(fchownat),
 		SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr), SCMP_SYS(fgetxattr), SCMP_SYS(utimensat), SCMP_SYS(ftruncate),
@@ -215,9 +217,11 @@ static int kill_on_calls(scmp_filter_ctx f)
 		SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at), SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd),
 		SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(init_module), SCMP_SYS(finit_module),
 		SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(swapon),
-		SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(quotactl), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(sethostname),
+		SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(quotactl), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime),
+		SCMP_SYS(sethostname),
 		SCMP_SYS(setdomainname), SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(io_uring_setup), SCMP_SYS(socket), SCMP_SYS(socketpair),
-		SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(capset),
+		SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setuid), SCMP_SYS(setgid),
+		SCMP_SYS(capset),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		if (seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, calls[i], 0) < 0)
@@ -254,7 +258,8 @@ static int enter_all(struct jail *j, struct err *err)
 	if (landlock < 0)
 		return -1;
 	if (mounts == 1 && landlock == 1)
-		return err_set(err, ERR_UNSUPPORTED, "jail: neither a mount namespace nor Landlock is to be had, refusing to read foreign archives");
+		return err_set(err, ERR_UNSUPPORTED,
+			"jail: neither a mount namespace nor Landlock is to be had, refusing to read foreign archives");
 	if (drop_capabilities(err) < 0)
 		return -1;
 	return enter_seccomp(err);

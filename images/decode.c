@@ -155,7 +155,8 @@ static ssize_t raw_error(struct decode *d, struct err *err)
 		*err = d->src_err;
 		return -1;
 	}
-	return err_set(err, ERR_CORRUPT, "%s: %s", decode_name(d->kind), archive_error_string(d->raw) ? archive_error_string(d->raw) : "damaged data");
+	return err_set(err, ERR_CORRUPT, "%s: %s", decode_name(d->kind), archive_error_string(d->raw) ?
+		archive_error_string(d->raw) : "damaged data");
 }
 
 static int raw_open(struct decode *d, struct err *err)

@@ -37,7 +37,8 @@ static json_t *make_config(const char *diff_id, int64_t newest_s, const char *me
 	return image_config_new(diff_id, clock_rfc3339(newest > now / 1000000000 ? now : newest * 1000000000, created), message);
 }
 
-static int commit(const struct work *w, json_t *config, const struct store_new_layer *layer, char *ref, char ret_id[static 65], struct err *err)
+static int commit(const struct work *w, json_t *config, const struct store_new_layer *layer, char *ref, char ret_id[static 65],
+	struct err *err)
 {
 	AUTO_FREE char *text = json_canonical(config);
 	return store_commit_image(w->store, text, strlen(text), layer, 1, &ref, ref ? 1 : 0, ret_id, err);

@@ -117,7 +117,8 @@ static int write_data(struct unpack *u, int fd, int64_t size, struct err *err)
 			return err_set(err, ERR_CORRUPT, "data beyond the end of the file");
 		u->result.size_bytes += n;
 		if (u->result.size_bytes > u->limits->max_bytes)
-			return err_set(err, ERR_INVALID, "the layer holds more than the %llu bytes allowed", (unsigned long long)u->limits->max_bytes);
+			return err_set(err, ERR_INVALID, "the layer holds more than the %llu bytes allowed",
+				(unsigned long long)u->limits->max_bytes);
 		if (offset > at && lseek(fd, offset, SEEK_SET) < 0)
 			return err_sys(err, errno, "seek");
 		if (fs_write_all(fd, p, n, err) < 0)

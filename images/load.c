@@ -117,7 +117,8 @@ static int unpack_layers(struct loader *l, const struct image_plan *p, const str
 		src = bundle_source(&l->bundle, layer->member, &cursor);
 		w.done_before = layer->member->offset;
 		w.total_bytes = l->bundle.base + l->bundle.bytes;
-		if (work_unpack(&w, &src, diff_id, layer->digest[0] ? layer->digest : NULL, &u->layers[u->n], &u->lock_fds[u->n], &ignored, err) < 0)
+		if (work_unpack(&w, &src, diff_id, layer->digest[0] ? layer->digest : NULL, &u->layers[u->n], &u->lock_fds[u->n],
+			&ignored, err) < 0)
 			return err_wrap(err, "layer %zu", i + 1);
 		u->n++;
 	}
@@ -304,7 +305,8 @@ static int oci_manifest(struct loader *l, const json_t *manifest, const json_t *
 	const char *type = json_get_str(config, "mediaType", "");
 	struct image_plan *p;
 	int rc;
-	if (strcmp(type, "application/vnd.oci.image.config.v1+json") != 0 && strcmp(type, "application/vnd.docker.container.image.v1+json") != 0)
+	if (strcmp(type, "application/vnd.oci.image.config.v1+json") != 0 && strcmp(type,
+		"application/vnd.docker.container.image.v1+json") != 0)
 		return err_set(err, ERR_UNSUPPORTED, "the archive holds something other than an image");
 	p = xcalloc(1, sizeof(*p));
 	rc = oci_read(l, config, &p->config, err);

@@ -154,7 +154,8 @@ int store_read_image(struct store *s, const json_t *index, const char *id, struc
 		return rc;
 	if (image_config_parse(str_get(&text), text.len, &img, err) < 0 || strcmp(img.id, id) != 0) {
 		image_done(&img);
-		return err_set(err, ERR_CORRUPT, "image %.12s is damaged: its configuration does not match its id (remove it by its id)", id);
+		return err_set(err, ERR_CORRUPT, "image %.12s is damaged: its configuration does not match its id (remove it by its id)",
+			id);
 	}
 	json_object_foreach(json_object_get(index, "refs"), ref, entry)
 		if (strcmp(ref_id(entry), id) == 0)
@@ -242,7 +243,8 @@ int store_lookup(struct store *s, const char *name, struct image *ret, struct er
 		return -1;
 	rc = store_read_image(s, index, id, ret, err);
 	if (rc == 1)
-		return err_set(err, ERR_CORRUPT, "image \"%s\": its configuration is missing from the store", err_quote(shown, sizeof(shown), name));
+		return err_set(err, ERR_CORRUPT, "image \"%s\": its configuration is missing from the store", err_quote(shown,
+			sizeof(shown), name));
 	return rc;
 }
 
@@ -492,7 +494,8 @@ static int delete_image(struct store *s, const json_t *index, const char *id, st
 	return 0;
 }
 
-int store_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg, struct store_removed *ret, struct err *err)
+int store_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg, struct store_removed *ret,
+	struct err *err)
 {
 	AUTO_JSON json_t *index = NULL;
 	struct garbage g = { .s = s };

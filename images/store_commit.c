@@ -100,7 +100,8 @@ static int commit_locked(struct store *s, const struct image *img, const char *c
 		return -1;
 	for (size_t i = 0; i < img->diff_ids.n; i++)
 		if (!store_has_layer(s, img->diff_ids.v[i]))
-			return err_set(err, ERR_CONFLICT, "image %.12s: layer %.12s has been removed meanwhile", img->id, img->diff_ids.v[i]);
+			return err_set(err, ERR_CONFLICT, "image %.12s: layer %.12s has been removed meanwhile", img->id,
+				img->diff_ids.v[i]);
 	was_there = store_read_image(s, index, img->id, &old, NULL) == 0;
 	image_done(&old);
 	if (!was_there && fs_write_atomic(s->config_fd, file, config, n, 0600, err) < 0)

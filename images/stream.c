@@ -122,7 +122,8 @@ static int check_size(struct stream *s, struct err *err)
 {
 	uint64_t in = atomic_load(&s->in_bytes);
 	if (s->limits.max_out_bytes && s->out_bytes > s->limits.max_out_bytes)
-		return err_set(err, ERR_INVALID, "decompresses to more than the %llu bytes allowed", (unsigned long long)s->limits.max_out_bytes);
+		return err_set(err, ERR_INVALID, "decompresses to more than the %llu bytes allowed",
+			(unsigned long long)s->limits.max_out_bytes);
 	if (s->limits.max_ratio && s->out_bytes >> RATIO_FLOOR_SHIFT && s->out_bytes / s->limits.max_ratio > in)
 		return err_set(err, ERR_INVALID, "decompresses to more than %u times its size", s->limits.max_ratio);
 	return 0;

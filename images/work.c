@@ -23,17 +23,20 @@ static void warn_about(const struct work *w, const struct layer_result *r)
 {
 	char text[160];
 	if (r->n_left_out) {
-		snprintf(text, sizeof(text), "left out %llu entries or attributes that a layer may not set", (unsigned long long)r->n_left_out);
+		snprintf(text, sizeof(text), "left out %llu entries or attributes that a layer may not set",
+			(unsigned long long)r->n_left_out);
 		w->listener->warning(w->listener->arg, text);
 	}
 	if (r->n_no_xattr) {
-		snprintf(text, sizeof(text), "left out %llu user attributes: this file system cannot hold them", (unsigned long long)r->n_no_xattr);
+		snprintf(text, sizeof(text), "left out %llu user attributes: this file system cannot hold them",
+			(unsigned long long)r->n_no_xattr);
 		w->listener->warning(w->listener->arg, text);
 	}
 }
 
 /* Unpacks into diff_fd and compares both digests. */
-static int unpack_stream(const struct work *w, const struct stream_source *src, int diff_fd, const char *expect_diff_id, const char *expect_digest,
+static int unpack_stream(const struct work *w, const struct stream_source *src, int diff_fd, const char *expect_diff_id,
+	const char *expect_digest,
 	struct store_new_layer *layer, int64_t *ret_newest, struct err *err)
 {
 	AUTO_STREAM struct stream *s = NULL;

@@ -119,7 +119,8 @@ static int split_name(const char *text, char *name, struct arena *a, struct imag
 		if (*c >= 'A' && *c <= 'Z')
 			return bad(text, "the repository name must be in lower case", err);
 	if (!is_repository(ret->repository))
-		return bad(text, ret->repository[0] ? "the repository name has a character or separator that is not allowed" : "no repository name", err);
+		return bad(text, ret->repository[0] ?
+			"the repository name has a character or separator that is not allowed" : "no repository name", err);
 	if (strcmp(ret->registry, DEFAULT_REGISTRY) == 0 && !strchr(ret->repository, '/')) {
 		if (is_hex(ret->repository, 64))
 			return bad(text, "64 hexadecimal digits are an id, not a name", err);

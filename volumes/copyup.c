@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The copy runs under a flock of the volume's directory, so that two containers starting at once fill it once. It is depth first; a file with
+/* The copy runs under a flock of the volume's directory, so that two containers starting at once fill it once. It is depth
+ * first; a file with
  * several names is copied at the first and linked at the others. Data goes by reflink where the file system can, else by copy_file_range,
  * else by read and write; holes stay holes. What is moved into _data last makes the volume non-empty, which is what "filled" means. */
 #include "volumes/copyup.h"
@@ -304,13 +305,16 @@ static int is_empty(int dir, struct err *err)
 
 struct move {
 	int from, to;
+	struct err *err;
 };
 
 static int move_entry(void *arg, const char *name)
 {
 	const struct move *m = arg;
 	/* an entry of that name came meanwhile: it is newer, ours goes with .filled */
-	return renameat2(m->from, name, m->to, name, RENAME_NOREPLACE) < 0 && errno != EEXIST ? -errno : 0;
+	if (renameat2(m->from, name, m->to, name, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+		return err_sys(m->err, errno, "move the copied data into place");
+	return 0;
 }
 
 /* Moves a complete copy into _data; repeatable at any point. Under the lock. */
@@ -320,7 +324,6 @@ static int finish(int volume_fd, struct err *err)
 	AUTO_CLOSE int data = -1;
 	struct move m;
 	struct stat st;
-	int rc;
 	if (filled < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "open the copied data");
 	data = fs_open_dir(volume_fd, "_data", err);
@@ -328,10 +331,9 @@ static int finish(int volume_fd, struct err *err)
 		return -1;
 	if (fstat(filled, &st) < 0)
 		return err_sys(err, errno, "stat the copied data");
-	m = (struct move){ .from = filled, .to = data };
-	rc = fs_each(filled, ".", move_entry, &m, err);
-	if (rc < 0)
-		return rc == -1 ? -1 : err_sys(err, -rc, "move the copied data into place");
+	m = (struct move){ .from = filled, .to = data, .err = err };
+	if (fs_each(filled, ".", move_entry, &m, err) < 0)
+		return -1;
 	if (copy_meta(filled, &st, data, err) < 0)
 		return -1;
 	if (fsync(data) < 0 || fsync(filled) < 0)

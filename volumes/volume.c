@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Named volumes on disk. Whoever changes the set of volumes holds volumes/.lock for the few system calls it takes; leftovers (.new-*, .gone-*)
+/* Named volumes on disk. Whoever changes the set of volumes holds volumes/.lock for the few system calls it takes; leftovers
+ * (.new-*, .gone-*)
  * found under the lock are nobody's any more and are deleted after it is released, as their trees may be large. */
 #include "volumes/volume.h"
 
@@ -32,7 +33,8 @@ static int check_name(const char *name, struct err *err)
 	char shown[128];
 	if (is_name(name))
 		return 0;
-	return err_set(err, ERR_INVALID, "\"%s\" is not a volume name: only letters, digits, \"_\", \".\" and \"-\", a letter or digit first",
+	return err_set(err, ERR_INVALID,
+		"\"%s\" is not a volume name: only letters, digits, \"_\", \".\" and \"-\", a letter or digit first",
 		err_quote(shown, sizeof(shown), name));
 }
 
