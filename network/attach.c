@@ -69,11 +69,11 @@ static void attach_put_mac(struct nl_batch *b, const struct attach_link *l)
 	nl_put(b, IFLA_ADDRESS, memcmp(l->mac, none, sizeof(none)) == 0 ? from_ip : l->mac, 6);
 }
 
-static void attach_put_pair(struct nl_batch *b, struct net *n, const struct attach_work *w, int netns_fd)
+static void attach_put_pair(struct nl_batch *b, const struct attach_work *w, int netns_fd)
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	size_t info, data, peer;
-	nl_msg(b, &n->rt, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(b, IFLA_IFNAME, w->port);
 	nl_put_u32(b, IFLA_MTU, w->link->mtu);
 	nl_put_u32(b, IFLA_MASTER, w->bridge_ifindex);
@@ -98,7 +98,7 @@ static void attach_put_port(struct nl_batch *b, struct net *n, const struct atta
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
 	size_t info, data, spec, inet6;
-	nl_msg(b, &n->rt, RTM_NEWLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_NEWLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(b, IFLA_IFNAME, w->port);
 	nl_put(b, IFLA_IFALIAS, w->alias, strlen(w->alias));
 	info = nl_nest(b, IFLA_LINKINFO);
@@ -116,23 +116,23 @@ static void attach_put_port(struct nl_batch *b, struct net *n, const struct atta
 	nl_nest_end(b, spec);
 }
 
-static void attach_put_address(struct nl_batch *b, struct netns *ns, const struct attach_work *w)
+static void attach_put_address(struct nl_batch *b, const struct attach_work *w)
 {
 	const struct attach_link *l = w->link;
 	const struct ifaddrmsg ifa = { .ifa_family = AF_INET, .ifa_prefixlen = l->prefix_len, .ifa_index = w->ifindex };
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = w->ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	nl_msg(b, &ns->rt, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifa, sizeof(ifa));
+	nl_msg(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifa, sizeof(ifa));
 	nl_put_be32(b, IFA_LOCAL, l->ip);
 	nl_put_be32(b, IFA_ADDRESS, l->ip);
 	nl_put_be32(b, IFA_BROADCAST, l->ip | ~ipam_netmask(l->prefix_len));
-	nl_msg(b, &ns->rt, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 }
 
-static void attach_put_default_route(struct nl_batch *b, struct netns *ns, const struct attach_work *w)
+static void attach_put_default_route(struct nl_batch *b, const struct attach_work *w)
 {
 	const struct rtmsg rtm = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT,
 		.rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST };
-	nl_msg(b, &ns->rt, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, &rtm, sizeof(rtm));
+	nl_msg(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, &rtm, sizeof(rtm));
 	nl_put_be32(b, RTA_GATEWAY, w->link->gateway);
 	nl_put_u32(b, RTA_OIF, w->ifindex);
 }
@@ -147,11 +147,11 @@ static int attach_number(struct netns *ns, struct attach_work *works, size_t n, 
 		if (rc)
 			return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "link %s vanished while it was made", works[i].link->ifname);
 		works[i].ifindex = link.ifindex;
-		attach_put_address(&b, ns, &works[i]);
+		attach_put_address(&b, &works[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		if (works[i].link->gateway)
-			attach_put_default_route(&b, ns, &works[i]);
+			attach_put_default_route(&b, &works[i]);
 	return nl_talk(&ns->rt, &b, NULL, err);
 }
 
@@ -161,7 +161,7 @@ static void attach_undo(struct net *n, const struct attach_work *works, size_t n
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct err ignored;
 	for (size_t i = 0; i < n_made; i++) {
-		nl_msg(&b, &n->rt, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+		nl_msg(&b, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 		nl_put_str(&b, IFLA_IFNAME, works[i].port);
 	}
 	nl_talk(&n->rt, &b, NULL, &ignored);
@@ -177,7 +177,7 @@ int attach_links(struct net *n, struct netns *ns, const char *id, const struct a
 	if (netns_lo_up(ns, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n_links; i++) {
-		attach_put_pair(&b, n, &works[i], ns->fd);
+		attach_put_pair(&b, &works[i], ns->fd);
 		attach_put_port(&b, n, &works[i]);
 	}
 	if (nl_talk(&n->rt, &b, &failed, err) < 0)
@@ -202,7 +202,7 @@ int attach_remove(struct net *n, const char *id, const char *ifname, struct err 
 	for (size_t i = 0; i < n_links; i++) {
 		const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = links[i].ifindex };
 		if (str_eq(links[i].alias, alias))
-			nl_msg(&b, &n->rt, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+			nl_msg(&b, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	}
 	if (nl_talk(&n->rt, &b, NULL, &got) == 0 || got.sys == ENODEV)
 		return 0;

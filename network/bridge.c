@@ -95,13 +95,13 @@ static void bridge_mac(const char *name, uint8_t ret[static 6])
 		sscanf(name + strlen("mu") + 2 * i, "%2hhx", &ret[i + 1]);
 }
 
-static void bridge_put_create(struct nl_batch *b, struct net *n, const struct bridge *br)
+static void bridge_put_create(struct nl_batch *b, const struct bridge *br)
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	uint8_t mac[6];
 	size_t info, data;
 	bridge_mac(br->name, mac);
-	nl_msg(b, &n->rt, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(b, IFLA_IFNAME, br->name);
 	nl_put(b, IFLA_ADDRESS, mac, sizeof(mac));
 	nl_put_u32(b, IFLA_MTU, br->mtu);
@@ -116,11 +116,11 @@ static void bridge_put_create(struct nl_batch *b, struct net *n, const struct br
 }
 
 /* Alias and route_localnet (DNAT from 127.0.0.1 leaves by this link with a loopback source until it is masqueraded). */
-static void bridge_put_settings(struct nl_batch *b, struct net *n, const struct bridge *br)
+static void bridge_put_settings(struct nl_batch *b, const struct bridge *br)
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	size_t spec, inet, conf;
-	nl_msg(b, &n->rt, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(b, IFLA_IFNAME, br->name);
 	nl_put(b, IFLA_IFALIAS, br->alias, strlen(br->alias));
 	spec = nl_nest(b, IFLA_AF_SPEC | NLA_F_NESTED);
@@ -132,20 +132,20 @@ static void bridge_put_settings(struct nl_batch *b, struct net *n, const struct 
 	nl_nest_end(b, spec);
 }
 
-static void bridge_put_address(struct nl_batch *b, struct net *n, const struct bridge *br, uint16_t type)
+static void bridge_put_address(struct nl_batch *b, const struct bridge *br, uint16_t type)
 {
 	const struct ifaddrmsg ifa = { .ifa_family = AF_INET, .ifa_prefixlen = br->subnet.prefix_len, .ifa_index = br->ifindex };
-	nl_msg(b, &n->rt, type, NLM_F_ACK | (type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0), &ifa, sizeof(ifa));
+	nl_msg(b, type, NLM_F_ACK | (type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0), &ifa, sizeof(ifa));
 	nl_put_be32(b, IFA_LOCAL, br->gateway);
 	nl_put_be32(b, IFA_ADDRESS, br->gateway);
 	if (type == RTM_NEWADDR)
 		nl_put_be32(b, IFA_BROADCAST, br->subnet.ip | ~ipam_netmask(br->subnet.prefix_len));
 }
 
-static void bridge_put_up(struct nl_batch *b, struct net *n, const struct bridge *br)
+static void bridge_put_up(struct nl_batch *b, const struct bridge *br)
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = br->ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	nl_msg(b, &n->rt, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 }
 
 /* Creates the link when it is not there; sets what it needs before it may be up. Fills ifindex. */
@@ -156,8 +156,8 @@ static int bridge_make_link(struct net *n, struct bridge *br, bool exists, struc
 	char path[64];
 	int rc;
 	if (!exists)
-		bridge_put_create(&b, n, br);
-	bridge_put_settings(&b, n, br);
+		bridge_put_create(&b, br);
+	bridge_put_settings(&b, br);
 	if (nl_talk(&n->rt, &b, NULL, err) < 0)
 		return -1;
 	if (!exists) {
@@ -193,13 +193,13 @@ static int bridge_claim(struct net *n, struct bridge *br, struct bridge_used *u,
 {
 	AUTO_BATCH struct nl_batch b = { 0 };
 	br->gateway = br->subnet.ip + 1;
-	bridge_put_address(&b, n, br, RTM_NEWADDR);
-	bridge_put_up(&b, n, br);
+	bridge_put_address(&b, br, RTM_NEWADDR);
+	bridge_put_up(&b, br);
 	if (nl_talk(&n->rt, &b, NULL, err) < 0 || bridge_used_read(n, br->ifindex, u, err) < 0)
 		return -1;
 	if (bridge_used_find(u, br->subnet) == u->n)
 		return 0;
-	bridge_put_address(&b, n, br, RTM_DELADDR);
+	bridge_put_address(&b, br, RTM_DELADDR);
 	return nl_talk(&n->rt, &b, NULL, err) < 0 ? -1 : 1;
 }
 
@@ -308,7 +308,7 @@ static int bridge_ensure_steps(struct net *n, const struct bridge_spec *spec, st
 	}
 	rc = bridge_make_link(n, br, exists, err);
 	if (rc == 0 && br->subnet.prefix_len) { /* it only went down */
-		bridge_put_up(&b, n, br);
+		bridge_put_up(&b, br);
 		rc = nl_talk(&n->rt, &b, NULL, err);
 	} else if (rc == 0) {
 		rc = bridge_number(n, spec, br, err);
@@ -338,7 +338,7 @@ int bridge_delete(struct net *n, const char *name, struct err *err)
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct err got = { 0 };
-	nl_msg(&b, &n->rt, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_msg(&b, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(&b, IFLA_IFNAME, name);
 	if (nl_talk(&n->rt, &b, NULL, &got) == 0 || got.sys == ENODEV)
 		return 0;

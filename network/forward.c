@@ -23,12 +23,12 @@ enum { FORWARD_MAX_RULES = 8, FORWARD_MAX_LEGACY = 16 << 20 };
 
 static const char forward_table[] = "filter", forward_chain[] = "FORWARD", forward_docker[] = "DOCKER-USER";
 
-static void forward_put_guard(struct nl_batch *b, struct net *n, const char *table, const char *ifname)
+static void forward_put_guard(struct nl_batch *b, const char *table, const char *ifname)
 {
 	char key[NET_IFNAME_SIZE] = "";
 	size_t list, elem, nest;
 	snprintf(key, sizeof(key), "%s", ifname);
-	nft_expr_msg(b, &n->nf, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NFPROTO_INET);
+	nft_expr_msg(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NFPROTO_INET);
 	nl_put_str(b, NFTA_SET_ELEM_LIST_TABLE, table);
 	nl_put_str(b, NFTA_SET_ELEM_LIST_SET, "guard");
 	list = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED);
@@ -55,11 +55,11 @@ static int forward_guard(struct net *n, struct err *err)
 	if (scan_links(n, NULL, &links, &n_links, err) < 0)
 		return -1;
 	nft_table_name(n, table);
-	nft_expr_begin(&b, &n->nf, 0);
+	nft_expr_begin(&b, 0);
 	for (size_t i = 0; i < n_links; i++)
 		if (forward_is_guarded(&links[i]))
-			forward_put_guard(&b, n, table, links[i].name);
-	nft_expr_end(&b, &n->nf);
+			forward_put_guard(&b, table, links[i].name);
+	nft_expr_end(&b);
 	return nl_talk(&n->nf, &b, NULL, err);
 }
 
@@ -126,7 +126,7 @@ static int forward_look(struct net *n, struct forward_seen *s, struct err *err)
 {
 	AUTO_BATCH struct nl_batch b = { 0 };
 	*s = (struct forward_seen){ .n = n };
-	nft_expr_msg(&b, &n->nf, NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC);
+	nft_expr_msg(&b, NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC);
 	return nl_ask(&n->nf, &b, forward_got_chain, s, err) < 0 ? err_wrap(err, "list packet filter chains") : 0;
 }
 
@@ -167,7 +167,7 @@ static int forward_find_rules(struct net *n, struct forward_rules *r, struct err
 	struct err got = { 0 };
 	*r = (struct forward_rules){ 0 };
 	nft_table_name(n, r->tag);
-	nft_expr_msg(&b, &n->nf, NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_IPV4);
+	nft_expr_msg(&b, NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_IPV4);
 	nl_put_str(&b, NFTA_RULE_TABLE, forward_table);
 	if (nl_ask(&n->nf, &b, forward_got_rule, r, &got) == 0 || got.sys == ENOENT)
 		return 0;
@@ -175,10 +175,10 @@ static int forward_find_rules(struct net *n, struct forward_rules *r, struct err
 	return err_wrap(err, "list rules of ip filter");
 }
 
-static void forward_put_removals(struct nl_batch *b, struct net *n, const struct forward_rules *r)
+static void forward_put_removals(struct nl_batch *b, const struct forward_rules *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
-		nft_expr_msg(b, &n->nf, NFT_MSG_DELRULE, 0, NFPROTO_IPV4);
+		nft_expr_msg(b, NFT_MSG_DELRULE, 0, NFPROTO_IPV4);
 		nl_put_str(b, NFTA_RULE_TABLE, forward_table);
 		nl_put_str(b, NFTA_RULE_CHAIN, r->rules[i].chain);
 		nl_put(b, NFTA_RULE_HANDLE, &r->rules[i].handle, sizeof(r->rules[i].handle));
@@ -202,10 +202,10 @@ static const struct forward_rule forward_plain_rules[] = {
 	{ NULL, "mu", NF_ACCEPT },
 };
 
-static void forward_put_rule(struct nl_batch *b, struct net *n, const char *chain, const struct forward_rule *f, const char *tag)
+static void forward_put_rule(struct nl_batch *b, const char *chain, const struct forward_rule *f, const char *tag)
 {
 	/* without NLM_F_APPEND it goes to the top */
-	const size_t at = nft_expr_rule(b, &n->nf, NLM_F_CREATE, NFPROTO_IPV4, forward_table, chain);
+	const size_t at = nft_expr_rule(b, NLM_F_CREATE, NFPROTO_IPV4, forward_table, chain);
 	if (f->in) {
 		nft_expr_meta(b, NFT_META_IIFNAME, NFT_REG_1);
 		nft_expr_cmp(b, NFT_CMP_EQ, NFT_REG_1, f->in, strlen(f->in));
@@ -233,11 +233,11 @@ static int forward_insert(struct net *n, bool docker, struct err *err)
 		n_right += str_eq(have.rules[i].chain, chain);
 	if (n_right == n_want && have.n == n_want)
 		return 0;
-	nft_expr_begin(&b, &n->nf, 0);
-	forward_put_removals(&b, n, &have);
+	nft_expr_begin(&b, 0);
+	forward_put_removals(&b, &have);
 	for (size_t i = n_want; i-- > 0;)
-		forward_put_rule(&b, n, chain, &want[i], have.tag);
-	nft_expr_end(&b, &n->nf);
+		forward_put_rule(&b, chain, &want[i], have.tag);
+	nft_expr_end(&b);
 	return nl_talk(&n->nf, &b, NULL, err) < 0 ? err_wrap(err, "let our bridges pass in ip filter %s", chain) : 0;
 }
 
@@ -300,9 +300,9 @@ int forward_withdraw(struct net *n, struct err *err)
 		return -1;
 	if (!have.n)
 		return 0;
-	nft_expr_begin(&b, &n->nf, 0);
-	forward_put_removals(&b, n, &have);
-	nft_expr_end(&b, &n->nf);
+	nft_expr_begin(&b, 0);
+	forward_put_removals(&b, &have);
+	nft_expr_end(&b);
 	if (nl_talk(&n->nf, &b, NULL, &got) == 0 || got.sys == ENOENT)
 		return 0;
 	*err = got;

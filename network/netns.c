@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One trip into a container's namespace for everything that must be created there: sockets keep the namespace they were born in. The
- * DNS sockets are bound with IP_FREEBIND, since lo is still down then; the rewrite of port 53 uses neither connection tracking nor
- * NAT, so a container's namespace carries no state for it. */
+/* One trip into a container's namespace for everything that must be created there: sockets keep the namespace they were born in.
+ * lo comes up before the DNS sockets are bound: in a namespace that never had an address a bound 127.0.0.11 counts as a broadcast address
+ * and answers would leave from another one. The rewrite of port 53 uses neither connection tracking nor NAT, so a container's
+ * namespace carries no state for it. */
 #include "network/netns.h"
 
 #include <netinet/in.h> /* before linux/in.h, which then stands back */
@@ -15,15 +16,20 @@
 
 enum { NETNS_LO_IFINDEX = 1, NETNS_DNS_BACKLOG = 64 };
 
+int netns_lo_up(struct netns *ns, struct err *err)
+{
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = NETNS_LO_IFINDEX, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	AUTO_BATCH struct nl_batch b = { 0 };
+	nl_msg(&b, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	return nl_talk(&ns->rt, &b, NULL, err) < 0 ? err_wrap(err, "link lo") : 0;
+}
+
 static int netns_bind_dns(int type, struct err *err)
 {
 	const struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = { htonl(NETNS_DNS_IP) }, .sin_port = htons(NETNS_DNS_PORT) };
-	const int on = 1;
 	AUTO_CLOSE int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(err, errno, "socket for dns");
-	if (setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) < 0)
-		return err_sys(err, errno, "socket for dns: IP_FREEBIND");
 	if (bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return err_sys(err, errno, "bind 127.0.0.11:%d", NETNS_DNS_PORT);
 	if (type == SOCK_STREAM && listen(fd, NETNS_DNS_BACKLOG) < 0)
@@ -40,7 +46,7 @@ static int netns_visit(struct netns *ns, bool has_ipv6, unsigned want, struct er
 		return -1;
 	if (!(want & NETNS_WANT_DNS))
 		return 0;
-	if (nl_open(&ns->nf, NETLINK_NETFILTER, err) < 0)
+	if (nl_open(&ns->nf, NETLINK_NETFILTER, err) < 0 || netns_lo_up(ns, err) < 0)
 		return -1;
 	ns->dns_udp = netns_bind_dns(SOCK_DGRAM, err);
 	if (ns->dns_udp < 0)
@@ -71,14 +77,6 @@ void netns_close(struct netns *ns)
 	util_close(&ns->dns_tcp);
 }
 
-int netns_lo_up(struct netns *ns, struct err *err)
-{
-	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = NETNS_LO_IFINDEX, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	AUTO_BATCH struct nl_batch b = { 0 };
-	nl_msg(&b, &ns->rt, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
-	return nl_talk(&ns->rt, &b, NULL, err) < 0 ? err_wrap(err, "link lo") : 0;
-}
-
 struct netns_rewrite {
 	const char *chain;
 	uint8_t protocol;
@@ -95,11 +93,11 @@ static const struct netns_rewrite netns_rewrites[] = {
 };
 
 /* e.g. ip daddr 127.0.0.11 udp dport 53 udp dport set 35353 */
-static void netns_put_rewrite(struct nl_batch *b, struct nl *nf, const char *table, const struct netns_rewrite *w)
+static void netns_put_rewrite(struct nl_batch *b, const char *table, const struct netns_rewrite *w)
 {
 	const uint32_t ip = htonl(NETNS_DNS_IP);
 	const uint16_t from = htons(w->from), to = htons(w->to);
-	const size_t rule = nft_expr_rule(b, nf, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_IPV4, table, w->chain);
+	const size_t rule = nft_expr_rule(b, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_IPV4, table, w->chain);
 	nft_expr_payload(b, NFT_PAYLOAD_NETWORK_HEADER, w->address_offset, sizeof(ip), NFT_REG_1);
 	nft_expr_cmp(b, NFT_CMP_EQ, NFT_REG_1, &ip, sizeof(ip));
 	nft_expr_meta(b, NFT_META_L4PROTO, NFT_REG_1);
@@ -115,14 +113,14 @@ static int netns_load_rewrites(struct nl *nf, struct err *err)
 {
 	static const char table[] = "muster_dns";
 	AUTO_BATCH struct nl_batch b = { 0 };
-	nft_expr_begin(&b, nf, 0);
-	nft_expr_msg(&b, nf, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_IPV4);
+	nft_expr_begin(&b, 0);
+	nft_expr_msg(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_IPV4);
 	nl_put_str(&b, NFTA_TABLE_NAME, table);
-	nft_expr_chain(&b, nf, NFPROTO_IPV4, table, "out", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_RAW);
-	nft_expr_chain(&b, nf, NFPROTO_IPV4, table, "back", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW);
+	nft_expr_chain(&b, NFPROTO_IPV4, table, "out", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_RAW);
+	nft_expr_chain(&b, NFPROTO_IPV4, table, "back", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW);
 	for (size_t i = 0; i < ARRAY_SIZE(netns_rewrites); i++)
-		netns_put_rewrite(&b, nf, table, &netns_rewrites[i]);
-	nft_expr_end(&b, nf);
+		netns_put_rewrite(&b, table, &netns_rewrites[i]);
+	nft_expr_end(&b);
 	return nl_talk(nf, &b, NULL, err);
 }
 

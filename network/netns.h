@@ -18,7 +18,7 @@ struct netns {
 };
 
 enum netns_want {
-	NETNS_WANT_DNS = 1,     /* bind the DNS sockets (once per namespace: a second bind is EADDRINUSE; keep the descriptors) */
+	NETNS_WANT_DNS = 1,     /* bring lo up and bind the DNS sockets (once per namespace: a second bind is EADDRINUSE; keep the descriptors) */
 	NETNS_WANT_IPV6 = 2,    /* leave IPv6 on for links that are made later */
 };
 

@@ -60,10 +60,10 @@ static struct nft_element nft_port_element(const struct nft_port *p, bool with_v
 	return e;
 }
 
-static void nft_put_element(struct nl_batch *b, struct net *n, uint8_t type, const char *table, const struct nft_element *e)
+static void nft_put_element(struct nl_batch *b, uint8_t type, const char *table, const struct nft_element *e)
 {
 	size_t list, elem, nest;
-	nft_expr_msg(b, &n->nf, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, NFPROTO_INET);
+	nft_expr_msg(b, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, NFPROTO_INET);
 	nl_put_str(b, NFTA_SET_ELEM_LIST_TABLE, table);
 	nl_put_str(b, NFTA_SET_ELEM_LIST_SET, e->set);
 	list = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED);
@@ -196,7 +196,7 @@ static int nft_read_all(struct net *n, const char *table, struct nft_list *list,
 		AUTO_BATCH struct nl_batch b = { 0 };
 		struct nft_read r = { .list = list, .set = nft_table_sets[i], .start = list->n };
 		struct err got = { 0 };
-		nft_expr_msg(&b, &n->nf, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
+		nft_expr_msg(&b, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
 		nl_put_str(&b, NFTA_SET_ELEM_LIST_TABLE, table);
 		nl_put_str(&b, NFTA_SET_ELEM_LIST_SET, nft_table_sets[i]);
 		if (nl_ask(&n->nf, &b, nft_read_answer, &r, &got) < 0 && got.sys != ENOENT) {
@@ -222,7 +222,7 @@ static int nft_generation(struct net *n, uint32_t *ret, struct err *err)
 {
 	AUTO_BATCH struct nl_batch b = { 0 };
 	*ret = 0;
-	nft_expr_msg(&b, &n->nf, NFT_MSG_GETGEN, 0, AF_UNSPEC);
+	nft_expr_msg(&b, NFT_MSG_GETGEN, 0, AF_UNSPEC);
 	return nl_ask(&n->nf, &b, nft_got_generation, ret, err);
 }
 
@@ -273,10 +273,10 @@ static int nft_commit(struct net *n, const char *table, const struct nft_change 
 	AUTO_BATCH struct nl_batch b = { 0 };
 	CLEANUP(nft_list_done) struct nft_list dels = { 0 }, adds = { 0 };
 	nft_expand(c, have, &dels, &adds);
-	nft_expr_begin(&b, &n->nf, generation);
+	nft_expr_begin(&b, generation);
 	for (size_t i = 0; i < dels.n; i++)
 		if (!have || nft_list_find(have, &dels.e[i]))
-			nft_put_element(&b, n, NFT_MSG_DELSETELEM, table, &dels.e[i]);
+			nft_put_element(&b, NFT_MSG_DELSETELEM, table, &dels.e[i]);
 	for (size_t i = 0; i < adds.n; i++) {
 		const struct nft_element *e = &adds.e[i], *old = have ? nft_list_find(have, e) : NULL;
 		const bool same = old && old->value_len == e->value_len && memcmp(old->value, e->value, e->value_len) == 0 &&
@@ -285,10 +285,10 @@ static int nft_commit(struct net *n, const char *table, const struct nft_change 
 		if (same && !gone)
 			continue;
 		if (old && !gone)
-			nft_put_element(&b, n, NFT_MSG_DELSETELEM, table, old);
-		nft_put_element(&b, n, NFT_MSG_NEWSETELEM, table, e);
+			nft_put_element(&b, NFT_MSG_DELSETELEM, table, old);
+		nft_put_element(&b, NFT_MSG_NEWSETELEM, table, e);
 	}
-	nft_expr_end(&b, &n->nf);
+	nft_expr_end(&b);
 	return nl_talk(&n->nf, &b, NULL, err);
 }
 
@@ -430,10 +430,10 @@ int nft_release(struct net *n, struct err *err)
 			return -1;
 		if (s.n_networks)
 			return 1;
-		nft_expr_begin(&b, &n->nf, generation);
-		nft_expr_msg(&b, &n->nf, NFT_MSG_DELTABLE, 0, NFPROTO_INET);
+		nft_expr_begin(&b, generation);
+		nft_expr_msg(&b, NFT_MSG_DELTABLE, 0, NFPROTO_INET);
 		nl_put_str(&b, NFTA_TABLE_NAME, table);
-		nft_expr_end(&b, &n->nf);
+		nft_expr_end(&b);
 		if (nl_talk(&n->nf, &b, NULL, &got) == 0 || got.sys == ENOENT)
 			return 0;
 		*err = got;

@@ -10,35 +10,35 @@
 
 enum { NFT_EXPR_UDATA_COMMENT = 0 };
 
-static void nft_expr_batch_mark(struct nl_batch *b, struct nl *nf, uint16_t type)
+static void nft_expr_batch_mark(struct nl_batch *b, uint16_t type)
 {
 	const struct nfgenmsg g = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(NFNL_SUBSYS_NFTABLES) };
-	nl_msg(b, nf, type, 0, &g, sizeof(g));
+	nl_msg(b, type, 0, &g, sizeof(g));
 }
 
-void nft_expr_begin(struct nl_batch *b, struct nl *nf, uint32_t generation)
+void nft_expr_begin(struct nl_batch *b, uint32_t generation)
 {
-	nft_expr_batch_mark(b, nf, NFNL_MSG_BATCH_BEGIN);
+	nft_expr_batch_mark(b, NFNL_MSG_BATCH_BEGIN);
 	if (generation)
 		nl_put_be32(b, NFNL_BATCH_GENID, generation);
 }
 
-void nft_expr_end(struct nl_batch *b, struct nl *nf)
+void nft_expr_end(struct nl_batch *b)
 {
-	nft_expr_batch_mark(b, nf, NFNL_MSG_BATCH_END);
+	nft_expr_batch_mark(b, NFNL_MSG_BATCH_END);
 }
 
-void nft_expr_msg(struct nl_batch *b, struct nl *nf, uint8_t type, uint16_t flags, uint8_t family)
+void nft_expr_msg(struct nl_batch *b, uint8_t type, uint16_t flags, uint8_t family)
 {
 	const struct nfgenmsg g = { .nfgen_family = family, .version = NFNETLINK_V0 };
-	nl_msg(b, nf, NFNL_SUBSYS_NFTABLES << 8 | type, flags, &g, sizeof(g));
+	nl_msg(b, NFNL_SUBSYS_NFTABLES << 8 | type, flags, &g, sizeof(g));
 }
 
-void nft_expr_chain(struct nl_batch *b, struct nl *nf, uint8_t family, const char *table, const char *chain, const char *type,
+void nft_expr_chain(struct nl_batch *b, uint8_t family, const char *table, const char *chain, const char *type,
 		    uint32_t hook, int32_t priority)
 {
 	size_t nest;
-	nft_expr_msg(b, nf, NFT_MSG_NEWCHAIN, NLM_F_CREATE, family);
+	nft_expr_msg(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE, family);
 	nl_put_str(b, NFTA_CHAIN_TABLE, table);
 	nl_put_str(b, NFTA_CHAIN_NAME, chain);
 	nest = nl_nest(b, NFTA_CHAIN_HOOK | NLA_F_NESTED);
@@ -49,9 +49,9 @@ void nft_expr_chain(struct nl_batch *b, struct nl *nf, uint8_t family, const cha
 	nl_put_str(b, NFTA_CHAIN_TYPE, type);
 }
 
-size_t nft_expr_rule(struct nl_batch *b, struct nl *nf, uint16_t flags, uint8_t family, const char *table, const char *chain)
+size_t nft_expr_rule(struct nl_batch *b, uint16_t flags, uint8_t family, const char *table, const char *chain)
 {
-	nft_expr_msg(b, nf, NFT_MSG_NEWRULE, flags, family);
+	nft_expr_msg(b, NFT_MSG_NEWRULE, flags, family);
 	nl_put_str(b, NFTA_RULE_TABLE, table);
 	nl_put_str(b, NFTA_RULE_CHAIN, chain);
 	return nl_nest(b, NFTA_RULE_EXPRESSIONS | NLA_F_NESTED);

@@ -11,17 +11,17 @@
 enum { NFT_EXPR_COMMENT_MAX = 240 };
 
 /* First and last message of a transaction; generation 0: any (else it fails with ERESTART when the rule set changed since). */
-void nft_expr_begin(struct nl_batch *b, struct nl *nf, uint32_t generation);
-void nft_expr_end(struct nl_batch *b, struct nl *nf);
+void nft_expr_begin(struct nl_batch *b, uint32_t generation);
+void nft_expr_end(struct nl_batch *b);
 /* One nf_tables message (NFT_MSG_*), family NFPROTO_*. Put the attributes after it. */
-void nft_expr_msg(struct nl_batch *b, struct nl *nf, uint8_t type, uint16_t flags, uint8_t family);
+void nft_expr_msg(struct nl_batch *b, uint8_t type, uint16_t flags, uint8_t family);
 
 /* Base chain: type "filter" or "nat", hook NF_INET_*; policy accept. */
-void nft_expr_chain(struct nl_batch *b, struct nl *nf, uint8_t family, const char *table, const char *chain, const char *type,
+void nft_expr_chain(struct nl_batch *b, uint8_t family, const char *table, const char *chain, const char *type,
 		    uint32_t hook, int32_t priority);
 
 /* Opens a rule (flags: NLM_F_CREATE | NLM_F_APPEND, or NLM_F_CREATE to put it first) ... */
-size_t nft_expr_rule(struct nl_batch *b, struct nl *nf, uint16_t flags, uint8_t family, const char *table, const char *chain);
+size_t nft_expr_rule(struct nl_batch *b, uint16_t flags, uint8_t family, const char *table, const char *chain);
 /* ... and closes it with a comment; NULL: a hash of its expressions, to know it again. */
 void nft_expr_rule_end(struct nl_batch *b, size_t at, const char *comment);
 

@@ -248,18 +248,18 @@ void nft_table_name(const struct net *n, char ret[static NFT_TABLE_NAME_SIZE])
 	snprintf(ret, NFT_TABLE_NAME_SIZE, "muster_%s", n->rootid);
 }
 
-static void nft_put_rules(struct nl_batch *b, struct nl *nf, const char *table)
+static void nft_put_rules(struct nl_batch *b, const char *table)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(nft_rules); i++) {
-		const size_t at = nft_expr_rule(b, nf, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_INET, table, nft_rules[i].chain);
+		const size_t at = nft_expr_rule(b, NLM_F_CREATE | NLM_F_APPEND, NFPROTO_INET, table, nft_rules[i].chain);
 		nft_rules[i].build(b);
 		nft_expr_rule_end(b, at, NULL);
 	}
 }
 
-static void nft_put_set(struct nl_batch *b, struct nl *nf, const char *table, const struct nft_table_set *s, uint32_t id)
+static void nft_put_set(struct nl_batch *b, const char *table, const struct nft_table_set *s, uint32_t id)
 {
-	nft_expr_msg(b, nf, NFT_MSG_NEWSET, NLM_F_CREATE, NFPROTO_INET);
+	nft_expr_msg(b, NFT_MSG_NEWSET, NLM_F_CREATE, NFPROTO_INET);
 	nl_put_str(b, NFTA_SET_TABLE, table);
 	nl_put_str(b, NFTA_SET_NAME, s->name);
 	nl_put_be32(b, NFTA_SET_ID, id);
@@ -328,11 +328,11 @@ static int nft_table_is_right(struct net *n, const char *table, bool *ret, struc
 {
 	AUTO_BATCH struct nl_batch ask = { 0 }, rules = { 0 };
 	struct nft_table_seen have = { .hash = HASH_SEED }, want = { .hash = HASH_SEED };
-	nft_expr_msg(&ask, &n->nf, NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_INET);
+	nft_expr_msg(&ask, NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_INET);
 	nl_put_str(&ask, NFTA_RULE_TABLE, table);
 	if (nl_ask(&n->nf, &ask, nft_seen_rule, &have, err) < 0 && err->sys != ENOENT)
 		return -1;
-	nft_put_rules(&rules, &n->nf, table);
+	nft_put_rules(&rules, table);
 	nft_seen_wanted(&rules, &want);
 	*ret = have.n == want.n && have.hash == want.hash;
 	return 0;
@@ -348,20 +348,20 @@ int nft_table_ensure(struct net *n, struct err *err)
 		return -1;
 	if (right)
 		return 0;
-	nft_expr_begin(&b, &n->nf, 0);
-	nft_expr_msg(&b, &n->nf, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
+	nft_expr_begin(&b, 0);
+	nft_expr_msg(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
 	nl_put_str(&b, NFTA_TABLE_NAME, table);
 	for (size_t i = 0; i < ARRAY_SIZE(nft_sets); i++)
-		nft_put_set(&b, &n->nf, table, &nft_sets[i], i + 1);
+		nft_put_set(&b, table, &nft_sets[i], i + 1);
 	for (size_t i = 0; i < ARRAY_SIZE(nft_chains); i++) {
 		const struct nft_table_chain *c = &nft_chains[i];
-		nft_expr_chain(&b, &n->nf, NFPROTO_INET, table, c->name, c->type, c->hook, c->priority);
-		nft_expr_msg(&b, &n->nf, NFT_MSG_DELRULE, 0, NFPROTO_INET); /* empties it */
+		nft_expr_chain(&b, NFPROTO_INET, table, c->name, c->type, c->hook, c->priority);
+		nft_expr_msg(&b, NFT_MSG_DELRULE, 0, NFPROTO_INET); /* empties it */
 		nl_put_str(&b, NFTA_RULE_TABLE, table);
 		nl_put_str(&b, NFTA_RULE_CHAIN, c->name);
 	}
-	nft_put_rules(&b, &n->nf, table);
-	nft_expr_end(&b, &n->nf);
+	nft_put_rules(&b, table);
+	nft_expr_end(&b);
 	if (nl_talk(&n->nf, &b, NULL, err) == 0)
 		return 0;
 	if (err->sys == EOPNOTSUPP || err->sys == EPROTONOSUPPORT)

@@ -58,11 +58,10 @@ static void nl_append(struct nl_batch *b, const void *data, size_t n)
 	nl_header(b)->nlmsg_len = b->buf.len - b->msg;
 }
 
-void nl_msg(struct nl_batch *b, struct nl *s, uint16_t type, uint16_t flags, const void *head, size_t size)
+void nl_msg(struct nl_batch *b, uint16_t type, uint16_t flags, const void *head, size_t size)
 {
-	const struct nlmsghdr m = { .nlmsg_type = type, .nlmsg_flags = flags | NLM_F_REQUEST, .nlmsg_seq = ++s->seq };
-	if (!b->n++)
-		b->first_seq = m.nlmsg_seq;
+	const struct nlmsghdr m = { .nlmsg_type = type, .nlmsg_flags = flags | NLM_F_REQUEST };
+	b->n++;
 	b->msg = b->buf.len;
 	memcpy(str_reserve(&b->buf, sizeof(m)), &m, sizeof(m));
 	b->buf.len += sizeof(m);
@@ -121,7 +120,6 @@ void nl_batch_clear(struct nl_batch *b)
 	str_clear(&b->buf);
 	b->msg = 0;
 	b->n = 0;
-	b->first_seq = 0;
 }
 
 void nl_batch_done(struct nl_batch *b)
@@ -246,10 +244,22 @@ static ssize_t nl_recv(struct nl *s, void *buf, int flags, struct err *err)
 	}
 }
 
+/* Consecutive numbers for the messages of a batch; returns the first. Given when it is sent: requests may have gone in between. */
+static uint32_t nl_number(struct nl *s, struct nl_batch *b)
+{
+	const uint32_t first = s->seq + 1;
+	for (size_t at = 0; at < b->buf.len;) {
+		struct nlmsghdr *m = (void *)(b->buf.p + at);
+		m->nlmsg_seq = ++s->seq;
+		at += NLMSG_ALIGN(m->nlmsg_len);
+	}
+	return first;
+}
+
 int nl_talk(struct nl *s, struct nl_batch *b, unsigned *ret_failed, struct err *err)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_RECV_SIZE];
-	const uint32_t first = b->first_seq;
+	const uint32_t first = nl_number(s, b);
 	const bool want_last = b->n && (nl_header(b)->nlmsg_flags & NLM_F_ACK);
 	bool failed = false, answered = false;
 	ssize_t got = 0;

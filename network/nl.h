@@ -19,7 +19,6 @@ struct nl {
 struct nl_batch {
 	struct str buf;
 	size_t msg;          /* offset of the last message's header */
-	uint32_t first_seq;  /* of the first message; 0: none yet */
 	unsigned n;
 };
 
@@ -28,7 +27,7 @@ int nl_open(struct nl *s, int protocol, struct err *err);
 void nl_close(struct nl *s);
 
 /* Starts a message: header + `size` bytes of family header copied from `head`. flags without NLM_F_REQUEST, which is always added. */
-void nl_msg(struct nl_batch *b, struct nl *s, uint16_t type, uint16_t flags, const void *head, size_t size);
+void nl_msg(struct nl_batch *b, uint16_t type, uint16_t flags, const void *head, size_t size);
 void nl_put(struct nl_batch *b, uint16_t type, const void *data, size_t n);
 void nl_put_str(struct nl_batch *b, uint16_t type, const char *s);     /* with its NUL */
 void nl_put_u8(struct nl_batch *b, uint16_t type, uint8_t v);

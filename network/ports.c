@@ -218,7 +218,7 @@ static int ports_got_entry(void *arg, const struct nlmsghdr *m, struct err *err)
 	if (!tb[CTA_TUPLE_ORIG] || !tb[CTA_ID] || !ports_tuple_dst(tb[CTA_TUPLE_ORIG], &ip, &port) || port != f->port ||
 	    (f->host_ip && ip != f->host_ip) || f->deletions.n >= PORTS_MAX_FLUSH)
 		return 0;
-	nl_msg(&f->deletions, f->nf, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, &g, sizeof(g));
+	nl_msg(&f->deletions, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, &g, sizeof(g));
 	nl_put(&f->deletions, CTA_TUPLE_ORIG | NLA_F_NESTED, nl_data(tb[CTA_TUPLE_ORIG]), nl_len(tb[CTA_TUPLE_ORIG]));
 	nl_put(&f->deletions, CTA_ID, nl_data(tb[CTA_ID]), nl_len(tb[CTA_ID]));
 	if (tb[CTA_ZONE])
@@ -247,7 +247,7 @@ int ports_flush_udp(struct net *n, uint32_t host_ip, uint16_t host_port, struct 
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct ports_flush f = { .host_ip = host_ip, .port = host_port, .nf = &n->nf };
 	int rc = -1;
-	nl_msg(&b, &n->nf, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, &g, sizeof(g));
+	nl_msg(&b, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, &g, sizeof(g));
 	ports_put_filter(&b, host_port);
 	if (nl_ask(&n->nf, &b, ports_got_entry, &f, err) == 0) {
 		struct err got = { 0 };

@@ -60,10 +60,10 @@ static int scan_run(struct nl *rt, struct nl_batch *b, nl_answer_fn *fn, struct 
 	return err_wrap(err, "list %s", what);
 }
 
-static void scan_link_request(struct nl_batch *b, struct nl *rt, uint16_t flags)
+static void scan_link_request(struct nl_batch *b, uint16_t flags)
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
-	nl_msg(b, rt, RTM_GETLINK, flags, &ifi, sizeof(ifi));
+	nl_msg(b, RTM_GETLINK, flags, &ifi, sizeof(ifi));
 	nl_put_u32(b, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 }
 
@@ -71,7 +71,7 @@ int scan_links(struct net *n, const char *kind, struct scan_link **ret, size_t *
 {
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct scan s = { 0 };
-	scan_link_request(&b, &n->rt, NLM_F_DUMP);
+	scan_link_request(&b, NLM_F_DUMP);
 	if (kind) {
 		const size_t info = nl_nest(&b, IFLA_LINKINFO);
 		nl_put_str(&b, IFLA_INFO_KIND, kind);
@@ -96,7 +96,7 @@ int scan_link_by_name(struct nl *rt, const char *name, struct scan_link *ret, st
 	AUTO_FREE struct scan_link *items = NULL;
 	struct scan s = { 0 };
 	struct err got = { 0 };
-	scan_link_request(&b, rt, 0);
+	scan_link_request(&b, 0);
 	nl_put_str(&b, IFLA_IFNAME, name);
 	if (scan_run(rt, &b, scan_got_link, &s, "links", &got) < 0) {
 		if (got.sys == ENODEV)
@@ -137,7 +137,7 @@ int scan_addrs(struct net *n, struct scan_addr **ret, size_t *ret_n, struct err 
 	const struct ifaddrmsg ifa = { .ifa_family = AF_INET };
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct scan s = { 0 };
-	nl_msg(&b, &n->rt, RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa));
+	nl_msg(&b, RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa));
 	if (scan_run(&n->rt, &b, scan_got_addr, &s, "addresses", err) < 0)
 		return -1;
 	*ret = s.items;
@@ -200,7 +200,7 @@ int scan_routes(struct net *n, struct scan_route **ret, size_t *ret_n, struct er
 	const struct rtmsg rtm = { .rtm_family = AF_INET };
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct scan s = { 0 };
-	nl_msg(&b, &n->rt, RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm));
+	nl_msg(&b, RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm));
 	if (scan_run(&n->rt, &b, scan_got_route, &s, "routes", err) < 0)
 		return -1;
 	*ret = s.items;

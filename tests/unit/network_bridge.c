@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants: a bridge never gets a subnet that anything else of the machine has, whichever table a route is in and whoever was faster; what is
+/* Invariants: a bridge never gets a subnet that anything else of the machine has, whichever table a route is in and whoever was
+ * faster; what is
  * there and right is adopted, not made anew; what was broken behind our back is mended; a stranger's link is not touched. */
 #include "network_lab.h"
 

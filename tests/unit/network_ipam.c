@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants: a picked subnet overlaps nothing in use and is the same again next time; addresses are handed out once, in rotating order, never the
+/* Invariants: a picked subnet overlaps nothing in use and is the same again next time; addresses are handed out once, in
+ * rotating order, never the
  * gateway's; leases rebuilt from records are never handed out. */
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A laboratory for the network tests: namespaces that this process makes and holds by descriptor only, so that everything is gone with it. The
+/* A laboratory for the network tests: namespaces that this process makes and holds by descriptor only, so that everything is
+ * gone with it. The
  * machine's own namespace is left at once. A "world" reaches the "host" by a veth of MTU 1400; sockets of any namespace are used from
  * one process, so a connection is a connect here and an accept there. */
 #ifndef TESTS_NETWORK_LAB_H

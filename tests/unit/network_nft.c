@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants of the rule table's elements: a change is applied as a whole or not at all; what one project does never touches another's elements;
+/* Invariants of the rule table's elements: a change is applied as a whole or not at all; what one project does never touches
+ * another's elements;
  * removing what is gone and adding what is there are fine; what was listed is what was added; thousands fit one transaction. */
 #include "network_lab.h"
 
@@ -62,7 +63,8 @@ static void test_networks(struct net *n)
 	CHECK(nft_list(n, "p", &s, &err) == 0 && s.n_networks == 3, &err);
 	nft_state_done(&s);
 	/* one goes, by name alone; its neighbours stay whole */
-	CHECK(nft_apply(n, &(struct nft_change){ .del_networks = &(struct nft_network){ .bridge = "mub" }, .n_del_networks = 1 }, &err) == 0,
+	CHECK(nft_apply(n, &(struct nft_change){ .del_networks = &(struct nft_network){ .bridge = "mub" }, .n_del_networks = 1 },
+		&err) == 0,
 	      &err);
 	CHECK(nft_list(n, NULL, &s, &err) == 0 && s.n_networks == 3 && s.networks[0].subnet.prefix_len, &err);
 	nft_state_done(&s);
@@ -114,7 +116,8 @@ static void test_ports(struct net *n)
 static void test_all_or_nothing(struct net *n)
 {
 	const struct nft_port p[] = { port(90, IP4(10, 1, 0, 2), "p"), port(0, IP4(10, 1, 0, 3), "p") };
-	const struct nft_network clash[] = { network("mux", IP4(10, 3, 0, 0), 24, false, "p"), network("muy", IP4(10, 3, 0, 0), 16, false, "p") };
+	const struct nft_network clash[] = { network("mux", IP4(10, 3, 0, 0), 24, false, "p"), network("muy", IP4(10, 3, 0, 0), 16, false,
+		"p") };
 	struct nft_state s;
 	CHECK(nft_apply(n, &(struct nft_change){ .add_ports = p, .n_add_ports = 2 }, &err) < 0 && err.code == ERR_INVALID, &err);
 	CHECK(count_ports(n, NULL) == 0, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants: a reserved port is nobody else's, answers nobody, and whoever holds one already is named; an ephemeral one is never given twice; stale
+/* Invariants: a reserved port is nobody else's, answers nobody, and whoever holds one already is named; an ephemeral one is
+ * never given twice; stale
  * UDP connection entries of a published port are forgotten, others are not. */
 #include "network_lab.h"
 
@@ -29,7 +30,8 @@ static void test_range(void)
 	uint16_t port;
 	CHECK(ports_reserve(0, 9000, 9001, PORT_TCP, &a, &port, &err) == 0 && port == 9000, &err);
 	CHECK(ports_reserve(0, 9000, 9001, PORT_TCP, &b, &port, &err) == 0 && port == 9001, &err);
-	CHECK(ports_reserve(0, 9000, 9001, PORT_TCP, &c, &port, &err) < 0 && err.code == ERR_CONFLICT && strstr(err.msg, "9000-9001"), &err);
+	CHECK(ports_reserve(0, 9000, 9001, PORT_TCP, &c, &port, &err) < 0 && err.code == ERR_CONFLICT && strstr(err.msg, "9000-9001"),
+		&err);
 	CHECK(ports_reserve(0, 65535, 65535, PORT_TCP, &c, &port, &err) == 0 && port == 65535, &err);
 	CHECK(ports_reserve(0, 9001, 9000, PORT_TCP, &c, &port, &err) < 0 && err.code == ERR_INVALID, &err);
 	CHECK(ports_reserve(IP4(203, 0, 113, 7), 80, 80, PORT_TCP, &c, &port, &err) < 0 && err.code == ERR_NOT_FOUND, &err);

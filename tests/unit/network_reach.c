@@ -40,7 +40,8 @@ static void make_uplink(struct lab *l)
 	struct netns inside;
 	struct bridge br;
 	const struct bridge_spec spec = { .project = "world", .network = "uplink", .subnet = { IP4(192, 0, 2, 0), 24 }, .mtu = 1400 };
-	struct attach_link link = { .bridge = br.name, .ifname = "eth0", .ip = host_ip, .prefix_len = 24, .gateway = world_ip, .mtu = 1400 };
+	struct attach_link link = { .bridge = br.name, .ifname = "eth0", .ip = host_ip, .prefix_len = 24, .gateway = world_ip,
+		.mtu = 1400 };
 	lab_enter(l->world);
 	lab_lo_up();
 	CHECK(net_open(&w, "00000001", &l->err) == 0, &l->err);
@@ -70,7 +71,8 @@ static void make_container(struct lab *l, int i, int net, uint32_t host_part, bo
 	const struct bridge *br = &l->nets[net];
 	struct container *c = &l->c[i];
 	struct netns ns;
-	struct attach_link link = { .bridge = br->name, .ifname = "eth0", .ip = br->subnet.ip + host_part, .prefix_len = br->subnet.prefix_len,
+	struct attach_link link = { .bridge = br->name, .ifname = "eth0", .ip = br->subnet.ip + host_part,
+		.prefix_len = br->subnet.prefix_len,
 		.gateway = internal ? 0 : br->gateway, .mtu = br->mtu };
 	*c = (struct container){ .ns = lab_new_ns(), .ip = link.ip };
 	CHECK(netns_open(&ns, &l->net, c->ns, 0, &l->err) == 0, &l->err);
@@ -85,7 +87,8 @@ static struct nft_port port(uint32_t ip, uint16_t host_port, enum port_protocol 
 	return (struct nft_port){ .host_ip = ip, .host_port = host_port, .protocol = protocol, .ip = to, .port = to_port, .owner = "p/c" };
 }
 
-static void expect_at(struct lab *l, int line, bool want, int from_ns, int type, uint32_t ip, uint16_t to_port, int server, uint32_t want_from)
+static void expect_at(struct lab *l, int line, bool want, int from_ns, int type, uint32_t ip, uint16_t to_port, int server,
+	uint32_t want_from)
 {
 	uint32_t from = 0;
 	const bool got = lab_reach(from_ns, l->host, type, ip, to_port, server, want ? YES_MS : NO_MS, &from);
