@@ -146,7 +146,7 @@ unit-programs: $(UNIT)
 RUN_TESTS = BUILD='$(BUILD)' MAKE='$(MAKE)' tests/run $(if $(ONLY),--only '$(ONLY)')
 unit: unit-programs
 	$(Q)$(RUN_TESTS) unit
-spec-test plan-test schema-test system: all
+spec-test plan-test schema-test system: all unit-programs
 	$(Q)$(RUN_TESTS) $(@:-test=)
 asan:
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan all unit-programs
