@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/str.h"
+
 int err_set_at(struct err *err, const char *file, int line, enum err_code code, int sys, const char *fmt, ...)
 {
 	va_list ap;
@@ -40,34 +42,18 @@ int err_wrap(struct err *err, const char *fmt, ...)
 	return -1;
 }
 
-/* Length of the valid UTF-8 sequence at s (1..4), 0 when it is not one. */
-static size_t utf8_len(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90))
-		return 0; /* longer than it need be */
-	if ((s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90))
-		return 0; /* surrogates, beyond U+10FFFF */
-	if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0)
-		return 0; /* C1 control characters */
-	return n;
-}
-
 char *err_quote(char *buf, size_t size, const char *s)
 {
 	const unsigned char *p = (const unsigned char *)s;
 	size_t at = 0;
 	assert(size >= 8);
 	while (*p) {
-		size_t n = utf8_len(p);
+		size_t n = str_utf8_len(p);
 		if (at + 8 > size) {
 			memcpy(buf + at, "…", sizeof("…"));
 			return buf;
 		}
-		if (n == 0 || *p < 0x20 || *p == 0x7f) {
+		if (n == 0 || *p < 0x20 || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0)) { /* C0, DEL, C1 */
 			at += (size_t)snprintf(buf + at, size - at, "\\x%02x", *p);
 			p++;
 		} else {

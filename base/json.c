@@ -43,18 +43,38 @@ void json_get_strv(const json_t *obj, const char *key, struct strv *ret)
 			strv_push(ret, json_string_value(item));
 }
 
+json_t *json_text(const char *s)
+{
+	AUTO_STR struct str text = {0};
+	json_t *j = json_string(s);
+	if (j)
+		return j;
+	while (*s) {
+		size_t n = str_utf8_len((const unsigned char *)s);
+		if (n)
+			str_addn(&text, s, n);
+		else
+			str_add(&text, "\xef\xbf\xbd");
+		s += MAX(n, (size_t)1);
+	}
+	j = json_string_nocheck(str_get(&text));
+	if (!j)
+		util_oom();
+	return j;
+}
+
 json_t *json_from_strv(char *const *v)
 {
 	json_t *list = json_array();
 	for (; v && *v; v++)
-		json_array_append_new(list, json_string_nocheck(*v));
+		json_array_append_new(list, json_text(*v));
 	return list;
 }
 
 void json_put_str(json_t *obj, const char *key, const char *s)
 {
 	if (s)
-		json_object_set_new_nocheck(obj, key, json_string_nocheck(s));
+		json_object_set_new_nocheck(obj, key, json_text(s));
 	else
 		json_object_del(obj, key);
 }

@@ -18,6 +18,9 @@ double json_get_num(const json_t *obj, const char *key, double def);
 
 /* The array of strings as a list (empty when absent; other types inside are skipped). The strings are copied. */
 void json_get_strv(const json_t *obj, const char *key, struct strv *ret);
+/* A JSON string of any bytes: what is no UTF-8 becomes U+FFFD, a byte at a time, as the reference does. jansson alone would refuse to
+ * write it, and environments and paths hold such bytes. New reference, never NULL. */
+json_t *json_text(const char *s);
 json_t *json_from_strv(char *const *v); /* new reference; v NULL-terminated or NULL */
 
 /* Sets key to a string, or removes it when s is NULL. */

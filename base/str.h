@@ -24,4 +24,7 @@ void str_clear(struct str *s);
 void str_done(struct str *s);
 #define AUTO_STR CLEANUP(str_done)
 
+/* Length of the valid UTF-8 sequence at s (1 to 4 bytes; 1 for NUL), 0 when it is not one. */
+size_t str_utf8_len(const unsigned char *s);
+
 #endif
