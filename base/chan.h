@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A channel of packets with descriptors over one end of a SOCK_SEQPACKET pair, for a process that must never block on its peer:
- * what the kernel does not take at once waits in a queue here and goes out when the socket is writable again.
- * The pair may outlive either process (a third one keeps both ends open); then a dead peer looks like a slow one, and what was
- * sent to it waits for its successor. */
+/* A channel of packets with descriptors over one end of a SOCK_SEQPACKET pair, for a process that must never block on its
+ * peer: what the kernel does not take at once waits in a queue here and goes out when the socket is writable again. The pair
+ * may outlive either process (a third one keeps both ends open); then a dead peer looks like a slow one, and what was sent to
+ * it waits for its successor. */
 #ifndef BASE_CHAN_H
 #define BASE_CHAN_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The jail, by prctl(2), capset(2) and libseccomp. The filter is compiled at each start (about 1 ms): it is small, and a process starts once.
- * Under AddressSanitizer the filter also lets through what that run time needs to report and to look for leaks. */
+/* The jail, by prctl(2), capset(2) and libseccomp. The filter is compiled at each start (about 1 ms): it is small, and a
+ * process starts once. Under AddressSanitizer the filter also lets through what that run time needs to report and to look for
+ * leaks. */
 #include "base/jail.h"
 
 #include <fcntl.h>
@@ -22,8 +23,8 @@ static const int jail_common[] = {
 #ifdef __SANITIZE_ADDRESS__
 	SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
 	SCMP_SYS(readlinkat), SCMP_SYS(newfstatat), SCMP_SYS(fstat), SCMP_SYS(stat), SCMP_SYS(lseek), SCMP_SYS(clone), SCMP_SYS(ptrace),
-	SCMP_SYS(prctl), SCMP_SYS(wait4), SCMP_SYS(getdents64), SCMP_SYS(getppid), SCMP_SYS(tgkill), SCMP_SYS(kill), SCMP_SYS(getrusage),
-	SCMP_SYS(prlimit64), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(uname), SCMP_SYS(ioctl), SCMP_SYS(process_vm_readv),
+	SCMP_SYS(prctl), SCMP_SYS(wait4), SCMP_SYS(getdents64), SCMP_SYS(getdents), SCMP_SYS(getppid), SCMP_SYS(tgkill),
+	SCMP_SYS(kill), SCMP_SYS(getrusage), SCMP_SYS(prlimit64), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(uname), SCMP_SYS(ioctl), SCMP_SYS(process_vm_readv),
 #endif
 };
 

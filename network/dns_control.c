@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DNS channel on the wire: a head of fixed size, then strings, each a u16 length, its bytes and a NUL (so that a decoded string can be used
- * where it lies), then servers as they are in memory (both ends are the same binary on the same machine, yet every length is checked). */
+/* The DNS channel on the wire: a head of fixed size, then strings, each a u16 length, its bytes and a NUL (so that a decoded
+ * string can be used where it lies), then servers as they are in memory (both ends are the same binary on the same machine,
+ * yet every length is checked). */
 #include "network/dns_control.h"
 
 #include <arpa/inet.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of the DNS process, shared by its files only: dns_server.c (control channel, clients, UDP), dns_tcp.c (clients over TCP), dns_forward.c
- * (questions under way to upstream servers). One heap object holds all state; everything is bounded:
- * - a client may have its share of DNS_MAX_FLIGHTS under way, so that one container's flood leaves the others their answers;
- * - TCP connections, their input and output are capped per connection, per client and in all;
- * - what exceeds a cap is dropped or closed, never queued. */
+/* The inside of the DNS process, shared by its files only: dns_server.c (control channel, clients, UDP), dns_tcp.c (clients
+ * over TCP), dns_forward.c (questions under way to upstream servers). One heap object holds all state; everything is bounded:
+ * - a client may have its share of DNS_MAX_FLIGHTS under way, so that one container's flood leaves the others their answers; -
+ * TCP connections, their input and output are capped per connection, per client and in all; - what exceeds a cap is dropped or
+ * closed, never queued. */
 #ifndef NETWORK_DNS_CORE_H
 #define NETWORK_DNS_CORE_H
 
@@ -71,8 +71,8 @@ struct dns_core {
 uint64_t dns_core_random(struct dns_core *c, size_t n);
 /* Makes sure that the tick comes while there is something to time. */
 void dns_core_wake(struct dns_core *c);
-/* Answers one query of a peer into buf (limit bytes, cut to what UDP clients take); conn: it came over that connection, else from `from` over UDP.
- * Returns the reply's length; 0: nothing to say now (forwarded or dropped). */
+/* Answers one query of a peer into buf (limit bytes, cut to what UDP clients take); conn: it came over that connection, else
+ * from `from` over UDP. Returns the reply's length; 0: nothing to say now (forwarded or dropped). */
 size_t dns_core_answer(struct dns_peer *p, struct dns_conn *conn, const struct sockaddr_in *from, const void *query, size_t n, void *buf,
 		       size_t limit);
 

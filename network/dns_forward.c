@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions under way. A query travels verbatim but for its id, which is random, from a socket of its own that is connected to the server: the
- * kernel picks a random port, drops what comes from elsewhere, and tells at once when nobody listens there.
+/* Questions under way. A query travels verbatim but for its id, which is random, from a socket of its own that is connected to
+ * the server: the kernel picks a random port, drops what comes from elsewhere, and tells at once when nobody listens there.
  *
- * Over UDP all servers are asked one after the other, DNS_STAGGER_MS apart, and once more DNS_ROUND_MS after the start; the first good answer wins.
- * SERVFAIL, REFUSED and NOTIMP count as "this server can't" and are handed on only when no other one can. Over TCP (the client had asked over
- * TCP) the servers are tried in turn. A dead first server costs a client 300 ms, all dead ones 4 s. */
+ * Over UDP all servers are asked one after the other, DNS_STAGGER_MS apart, and once more DNS_ROUND_MS after the start; the
+ * first good answer wins. SERVFAIL, REFUSED and NOTIMP count as "this server can't" and are handed on only when no other one
+ * can. Over TCP (the client had asked over TCP) the servers are tried in turn. A dead first server costs a client 300 ms, all
+ * dead ones 4 s. */
 #include "network/dns_core.h"
 
 #include <sys/socket.h>
@@ -151,7 +152,8 @@ static void flight_udp_ready(struct loop_source *s, uint32_t events)
 		flight_reply(f, t, buf, (size_t)n);
 }
 
-/* One step of sending the query or reading the reply over TCP: 1 when the whole reply is in f->stream, 0 to wait, -1 when the server failed. */
+/* One step of sending the query or reading the reply over TCP: 1 when the whole reply is in f->stream, 0 to wait, -1 when the
+ * server failed. */
 static int flight_tcp_step(struct dns_flight *f, struct dns_try *t, uint32_t events)
 {
 	ssize_t n;
@@ -260,7 +262,8 @@ static void flight_advance(struct dns_flight *f)
 	}
 }
 
-/* Whether this peer may have one more under way: always a few, then an equal share of what is not reserved for the others' few. */
+/* Whether this peer may have one more under way: always a few, then an equal share of what is not reserved for the others'
+ * few. */
 static bool flight_room(const struct dns_peer *p)
 {
 	const struct dns_core *c = p->core;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DNS process: one thread, one loop. Each client (container) is known by the sockets on which it asks, never by its source address. Datagrams
- * are taken and answered in batches with two system calls a batch; a client gets one batch at a time, so a flood waits behind the others.
+/* The DNS process: one thread, one loop. Each client (container) is known by the sockets on which it asks, never by its source
+ * address. Datagrams are taken and answered in batches with two system calls a batch; a client gets one batch at a time, so a
+ * flood waits behind the others.
  *
- * Messages after a reset build a second, staged set; the sync swaps it in whole. A client whose sockets are the same ones (same socket cookie) lives
- * through the swap with its questions under way. The process starts without a set and leaves questions in the sockets until it has one. */
+ * Messages after a reset build a second, staged set; the sync swaps it in whole. A client whose sockets are the same ones
+ * (same socket cookie) lives through the swap with its questions under way. The process starts without a set and leaves
+ * questions in the sockets until it has one. */
 #include "network/dns_server.h"
 
 #include <fcntl.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clients over TCP: queries with a length in front, several in a row, answered in the order in which answers come (RFC 7766). A connection is closed when
- * it is idle, sends what is no query, or doesn't read its answers; input is taken only while its answers and questions under way are few.
+/* Clients over TCP: queries with a length in front, several in a row, answered in the order in which answers come (RFC 7766).
+ * A connection is closed when it is idle, sends what is no query, or doesn't read its answers; input is taken only while its
+ * answers and questions under way are few.
  *
- * dns_tcp_reply() never closes or frees: it is called while others walk the questions under way. A broken connection is marked and goes at its
- * next event or tick. */
+ * dns_tcp_reply() never closes or frees: it is called while others walk the questions under way. A broken connection is marked
+ * and goes at its next event or tick. */
 #include "network/dns_core.h"
 
 #include <sys/socket.h>

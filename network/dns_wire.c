@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The codec. Reading goes through one cursor that can't pass the end; a query's own name is never compressed (RFC 1035 4.1.4 allows pointers only to
- * what came before, and nothing did), so pointers appear only in records that are skipped. Answers point to the question at offset 12. */
+/* The codec. Reading goes through one cursor that can't pass the end; a query's own name is never compressed (RFC 1035 4.1.4
+ * allows pointers only to what came before, and nothing did), so pointers appear only in records that are skipped. Answers
+ * point to the question at offset 12. */
 #include "network/dns_wire.h"
 
 enum { FLAG_QR = 0x8000, FLAG_AA = 0x0400, FLAG_TC = 0x0200, FLAG_RD = 0x0100, FLAG_RA = 0x0080, FLAG_CD = 0x0010, OPCODE = 0x7800 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DNS wire format, as much as a resolver at a container's side needs: one question in, an answer out; what is forwarded stays opaque.
- * Pure: no system calls, no allocation, no state; safe for any bytes. Rules: RFC 1035 section 4, RFC 6891 (EDNS), RFC 2181, RFC 8020. */
+/* The DNS wire format, as much as a resolver at a container's side needs: one question in, an answer out; what is forwarded
+ * stays opaque. Pure: no system calls, no allocation, no state; safe for any bytes. Rules: RFC 1035 section 4, RFC 6891
+ * (EDNS), RFC 2181, RFC 8020. */
 #ifndef NETWORK_DNS_WIRE_H
 #define NETWORK_DNS_WIRE_H
 
@@ -56,12 +57,13 @@ struct dns_query {
 	uint16_t udp_limit;     /* the longest datagram that this client takes, in [DNS_UDP_MIN, DNS_UDP_MAX] */
 };
 
-/* Reads a query of n bytes. 0: *ret is whole. Positive: the rcode to answer with (FORMERR, NOTIMP, BADVERS) by dns_wire_reply(). -1:
- * say nothing (no header, or itself a response: answering could make a loop). */
+/* Reads a query of n bytes. 0: *ret is whole. Positive: the rcode to answer with (FORMERR, NOTIMP, BADVERS) by
+ * dns_wire_reply(). -1: say nothing (no header, or itself a response: answering could make a loop). */
 int dns_wire_parse(const void *query, size_t n, struct dns_query *ret);
 
-/* These write a reply of at most `limit` bytes (>= DNS_REPLY_MIN; DNS_TCP_MAX for TCP) to buf and return its length. The question is
- * echoed byte for byte, EDNS answered with EDNS; answers are authoritative. What does not fit is left out and TC set. */
+/* These write a reply of at most `limit` bytes (>= DNS_REPLY_MIN; DNS_TCP_MAX for TCP) to buf and return its length. The
+ * question is echoed byte for byte, EDNS answered with EDNS; answers are authoritative. What does not fit is left out and TC
+ * set. */
 /* No records: NODATA (DNS_NOERROR) or an error. */
 size_t dns_wire_reply(const struct dns_query *q, const void *query, enum dns_rcode rcode, void *buf, size_t limit);
 size_t dns_wire_reply_a(const struct dns_query *q, const void *query, const struct in_addr *addresses, size_t n_addresses, uint32_t ttl_s,
@@ -69,13 +71,14 @@ size_t dns_wire_reply_a(const struct dns_query *q, const void *query, const stru
 /* name: dotted, labels of 1-63 bytes, 253 at most; one that is not answers SERVFAIL. */
 size_t dns_wire_reply_ptr(const struct dns_query *q, const void *query, const char *name, uint32_t ttl_s, void *buf, size_t limit);
 
-/* True when reply (from an upstream server) answers that query: response bit, id, opcode, the same one question (names in any case). */
+/* True when reply (from an upstream server) answers that query: response bit, id, opcode, the same one question (names in any
+ * case). */
 bool dns_wire_matches(const void *reply, size_t n, const void *query, size_t query_n);
 enum dns_rcode dns_wire_rcode(const void *reply);
 uint16_t dns_wire_id(const void *message);
 void dns_wire_set_id(void *message, uint16_t id);
-/* Cuts a forwarded reply of n bytes that is longer than limit to header and question, with TC; returns the new length (n when it
- * fits). */
+/* Cuts a forwarded reply of n bytes that is longer than limit to header and question, with TC; returns the new length (n when
+ * it fits). */
 size_t dns_wire_truncate(void *reply, size_t n, size_t limit);
 
 /* The IPv4 address of d.c.b.a.in-addr.arpa; false when name is not one. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who sees which name. A client sees the names on the networks that it is on, as `name` and as `name.network`; an owner that shares several
- * networks with it is answered once, with its address on the first of them in the client's order, so that each replica has the same weight.
+/* Who sees which name. A client sees the names on the networks that it is on, as `name` and as `name.network`; an owner that
+ * shares several networks with it is answered once, with its address on the first of them in the client's order, so that each
+ * replica has the same weight.
  *
- * What is not ours goes upstream, except where that could only be slow or leak: single labels (a typo, or a service that is down) unless
- * the host has search domains, reverse questions about our subnets, and everything for clients that sit on internal networks only.
- * An unknown name is NXDOMAIN, never SERVFAIL: musl's resolver gives up its search on SERVFAIL. */
+ * What is not ours goes upstream, except where that could only be slow or leak: single labels (a typo, or a service that is
+ * down) unless the host has search domains, reverse questions about our subnets, and everything for clients that sit on
+ * internal networks only. An unknown name is NXDOMAIN, never SERVFAIL: musl's resolver gives up its search on SERVFAIL. */
 #include "network/dns_zone.h"
 
 #include <arpa/inet.h>
@@ -252,7 +253,8 @@ const struct dns_client *dns_zone_client(const struct dns_zone *z, const char *i
 	return map_get(&z->clients, id);
 }
 
-/* Collects the addresses of one name, one for each owner. A bit per owner number would do too, but names have few owners and clients few networks. */
+/* Collects the addresses of one name, one for each owner. A bit per owner number would do too, but names have few owners and
+ * clients few networks. */
 static void collect(const struct zone_name *name, bool first_network, unsigned *numbers, struct dns_answer *ret)
 {
 	size_t before = ret->n_addresses;
@@ -339,7 +341,8 @@ static enum dns_verdict reverse(const struct dns_zone *z, const struct dns_clien
 	return c->forward ? DNS_SAY_FORWARD : DNS_SAY_NXDOMAIN;
 }
 
-/* `name.project_network` of a network of ours that has no such name: no public domain ends in a label with '_', so nobody upstream knows it. */
+/* `name.project_network` of a network of ours that has no such name: no public domain ends in a label with '_', so nobody
+ * upstream knows it. */
 static bool in_our_domain(const struct dns_client *c, const struct dns_query *q)
 {
 	for (size_t i = 0; i < c->n_networks; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the DNS process knows: networks with names on them, clients with the networks that they are on, and what follows for one question of one client.
- * Pure: no system calls, no clock; randomness comes in. Only the supervisor's messages change it, so its size is trusted. */
+/* What the DNS process knows: networks with names on them, clients with the networks that they are on, and what follows for
+ * one question of one client. Pure: no system calls, no clock; randomness comes in. Only the supervisor's messages change it,
+ * so its size is trusted. */
 #ifndef NETWORK_DNS_ZONE_H
 #define NETWORK_DNS_ZONE_H
 
@@ -14,7 +15,8 @@ struct dns_client; /* owned by the zone; valid until removed, set again, or the 
 struct dns_zone *dns_zone_new(void);
 struct dns_zone *dns_zone_free(struct dns_zone *z); /* takes NULL; returns NULL */
 
-/* The setters do what the functions of the same name in network/dns_control.h say. Names and networks are matched without regard to case. */
+/* The setters do what the functions of the same name in network/dns_control.h say. Names and networks are matched without
+ * regard to case. */
 void dns_zone_search_set(struct dns_zone *z, bool has_search);
 void dns_zone_network_set(struct dns_zone *z, const char *network, struct in_addr subnet, unsigned prefix_len);
 /* add: keep what the owner already has on the network. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /etc/hosts: the same localhost lines, in the same order and with the same tabs, as docker writes, since images' scripts grep them. */
+/* /etc/hosts: the same localhost lines, in the same order and with the same tabs, as docker writes, since images' scripts grep
+ * them. */
 #include "network/hosts.h"
 
 static const struct hosts_entry hosts_local[] = {

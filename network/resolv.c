@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* resolv.conf: keyword and values on a line, separated by blanks; comments begin with '#' or ';'; the last `search` or `domain` wins. What it does
- * not know it skips, as the C library does. */
+/* resolv.conf: keyword and values on a line, separated by blanks; comments begin with '#' or ';'; the last `search` or
+ * `domain` wins. What it does not know it skips, as the C library does. */
 #include "network/resolv.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The supervisor's side of logging: the FIFOs and the control channel.
- * Both ends of a FIFO are opened O_RDWR: nobody ever gets SIGPIPE or an end of file, whoever dies, and a poll does not spin on a hang-up when the
- * container closes its standard output. O_NONBLOCK belongs to the file description, so the container gets one of its own. */
+/* The supervisor's side of logging: the FIFOs and the control channel. Both ends of a FIFO are opened O_RDWR: nobody ever gets
+ * SIGPIPE or an end of file, whoever dies, and a poll does not spin on a hang-up when the container closes its standard
+ * output. O_NONBLOCK belongs to the file description, so the container gets one of its own. */
 #include "runtime/logs.h"
 
 #include <fcntl.h>

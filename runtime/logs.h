@@ -37,9 +37,9 @@ struct logs_record {
 };
 static_assert(sizeof(struct logs_record) == 24, "the index is a file format");
 
-/* Runs `muster-run logs` until the channel on control_fd is closed for good; then drains what is there. Any other end, kill -9 at
- * any point included, loses nothing either. Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd, default
- * signals, and jails itself (files only). Returns the exit code: 0, or 1 after one line on descriptor 2. */
+/* Runs `muster-run logs` until the channel on control_fd is closed for good; then drains what is there. Any other end, kill -9
+ * at any point included, loses nothing either. Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd,
+ * default signals, and jails itself (files only). Returns the exit code: 0, or 1 after one line on descriptor 2. */
 int logs_main(int control_fd);
 
 /* Makes the FIFO `name` in dirfd when it is absent (mode 0622: whoever runs in the container may open /dev/stdout; owner

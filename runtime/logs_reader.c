@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log reader. A container is a sequence of index records; a record says when a chunk of one stream's file came. The lines of a container are taken in
- * the order in which they begin: all that begin in the first record, then in the second … A line is contiguous in its stream's file and is read on
- * past its record's end. Containers are merged with a heap over their next lines.
+/* The log reader. A container is a sequence of index records; a record says when a chunk of one stream's file came. The lines
+ * of a container are taken in the order in which they begin: all that begin in the first record, then in the second … A line
+ * is contiguous in its stream's file and is read on past its record's end. Containers are merged with a heap over their next
+ * lines.
  *
- * Nothing is mapped: a file that somebody cuts while it is read must not kill the reader. Each stream has a window that slides over its file in large
- * reads; a line's text points into it and stays valid until that container is asked for its next line. */
+ * Nothing is mapped: a file that somebody cuts while it is read must not kill the reader. Each stream has a window that slides
+ * over its file in large reads; a line's text points into it and stays valid until that container is asked for its next line. */
 #include "runtime/logs_reader.h"
 
 #include <fcntl.h>
@@ -256,7 +257,8 @@ static uint64_t known_end(const struct source *s, uint64_t n, int stream)
 	return 0;
 }
 
-/* Bytes of a file (of that size, before its index had n records) that no record covers: the log process was killed before it wrote one. */
+/* Bytes of a file (of that size, before its index had n records) that no record covers: the log process was killed before it
+ * wrote one. */
 static void source_extra(struct source *s, int stream, uint64_t size, uint64_t n)
 {
 	uint64_t known = size ? known_end(s, n, stream) : 0;

@@ -26,8 +26,8 @@ struct logs_line {
 	bool complete;            /* false: no newline came (the log ends here) */
 };
 
-/* Returns 0 to go on; anything else stops the reading and is returned by logs_reader_read(), the next call of which goes on behind this line. Must not add
- * or remove containers. */
+/* Returns 0 to go on; anything else stops the reading and is returned by logs_reader_read(), the next call of which goes on
+ * behind this line. Must not add or remove containers. */
 typedef int logs_line_fn(void *arg, const struct logs_line *line);
 
 struct logs_reader;

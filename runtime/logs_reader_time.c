@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Points in time as people write them. A Go duration is tried first, then Unix seconds, then a date: no text is more than one of these, but
- * "90" alone, which is Unix seconds as for docker. */
+/* Points in time as people write them. A Go duration is tried first, then Unix seconds, then a date: no text is more than one
+ * of these, but "90" alone, which is Unix seconds as for docker. */
 #include <ctype.h>
 #include <time.h>
 
@@ -158,7 +158,7 @@ static bool parse_date(const char *p, uint64_t *ret_ns)
 
 	day = tm.tm_mday;
 	t = zone ? timegm(&tm) - east : mktime(&tm);
-	if (t < 0 || (zone && tm.tm_mday != day))
+	if (t < 0 || tm.tm_mday != day)
 		return false;
 	*ret_ns = (uint64_t)t * 1000000000 + part;
 	return true;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log process: one thread, one loop, a pump for each FIFO.
  *
- * splice(2) moves pages from the FIFO into the file at an explicit offset, the file's end, and takes them out of the pipe only as far as they were
- * written: at any moment each byte is in exactly one of the two. (read + write loses what was read, tee doubles it.) The record in the index follows;
- * it covers everything from the end of the last one, so a record that could not be written is made up for by the next, and one that a kill
- * prevented is added at the next start with the file's mtime. A lock on the index keeps a second process off until the first one is gone.
+ * splice(2) moves pages from the FIFO into the file at an explicit offset, the file's end, and takes them out of the pipe only
+ * as far as they were written: at any moment each byte is in exactly one of the two. (read + write loses what was read, tee
+ * doubles it.) The record in the index follows; it covers everything from the end of the last one, so a record that could not
+ * be written is made up for by the next, and one that a kill prevented is added at the next start with the file's mtime. A
+ * lock on the index keeps a second process off until the first one is gone.
  *
- * One turn of a pump moves at most one pipe's content, so a flood waits its turn like everybody. When the disk is full the pump keeps the
- * pipe empty, so that the application goes on, counts what is lost and leaves a line about it in the log as soon as one fits. */
+ * One turn of a pump moves at most one pipe's content, so a flood waits its turn like everybody. When the disk is full the
+ * pump keeps the pipe empty, so that the application goes on, counts what is lost and leaves a line about it in the log as
+ * soon as one fits. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -187,7 +189,8 @@ static void pump_drain(struct pump *p)
 		pump_confess(p);
 }
 
-/* Moves what the terminal printed into the FIFO `out`: 1 something, 0 nothing now, -1 hung up (no process has the terminal open). */
+/* Moves what the terminal printed into the FIFO `out`: 1 something, 0 nothing now, -1 hung up (no process has the terminal
+ * open). */
 static int tty_turn(struct log *l)
 {
 	struct pollfd ready = { .fd = l->tty_fd, .events = POLLIN };
@@ -282,7 +285,8 @@ static int pump_open(struct pump *p, struct err *err)
 	return 0;
 }
 
-/* Takes the lock and opens the files, repairs the index, starts to read. 0; 1 when a predecessor still holds the lock; -1 + err. */
+/* Takes the lock and opens the files, repairs the index, starts to read. 0; 1 when a predecessor still holds the lock; -1 +
+ * err. */
 static int log_start(struct log *l, struct err *err)
 {
 	struct stat st;
