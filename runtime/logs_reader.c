@@ -329,7 +329,7 @@ static bool stream_fill(struct stream *st)
 		st->at = st->pos;
 		st->n = st->scanned = 0;
 	}
-	if (st->n == st->cap) {
+	if (st->n && st->n == st->cap) {
 		size_t gone = (size_t)(st->pos - st->at);
 		keep = st->n - gone;
 		memmove(st->window, st->window + gone, keep);
