@@ -40,10 +40,10 @@ static void forward_put_guard(struct nl_batch *b, const char *table, const char 
 	nl_nest_end(b, list);
 }
 
-/* Hardware and tunnels, not the bridges and veths of other container engines: those may turn forwarding on for themselves later. */
+/* Uplinks and tunnels, not the bridges of other container engines and what is in them: those may count on forwarding later. */
 static bool forward_is_guarded(const struct scan_link *l)
 {
-	return !(l->flags & IFF_LOOPBACK) && !l->master && !str_eq(l->kind, "bridge") && !str_eq(l->kind, "veth");
+	return !(l->flags & IFF_LOOPBACK) && !l->master && !str_eq(l->kind, "bridge");
 }
 
 static int forward_guard(struct net *n, struct err *err)
