@@ -125,44 +125,71 @@ int fs_write_volatile(int dirfd, const char *name, const void *p, size_t n, mode
 	return write_replacing(dirfd, name, p, n, mode, false, err);
 }
 
-/* Removes everything in the directory `fd`, which this call closes. dev: stay on this device. */
-static int remove_children(int fd, dev_t dev, struct err *err)
+enum { REMOVE_DEPTH = 32 };
+
+/* A removal: a directory that lies deeper than REMOVE_DEPTH is first moved up to the top, so a tree of any depth costs a bounded number
+ * of descriptors and frames. */
+struct removal {
+	int top_fd;
+	dev_t dev;        /* stay on this device */
+	unsigned moved;
+};
+
+static int remove_children(struct removal *r, int fd, int depth, struct err *err);
+
+/* Removes the directory `name` of dirfd. */
+static int remove_subdir(struct removal *r, int dirfd_, const char *name, int depth, struct err *err)
+{
+	AUTO_CLOSE int sub = openat(dirfd_, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (sub < 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "remove %s", name);
+	if (fstat(sub, &st) < 0 || st.st_dev != r->dev)
+		return err_set(err, ERR_CONFLICT, "remove %s: something is mounted there", name);
+	while (depth == REMOVE_DEPTH) {
+		char moved[40];
+		snprintf(moved, sizeof(moved), ".removed-%u", r->moved++);
+		if (renameat2(dirfd_, name, r->top_fd, moved, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return err_sys(err, errno, "remove %s", name);
+	}
+	if (remove_children(r, TAKE_FD(sub), depth + 1, err) < 0)
+		return -1;
+	if (unlinkat(dirfd_, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "remove %s", name);
+	return 0;
+}
+
+/* Removes everything in the directory `fd`, which this call closes. */
+static int remove_children(struct removal *r, int fd, int depth, struct err *err)
 {
 	DIR *d = fdopendir(fd);
 	struct dirent *e;
+	unsigned before;
 	int rc = 0;
 	if (!d) {
 		close(fd);
 		return err_sys(err, errno, "read directory");
 	}
-	while (rc == 0 && (e = readdir(d))) {
-		struct stat st;
-		int sub;
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (e->d_type != DT_DIR && unlinkat(dirfd(d), e->d_name, 0) == 0)
-			continue;
-		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub < 0) {
-			if (errno != ENOENT)
-				rc = err_sys(err, errno, "remove %s", e->d_name);
-			continue;
+	do {
+		before = r->moved;
+		rewinddir(d);
+		while (rc == 0 && (e = readdir(d))) {
+			if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+				continue;
+			if (e->d_type != DT_DIR && unlinkat(dirfd(d), e->d_name, 0) == 0)
+				continue;
+			rc = remove_subdir(r, dirfd(d), e->d_name, depth, err);
 		}
-		if (fstat(sub, &st) < 0 || st.st_dev != dev) {
-			close(sub);
-			rc = err_set(err, ERR_CONFLICT, "remove %s: something is mounted there", e->d_name);
-			continue;
-		}
-		rc = remove_children(sub, dev, err);
-		if (rc == 0 && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-			rc = err_sys(err, errno, "remove %s", e->d_name);
-	}
+	} while (rc == 0 && depth == 0 && r->moved != before);
 	closedir(d);
 	return rc;
 }
 
 int fs_remove_tree(int dirfd, const char *path, struct err *err)
 {
+	struct removal r = {0};
 	struct stat st;
 	int fd;
 	if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
@@ -174,7 +201,9 @@ int fs_remove_tree(int dirfd, const char *path, struct err *err)
 		close(fd);
 		return err_sys(err, errno, "remove %s", path);
 	}
-	if (remove_children(fd, st.st_dev, err) < 0)
+	r.top_fd = fd;
+	r.dev = st.st_dev;
+	if (remove_children(&r, fd, 0, err) < 0)
 		return err_wrap(err, "%s", path);
 	if (unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "remove %s", path);
@@ -187,7 +216,9 @@ static int open_by_components(int root_fd, const char *path, int flags, mode_t m
 {
 	AUTO_STR struct str rest = {0};
 	int stack[64], depth = 0, links = 0, rc = -ENOENT;
-	bool last;
+	bool last, slash;
+	if (!*path)
+		return -ENOENT;
 	str_add(&rest, path);
 	stack[0] = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
 	if (stack[0] < 0)
@@ -204,6 +235,7 @@ static int open_by_components(int root_fd, const char *path, int flags, mode_t m
 		memcpy(name, p, n);
 		name[n] = '\0';
 		last = p[n + strspn(p + n, "/")] == '\0';
+		slash = p[n] == '/';
 		memmove(rest.p, p + n, strlen(p + n) + 1);
 		if (n == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
 			if (name[0] == '.' && name[1] == '.' && depth > 0)
@@ -215,7 +247,11 @@ static int open_by_components(int root_fd, const char *path, int flags, mode_t m
 			break;
 		}
 		got = readlinkat(stack[depth], name, link, sizeof(link) - 1);
-		if (got >= 0 && !(last && (flags & O_NOFOLLOW))) {
+		if (got >= 0 && last && !slash && (flags & O_CREAT) && (flags & O_EXCL)) {
+			rc = -EEXIST;
+			break;
+		}
+		if (got >= 0 && !(last && !slash && (flags & O_NOFOLLOW))) {
 			AUTO_FREE char *tail = xstrdup(rest.p);
 			if (++links > 40) {
 				rc = -ELOOP;
@@ -225,12 +261,13 @@ static int open_by_components(int root_fd, const char *path, int flags, mode_t m
 			while (link[0] == '/' && depth > 0)
 				close(stack[depth--]);
 			str_clear(&rest);
-			str_addf(&rest, "%s/%s", link, tail);
+			str_addf(&rest, "%s%s", link, tail); /* the tail is empty or begins with a slash */
 			continue;
 		}
 		if (last) {
-			rc = openat(stack[depth], name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
-			rc = rc < 0 ? -errno : rc;
+			rc = slash && (flags & O_CREAT) ? -EISDIR
+				: openat(stack[depth], name, flags | (slash ? O_DIRECTORY : 0) | O_NOFOLLOW | O_CLOEXEC, mode);
+			rc = rc == -1 ? -errno : rc;
 			break;
 		}
 		if (depth + 1 == (int)ARRAY_SIZE(stack)) {
@@ -253,7 +290,7 @@ int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-		.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+		.mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? mode : 0, /* O_TMPFILE has the bit of O_DIRECTORY */
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	for (int tries = 0; tries < 16; tries++) {
