@@ -77,7 +77,7 @@ static bool uses_image(void *arg, const struct record *r)
 	return true;
 }
 
-static bool image_in_use(void *arg, const char *id, char by[static 64])
+bool cmd_image_in_use(void *arg, const char *id, char by[static 64])
 {
 	struct use u = { id, by };
 	return each_container(arg, uses_image, &u);
@@ -205,7 +205,7 @@ int cmd_image_rm(struct app *app)
 		return 1;
 	for (size_t i = 0; i < names->n; i++) {
 		struct store_removed removed = {0};
-		if (image_client_remove(app->paths.root_fd, names->v[i], cli_bool(app->args, "force"), image_in_use, app, &removed, &err) < 0)
+		if (image_client_remove(app->paths.root_fd, names->v[i], cli_bool(app->args, "force"), cmd_image_in_use, app, &removed, &err) < 0)
 			rc = cmd_fail(app, &err);
 		for (size_t k = 0; k < removed.untagged.n; k++)
 			printf("Untagged: %s\n", removed.untagged.v[k]);
@@ -260,6 +260,12 @@ static bool uses_volume(void *arg, const struct record *r)
 	return false;
 }
 
+bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 64])
+{
+	struct use u = { name, by };
+	return each_container(app, uses_volume, &u);
+}
+
 int cmd_volume_rm(struct app *app)
 {
 	const struct strv *names = &app->args->args;
@@ -269,9 +275,8 @@ int cmd_volume_rm(struct app *app)
 		return 1;
 	for (size_t i = 0; i < names->n; i++) {
 		char by[64], quoted[128];
-		struct use u = { names->v[i], by };
 		int gone;
-		if (each_container(app, uses_volume, &u)) {
+		if (cmd_volume_in_use(app, names->v[i], by)) {
 			rc = cmd_failf(app, "volume %s is in use by %s", err_quote(quoted, sizeof(quoted), names->v[i]), by);
 			continue;
 		}
