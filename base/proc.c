@@ -178,9 +178,9 @@ int proc_signal_parse(const char *s)
 	if (strncasecmp(s, "RTMAX", 5) == 0)
 		return s[5] == '\0' ? SIGRTMAX : s[5] == '-' && parse_u64(s + 6, 0, (uint64_t)(SIGRTMAX - SIGRTMIN), &n) ? SIGRTMAX - (int)n : -1;
 	for (int i = 1; i < 32; i++)
-		if (strcasecmp(s, sigabbrev_np(i)) == 0)
+		if (strcasecmp(s, sigabbrev_np(i)) == 0 || strcasecmp(s, proc_signal_name(i) + 3) == 0)
 			return i;
-	return -1;
+	return strcasecmp(s, "CLD") == 0 ? SIGCHLD : strcasecmp(s, "IOT") == 0 ? SIGIOT : -1;
 }
 
 const char *proc_signal_name(int sig)

@@ -118,6 +118,11 @@ static ssize_t recv_with_fds(int fd, void *buf, size_t size, int *fds, size_t *n
 				close(one);
 		}
 	}
+	if (m.msg_flags & MSG_TRUNC) { /* half a packet is no packet */
+		while (got > 0)
+			close(fds[--got]);
+		rc = -EMSGSIZE;
+	}
 	if (n_fds)
 		*n_fds = got;
 	return rc;

@@ -17,7 +17,7 @@ int sock_pair(int type, int ret[static 2], struct err *err);
 
 /* One datagram/packet with descriptors (n_fds <= SOCK_MAX_FDS), no SIGPIPE. Returns 0; 1 when it would block; -1 + err. */
 int sock_send(int fd, const void *p, size_t n, const int *fds, size_t n_fds, struct err *err);
-/* One packet into buf. Returns its length; 0 at the end; -EAGAIN when nothing is there; other negative + err.
+/* One packet into buf. Returns its length; 0 at the end; -EAGAIN when nothing is there; other negative + err (EMSGSIZE: it was longer than buf).
  * Descriptors that came are close-on-exec in fds[*n_fds]; *n_fds is their room on entry, their count on return; more than that are closed. */
 ssize_t sock_recv(int fd, void *buf, size_t size, int *fds, size_t *n_fds, struct err *err);
 
