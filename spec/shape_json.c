@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The typed tree as JSON values, in the two dialects of the reference: its JSON output (some fields always there, x- keys
+ * only at the top) and what its YAML output says (x- keys everywhere, empty parts left out, other names for a few). */
+#include "spec/shape.h"
+
+#include "spec/scalar.h"
+
+static json_t *field_json(const struct node *n, const struct shape_field *f, bool yaml);
+
+/* A node as it is. */
+static json_t *plain_json(const struct node *n)
+{
+	json_t *j;
+	switch (n->kind) {
+	case NODE_NULL:
+		return json_null();
+	case NODE_BOOL:
+		return json_boolean(n->boolean);
+	case NODE_INT:
+		return json_integer(n->integer);
+	case NODE_FLOAT:
+		return json_real(n->number);
+	case NODE_SEQ:
+		j = json_array();
+		for (size_t i = 0; i < n->n; i++)
+			json_array_append_new(j, plain_json(n->items[i]));
+		return j;
+	case NODE_MAP:
+		j = json_object();
+		for (size_t i = 0; i < n->n; i++)
+			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(n->entries[i].value));
+		return j;
+	default:
+		return json_string_nocheck(n->text);
+	}
+}
+
+static json_t *ulimits_json(const struct node *n, bool yaml)
+{
+	json_t *j = json_object();
+	static const char *const keys[] = { "soft", "hard" };
+	for (size_t i = 0; i < n->n; i++) {
+		const struct node *v = n->entries[i].value;
+		json_t *one;
+		if (v->kind != NODE_MAP) {
+			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(v));
+			continue;
+		}
+		one = json_object();
+		for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
+			const struct node *part = node_get(v, keys[k]);
+			if (yaml || (part && part->integer))
+				json_object_set_new(one, keys[k], json_integer(part ? part->integer : 0));
+		}
+		json_object_set_new_nocheck(j, n->entries[i].key, one);
+	}
+	return j;
+}
+
+/* ["default", "id: path"]; the JSON dialect cannot say the second. */
+static json_t *ssh_json(const struct node *n)
+{
+	json_t *j = json_array();
+	for (size_t i = 0; i < n->n; i++) {
+		const struct node *v = n->entries[i].value;
+		if (v->kind == NODE_NULL || !*v->text)
+			json_array_append_new(j, json_string_nocheck(n->entries[i].key));
+		else
+			json_array_append_new(j, json_sprintf("%s: %s", n->entries[i].key, v->text));
+	}
+	return j;
+}
+
+static json_t *absent_json(const struct shape_field *f)
+{
+	switch (f->kind) {
+	case SHAPE_COMMAND:
+		return json_null();
+	case SHAPE_BOOL:
+		return json_false();
+	case SHAPE_INT:
+	case SHAPE_UINT:
+		return json_integer(0);
+	case SHAPE_BYTES:
+		return json_string("0");
+	case SHAPE_MAP:
+		return json_object();
+	default:
+		return json_string("");
+	}
+}
+
+static json_t *children_json(const struct node *n, const struct shape_field *f, bool yaml)
+{
+	json_t *j = n->kind == NODE_SEQ ? json_array() : json_object();
+	for (size_t i = 0; i < n->n; i++) {
+		const struct node *v = n->kind == NODE_SEQ ? n->items[i] : n->entries[i].value;
+		json_t *one = v->kind == NODE_NULL ? json_null() : shape_json(v, f->sub, yaml);
+		if (n->kind == NODE_SEQ)
+			json_array_append_new(j, one);
+		else
+			json_object_set_new_nocheck(j, n->entries[i].key, one);
+	}
+	return j;
+}
+
+static json_t *field_json(const struct node *n, const struct shape_field *f, bool yaml)
+{
+	switch (f->kind) {
+	case SHAPE_STRUCT:
+		return shape_json(n, f->sub, yaml);
+	case SHAPE_LIST:
+	case SHAPE_MAP:
+	case SHAPE_MAP_NULL:
+		return children_json(n, f, yaml);
+	case SHAPE_ULIMIT:
+		return ulimits_json(n, yaml);
+	case SHAPE_SSH:
+		return ssh_json(n);
+	default:
+		return plain_json(n);
+	}
+}
+
+json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
+{
+	json_t *j = json_object();
+	bool root = shape == &shape_project;
+	for (size_t i = 0; i < shape->n; i++) {
+		const struct shape_field *f = &shape->fields[i];
+		const char *key = !yaml && f->json_key ? f->json_key : f->key;
+		const struct node *v = node_get(n, f->key);
+		if ((f->flags & SHAPE_YAML) && !yaml)
+			continue;
+		if (v && !(yaml && (f->flags & SHAPE_VALUE) && v->n == 0))
+			json_object_set_new(j, key, field_json(v, f, yaml));
+		else if (!v && (f->flags & SHAPE_VALUE) && !yaml)
+			json_object_set_new(j, key, shape_json(NULL, f->sub, yaml));
+		else if (!v && (f->flags & SHAPE_ALWAYS) && !(yaml && f->kind == SHAPE_COMMAND))
+			json_object_set_new(j, key, absent_json(f));
+	}
+	for (size_t i = 0; n && (yaml || root) && i < n->n; i++)
+		if (str_starts(n->entries[i].key, "x-"))
+			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(n->entries[i].value));
+	return j;
+}
