@@ -142,6 +142,8 @@ $(foreach u,$(UNIT_SRC),$(eval $(call unit_rule,$(u))))
 .PHONY: unit-programs unit spec-test plan-test schema-test system asan check lint
 unit-programs: $(UNIT)
 
+# these build several things: with all processors unless the caller's make already runs jobs
+JOBS = $(if $(findstring j,$(firstword $(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS))),,-j$(shell nproc))
 # tests/run knows the suites; each prints one line a test and "N passed, N failed, N skipped" at its end
 RUN_TESTS = BUILD='$(BUILD)' MAKE='$(MAKE)' tests/run $(if $(ONLY),--only '$(ONLY)')
 unit: unit-programs
@@ -149,11 +151,11 @@ unit: unit-programs
 spec-test plan-test schema-test system: all unit-programs
 	$(Q)$(RUN_TESTS) $(@:-test=)
 asan:
-	$(Q)$(MAKE) --no-print-directory VARIANT=asan all unit-programs
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all unit-programs
 	$(Q)$(RUN_TESTS) asan
 check: deps-test
-	$(Q)$(MAKE) --no-print-directory all unit-programs
-	$(Q)$(MAKE) --no-print-directory VARIANT=asan all unit-programs
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all unit-programs
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all unit-programs
 	$(Q)$(RUN_TESTS) lint unit spec plan schema system asan
 lint: $(BINARIES)
 	$(Q)tests/lint '$(O)'
@@ -169,7 +171,7 @@ deps-demo:
 # the pets example, end to end
 .PHONY: demo demo-down
 demo: deps-demo
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all
 	$(Q)BUILD='$(BUILD)' examples/pets/demo up
 demo-down:
 	$(Q)BUILD='$(BUILD)' examples/pets/demo down
