@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log reader, on logs written here record by record. Invariants:
- * - what is there comes out sorted by time over all containers, in the index's order within one, each line once, whatever the chunk borders;
- * - a line that begins in one chunk and ends in another carries the first one's time;
- * - --tail counts lines over both streams, --since and --until compare the lines' times, and all three together;
- * - following gives out what is appended, waits for a line's end without holding up others, and sees containers that come later;
- * - torn and missing records, an emptied file, a line of any length never break it; random logs agree with a plain model.
- * The time for 100 000 lines of two containers is printed, not judged. */
+/* The log reader, on logs written here record by record. Invariants: - what is there comes out sorted by time over all
+ * containers, in the index's order within one, each line once, whatever the chunk borders; - a line that begins in one chunk
+ * and ends in another carries the first one's time; - --tail counts lines over both streams, --since and --until compare the
+ * lines' times, and all three together; - following gives out what is appended, waits for a line's end without holding up
+ * others, and sees containers that come later; - torn and missing records, an emptied file, a line of any length never break
+ * it; random logs agree with a plain model. The time for 100 000 lines of two containers is printed, not judged. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -420,7 +419,8 @@ static void test_times(void)
 		{ "1s500ms", 2000000000000000000ULL - 1500000000ULL },
 		{ "-10s", 2000000000000000000ULL + 10000000000ULL },
 	};
-	static const char *const bad[] = { "", "x", "10", "10x", "1h30", "2006", "2006-13-01", "2006-01-02T25:00", "2006-02-30T00:00:00Z", "2006-02-30", "2006-01-02T",
+	static const char *const bad[] = { "", "x", "10", "10x", "1h30", "2006", "2006-13-01", "2006-01-02T25:00", "2006-02-30T00:00:00Z",
+					   "2006-02-30", "2006-01-02T",
 					   "1.", "1e5", ".", "99999999999999999999h", "2006-01-02T15:04:05+2" };
 	uint64_t v;
 	struct err err;
