@@ -118,7 +118,8 @@ static int forward_got_chain(void *arg, const struct nlmsghdr *m, struct err *er
 	if (is_filter && str_eq(chain, forward_chain))
 		s->filter_drops = true;
 	else
-		snprintf(s->foreign, sizeof(s->foreign), "%s %s", forward_family(g->nfgen_family), err_quote(quoted, sizeof(quoted), table));
+		snprintf(s->foreign, sizeof(s->foreign), "%s %s", forward_family(g->nfgen_family), err_quote(quoted, sizeof(quoted),
+			table));
 	return 0;
 }
 
@@ -283,10 +284,12 @@ int forward_admit(struct net *n, struct str *ret_message, struct err *err)
 	if (s.filter_drops && forward_insert(n, s.has_docker_user, err) < 0)
 		return -1;
 	if (*s.foreign)
-		str_addf(ret_message, "another firewall (nftables table %s) drops forwarded packets: published ports and the way out may not "
+		str_addf(ret_message,
+			"another firewall (nftables table %s) drops forwarded packets: published ports and the way out may not "
 			 "work until it accepts the interfaces mu*", s.foreign);
 	else if (forward_legacy_drops())
-		str_addf(ret_message, "iptables-legacy has FORWARD set to drop: published ports and the way out will not work until it accepts "
+		str_addf(ret_message,
+			"iptables-legacy has FORWARD set to drop: published ports and the way out will not work until it accepts "
 			 "the interfaces mu+");
 	return ret_message->len ? 1 : 0;
 }

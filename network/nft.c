@@ -331,6 +331,8 @@ int nft_apply(struct net *n, const struct nft_change *change, struct err *err)
 	nft_table_name(n, table);
 	if (nft_check(change, err) < 0)
 		return err_wrap(err, "packet rules");
+	if (change->n_add_networks && nft_ensure(n, err) < 0) /* a new network: not often, and perhaps the first */
+		return -1;
 	if (!change->n_del_networks && nft_commit(n, table, change, NULL, 0, &first) == 0)
 		return 0;
 	return nft_apply_exactly(n, table, change, err) < 0 ? err_wrap(err, "packet rules") : 0;

@@ -6,7 +6,7 @@
  *   c_post        masquerade: loopback publishing; a container to its own published port (matched by source address: on the path of
  *                 a bridged, DNATed frame postrouting has no input device); egress
  *   c_raw         nobody from outside speaks to 127/8 (route_localnet is on for the bridges)
- *   c_fwd         published and established pass; internal networks meet nobody; networks do not meet; nothing else comes in */
+ *   c_fwd         a network meets itself; internal ones nobody else; published ports are open; nothing else comes in, from anywhere */
 #include "network/nft_table.h"
 
 #include <netinet/in.h> /* before linux/in.h, which then stands back */
@@ -20,7 +20,8 @@
 #include "network/nft_expr.h"
 
 /* Data types as nft names them, and the byte order of names: only for listing, the kernel ignores them. Concatenated: 6 bits each. */
-enum { NFT_UDATA_KEY_BYTEORDER = 0, NFT_UDATA_HOST_ENDIAN = 1, NFT_TYPE_IPV4 = 7, NFT_TYPE_PROTO = 12, NFT_TYPE_SERVICE = 13, NFT_TYPE_IFNAME = 41, NFT_TYPE_BITS = 6 };
+enum { NFT_UDATA_KEY_BYTEORDER = 0, NFT_UDATA_HOST_ENDIAN = 1, NFT_TYPE_IPV4 = 7, NFT_TYPE_PROTO = 12, NFT_TYPE_SERVICE = 13,
+	NFT_TYPE_IFNAME = 41, NFT_TYPE_BITS = 6 };
 
 /* Registers of four bytes: what follows NFT_REG_1's first, second and third four bytes. */
 enum { REG_AT_4 = NFT_REG32_01, REG_AT_8 = NFT_REG32_02 };
@@ -174,20 +175,6 @@ static void nft_rule_accept_published(struct nl_batch *b)
 	nft_expr_verdict(b, NF_ACCEPT);
 }
 
-static void nft_rule_drop_from_internal(struct nl_batch *b)
-{
-	nft_match_link(b, NFT_META_IIFNAME, "internal", false);
-	nft_match_link(b, NFT_META_OIFNAME, "brs", true);
-	nft_expr_verdict(b, NF_DROP);
-}
-
-static void nft_rule_drop_to_internal(struct nl_batch *b)
-{
-	nft_match_link(b, NFT_META_OIFNAME, "internal", false);
-	nft_match_link(b, NFT_META_IIFNAME, "brs", true);
-	nft_expr_verdict(b, NF_DROP);
-}
-
 static void nft_rule_accept_same(struct nl_batch *b)
 {
 	nft_expr_meta(b, NFT_META_IIFNAME, NFT_REG_1);
@@ -196,17 +183,23 @@ static void nft_rule_accept_same(struct nl_batch *b)
 	nft_expr_verdict(b, NF_ACCEPT);
 }
 
-static void nft_rule_drop_between(struct nl_batch *b)
+/* Before published ports are accepted: neither does an internal network reach those of others, nor can one be opened by mistake. */
+static void nft_rule_drop_from_internal(struct nl_batch *b)
 {
-	nft_match_link(b, NFT_META_IIFNAME, "brs", false);
-	nft_match_link(b, NFT_META_OIFNAME, "brs", false);
+	nft_match_link(b, NFT_META_IIFNAME, "internal", false);
 	nft_expr_verdict(b, NF_DROP);
 }
 
+static void nft_rule_drop_to_internal(struct nl_batch *b)
+{
+	nft_match_link(b, NFT_META_OIFNAME, "internal", false);
+	nft_expr_verdict(b, NF_DROP);
+}
+
+/* From other networks and from outside alike. */
 static void nft_rule_drop_inbound(struct nl_batch *b)
 {
 	nft_match_link(b, NFT_META_OIFNAME, "brs", false);
-	nft_match_link(b, NFT_META_IIFNAME, "brs", true);
 	nft_expr_verdict(b, NF_DROP);
 }
 
@@ -234,11 +227,10 @@ static const struct nft_table_rule nft_rules[] = {
 	{ "c_post", nft_rule_masquerade_egress },
 	{ "c_raw", nft_rule_drop_foreign_loopback },
 	{ "c_fwd", nft_rule_accept_established },
-	{ "c_fwd", nft_rule_accept_published },
+	{ "c_fwd", nft_rule_accept_same },
 	{ "c_fwd", nft_rule_drop_from_internal },
 	{ "c_fwd", nft_rule_drop_to_internal },
-	{ "c_fwd", nft_rule_accept_same },
-	{ "c_fwd", nft_rule_drop_between },
+	{ "c_fwd", nft_rule_accept_published },
 	{ "c_fwd", nft_rule_drop_inbound },
 	{ "c_fwd", nft_rule_drop_guarded },
 };
