@@ -22,7 +22,7 @@ static int print_rows(const struct app *app, const json_t *rows, const char *con
 	struct table t;
 	struct err err;
 	if (strcmp(format, "table") != 0) {
-		if (template_format(format, rows, NULL, &out, &err) < 0)
+		if (table_template_format(format, rows, NULL, &out, &err) < 0)
 			return cmd_fail(app, &err);
 		return cmd_print(app, &out);
 	}

@@ -201,7 +201,7 @@ static int render_format(const struct app *app, const char *format, struct recor
 	struct err err;
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(rows, container_row(v[i], no_trunc, now));
-	if (template_format(format, rows, NULL, ret, &err) < 0)
+	if (table_template_format(format, rows, NULL, ret, &err) < 0)
 		return cmd_fail(app, &err);
 	return 0;
 }

@@ -103,6 +103,8 @@ static void finish(struct request *r, int exit_code, const char *error)
 /* The supervisor went away: the anchor starts another, which carries on; ask it for the same request. */
 static void reconnect(struct request *r)
 {
+	if (r->lost && r->lost(r->arg))
+		return;
 	if (r->once)
 		finish(r, 1, "the supervisor went away before the command was started");
 	else if (++r->tries > MAX_TRIES)
@@ -128,7 +130,11 @@ void request_handle(struct request *r)
 	}
 	if (json_get_bool(event, "done", false)) {
 		const char *error = json_get_str(event, "error", NULL);
-		finish(r, (int)json_get_int(event, "exit", error ? 1 : 0), error);
+		int exit_code = (int)json_get_int(event, "exit", error ? 1 : 0);
+		int64_t code = json_get_int(event, "error_code", ERR_NONE);
+		if (error && exit_code == 1)
+			exit_code = code == ERR_NO_COMMAND ? 127 : code == ERR_NOT_EXEC ? 126 : 1;
+		finish(r, exit_code, error);
 	} else if (!r->event || !r->event(r->arg, event, fds, n_fds)) {
 		show_event(r, event);
 	}

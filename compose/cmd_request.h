@@ -23,6 +23,8 @@ struct request {
 	/* Sees every event before it is shown; returns true when it has dealt with it. fds: what came along, closed afterwards unless taken
 	 * (set to -1). May be NULL. */
 	bool (*event)(void *arg, const json_t *event, int *fds, size_t n_fds);
+	/* The supervisor went away: returns true when it has seen to it (r->fd is another one). May be NULL. */
+	bool (*lost)(void *arg);
 	void *arg;
 };
 

@@ -33,19 +33,19 @@ struct piece {
 	size_t n_steps;
 };
 
-struct template {
+struct table_template {
 	struct piece *v;
 	size_t n, cap;
 };
 
-static struct piece *add_piece(struct template *t)
+static struct piece *add_piece(struct table_template *t)
 {
 	t->v = vec_grow(t->v, t->n, &t->cap, sizeof(*t->v));
 	t->v[t->n] = (struct piece){0};
 	return &t->v[t->n++];
 }
 
-struct template *template_free(struct template *t)
+struct table_template *table_template_free(struct table_template *t)
 {
 	for (size_t i = 0; t && i < t->n; i++) {
 		free(t->v[i].text);
@@ -170,7 +170,7 @@ static int parse_command(struct piece *p, const char **at, const char *end, bool
 	return fn < 0 ? 0 : add_step(p, fn, TAKE_PTR(literal), err);
 }
 
-static int parse_action(struct template *t, const char *s, const char *end, struct err *err)
+static int parse_action(struct table_template *t, const char *s, const char *end, struct err *err)
 {
 	struct piece *p = add_piece(t);
 	bool more;
@@ -184,15 +184,15 @@ static int parse_action(struct template *t, const char *s, const char *end, stru
 	return 0;
 }
 
-static void add_text(struct template *t, const char *s, size_t n)
+static void add_text(struct table_template *t, const char *s, size_t n)
 {
 	if (n)
 		add_piece(t)->text = unescape(s, n);
 }
 
-struct template *template_new(const char *text, struct err *err)
+struct table_template *table_template_new(const char *text, struct err *err)
 {
-	struct template *t = xcalloc(1, sizeof(*t));
+	struct table_template *t = xcalloc(1, sizeof(*t));
 	while (*text) {
 		const char *open = strstr(text, "{{"), *close = open ? strstr(open, "}}") : NULL, *from, *to;
 		if (!open) {
@@ -201,7 +201,7 @@ struct template *template_new(const char *text, struct err *err)
 		}
 		if (!close) {
 			err_set(err, ERR_INVALID, "template: \"{{\" without \"}}\"");
-			return template_free(t);
+			return table_template_free(t);
 		}
 		from = open + 2;
 		to = close;
@@ -209,7 +209,7 @@ struct template *template_new(const char *text, struct err *err)
 		from += from + 1 < to && *from == '-' && from[1] == ' ';
 		to -= to - 1 > from && to[-1] == '-' && to[-2] == ' ';
 		if (parse_action(t, from, to, err) < 0)
-			return template_free(t);
+			return table_template_free(t);
 		text = close + 2;
 	}
 	return t;
@@ -288,7 +288,7 @@ static json_t *apply(const struct step *s, const json_t *v)
 	return s->fn == FN_PRINTLN ? json_string_nocheck(str_get(&out)) : apply_case(str_get(&out), s->fn);
 }
 
-int template_render(const struct template *t, const json_t *row, struct str *ret, struct err *err)
+int table_template_render(const struct table_template *t, const json_t *row, struct str *ret, struct err *err)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct piece *p = &t->v[i];
@@ -324,7 +324,7 @@ static void add_heading(const char *field, struct str *ret)
 	}
 }
 
-void template_headings(const struct template *t, const json_t *headings, struct str *ret)
+void table_template_headings(const struct table_template *t, const json_t *headings, struct str *ret)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct piece *p = &t->v[i];
@@ -349,20 +349,20 @@ static void add_row(struct table *t, const char *line)
 	}
 }
 
-static int format_table(const struct template *t, const json_t *rows, const json_t *headings, struct str *ret, struct err *err)
+static int format_table(const struct table_template *t, const json_t *rows, const json_t *headings, struct str *ret, struct err *err)
 {
 	AUTO_STR struct str line = {0};
 	struct table table;
 	size_t columns = 1;
 	int rc = 0;
-	template_headings(t, headings, &line);
+	table_template_headings(t, headings, &line);
 	for (const char *c = str_get(&line); *c; c++)
 		columns += *c == '\t';
 	table_init(&table, columns, 10, 3);
 	add_row(&table, str_get(&line));
 	for (size_t i = 0; i < json_array_size(rows) && rc == 0; i++) {
 		str_clear(&line);
-		rc = template_render(t, json_array_get(rows, i), &line, err);
+		rc = table_template_render(t, json_array_get(rows, i), &line, err);
 		add_row(&table, str_get(&line));
 	}
 	if (rc == 0)
@@ -371,22 +371,22 @@ static int format_table(const struct template *t, const json_t *rows, const json
 	return rc;
 }
 
-int template_format(const char *format, const json_t *rows, const json_t *headings, struct str *ret, struct err *err)
+int table_template_format(const char *format, const json_t *rows, const json_t *headings, struct str *ret, struct err *err)
 {
 	bool table = str_starts(format, "table ");
-	struct template *t;
+	struct table_template *t;
 	int rc = 0;
 	if (strcmp(format, "json") == 0)
 		format = "{{json .}}";
-	t = template_new(table ? format + strlen("table ") : format, err);
+	t = table_template_new(table ? format + strlen("table ") : format, err);
 	if (!t)
 		return -1;
 	if (table)
 		rc = format_table(t, rows, headings, ret, err);
 	for (size_t i = 0; !table && i < json_array_size(rows) && rc == 0; i++) {
-		rc = template_render(t, json_array_get(rows, i), ret, err);
+		rc = table_template_render(t, json_array_get(rows, i), ret, err);
 		str_addc(ret, '\n');
 	}
-	template_free(t);
+	table_template_free(t);
 	return rc;
 }

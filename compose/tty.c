@@ -76,6 +76,7 @@ struct channel {
 	size_t at, len;        /* buf[at, len) is to be written */
 	bool ended;            /* nothing more will come */
 	bool dropping;         /* `to` is gone: read on, write nothing */
+	bool file, more;       /* a file that grows; there may be more in it */
 	size_t max_write;
 	char buf[65536];
 };
@@ -113,6 +114,10 @@ static bool channel_read(struct channel *c)
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return false;
+	if (n == 0 && c->file) {
+		c->more = false;
+		return false;
+	}
 	if (n <= 0) { /* EIO: every slave of the pty is closed */
 		c->ended = true;
 		return false;
@@ -201,27 +206,55 @@ static void set_nonblocking(int fd)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-enum { P_SIGNAL, P_IN, P_TO, P_FROM, P_OUT, P_FROM2, P_OUT2, P_PID, P_CONTROL, P_N_ };
+enum { P_SIGNAL, P_IN, P_TO, P_FROM, P_OUT, P_FROM2, P_OUT2, P_PID, P_CONTROL, P_NOTIFY, P_N_ };
+
+enum { FILE_CHECK_MS = 500 }; /* should a notification get lost */
+
+/* Moves on what the files have; true when something moved. */
+static bool pump_files(struct pump *u)
+{
+	struct channel *both[] = { &u->out, &u->out2 };
+	bool moved = false;
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		if (both[i]->file && both[i]->more && channel_read(both[i])) {
+			channel_write(both[i]);
+			moved = true;
+		}
+	return moved;
+}
+
+static void files_changed(struct pump *u)
+{
+	char events[4096];
+	while (read(u->p->notify_fd, events, sizeof(events)) > 0)
+		;
+	u->out.more = u->out2.more = true;
+}
 
 static int pump_wait(struct pump *u, struct pollfd *pf)
 {
 	struct tty_pump *p = u->p;
+	bool files = p->notify_fd >= 0;
+	int rc, timeout = !files ? -1 : pump_files(u) ? 0 : FILE_CHECK_MS;
 	bool want_in = p->to_fd >= 0 && !u->in.ended && channel_idle(&u->in);
 	const struct pollfd wanted[P_N_] = {
 		[P_SIGNAL] = { .fd = u->signal_fd, .events = POLLIN },
 		[P_IN] = { .fd = want_in ? p->in_fd : -1, .events = POLLIN },
 		[P_TO] = { .fd = channel_idle(&u->in) ? -1 : p->to_fd, .events = POLLOUT },
-		[P_FROM] = { .fd = u->out.ended || !channel_idle(&u->out) ? -1 : p->from_fd, .events = POLLIN },
+		[P_FROM] = { .fd = files || u->out.ended || !channel_idle(&u->out) ? -1 : p->from_fd, .events = POLLIN },
 		[P_OUT] = { .fd = channel_idle(&u->out) ? -1 : p->out_fd, .events = POLLOUT },
-		[P_FROM2] = { .fd = u->out2.ended || !channel_idle(&u->out2) ? -1 : p->from2_fd, .events = POLLIN },
+		[P_FROM2] = { .fd = files || u->out2.ended || !channel_idle(&u->out2) ? -1 : p->from2_fd, .events = POLLIN },
 		[P_OUT2] = { .fd = channel_idle(&u->out2) ? -1 : p->out2_fd, .events = POLLOUT },
 		[P_PID] = { .fd = u->finished ? -1 : p->pid_fd, .events = POLLIN },
 		[P_CONTROL] = { .fd = u->finished ? -1 : p->control_fd, .events = POLLIN },
+		[P_NOTIFY] = { .fd = p->notify_fd, .events = POLLIN },
 	};
 	memcpy(pf, wanted, sizeof(wanted));
-	while (poll(pf, P_N_, -1) < 0)
+	while ((rc = poll(pf, P_N_, timeout)) < 0)
 		if (errno != EINTR)
 			return -1;
+	if (files && (rc == 0 || pf[P_NOTIFY].revents))
+		files_changed(u);
 	return 0;
 }
 
@@ -285,9 +318,12 @@ int tty_pump(struct tty_pump *p, struct err *err)
 	channel_init(&u->in, p->in_fd, p->to_fd, false);
 	channel_init(&u->out, p->from_fd, p->out_fd, true);
 	channel_init(&u->out2, p->from2_fd, p->out2_fd, true);
+	u->out.file = u->out.more = u->out2.file = u->out2.more = p->notify_fd >= 0;
 	set_nonblocking(p->to_fd);
-	set_nonblocking(p->from_fd);
-	set_nonblocking(p->from2_fd);
+	if (p->notify_fd < 0) {
+		set_nonblocking(p->from_fd);
+		set_nonblocking(p->from2_fd);
+	}
 	pump_signals(u, &old);
 	resize(u);
 	while (rc == 0 && !(u->finished && pump_drained(u))) {

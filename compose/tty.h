@@ -25,6 +25,7 @@ struct tty_pump {
 	int out_fd;           /* ours */
 	int from2_fd;         /* the container's standard error, -1 with a terminal */
 	int out2_fd;
+	int notify_fd;        /* inotify on from_fd and from2_fd, which are files that grow: their end is only the end for now; -1: they are not */
 	int pid_fd;           /* readable when the container's process (or its stand-in) has ended; -1: the ends of the outputs decide */
 	int control_fd;       /* readable when the other side has something to say; -1 */
 	int (*control)(void *arg, struct err *err); /* handles it: 0 go on, 1 the process has ended, -1 + err */
