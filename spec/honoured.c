@@ -13,7 +13,9 @@ enum rule_kind {
 	RULE_YES,     /* honoured, whatever is in it */
 	RULE_DEEP,    /* honoured; the keys in it have rules of their own */
 	RULE_VALUES,  /* honoured for the values listed */
-	RULE_CHECK,   /* the same, decided by check_special() */
+	RULE_DEFAULT, /* only what is so anyway may be asked for: the values listed */
+	RULE_HEALTHCHECK, /* the same: none */
+	RULE_RESTART, /* honoured; a word that is no policy is told here, with its place */
 	RULE_NO_OP,
 	RULE_REFUSED,
 };
@@ -21,7 +23,7 @@ enum rule_kind {
 struct rule {
 	const char *path;
 	enum rule_kind kind;
-	const char *text;  /* RULE_VALUES: the values, separated by spaces. RULE_REFUSED: a hint or NULL */
+	const char *text;  /* RULE_VALUES, RULE_DEFAULT: the values, separated by spaces. RULE_REFUSED: a hint or NULL */
 };
 
 #if defined(__x86_64__)
@@ -49,15 +51,15 @@ static const struct rule rules[] = {
 	{ "networks", RULE_DEEP, NULL },
 	{ "networks.*", RULE_DEEP, NULL },
 	{ "networks.*.attachable", RULE_NO_OP, NULL },
-	{ "networks.*.driver", RULE_VALUES, "bridge default" },
+	{ "networks.*.driver", RULE_DEFAULT, "bridge default" },
 	{ "networks.*.driver_opts", RULE_REFUSED, NULL },
-	{ "networks.*.enable_ipv4", RULE_VALUES, "true" },
-	{ "networks.*.enable_ipv6", RULE_VALUES, "false" },
+	{ "networks.*.enable_ipv4", RULE_DEFAULT, "true" },
+	{ "networks.*.enable_ipv6", RULE_DEFAULT, "false" },
 	{ "networks.*.external", RULE_YES, NULL },
 	{ "networks.*.internal", RULE_YES, NULL },
 	{ "networks.*.ipam", RULE_DEEP, NULL },
 	{ "networks.*.ipam.config", RULE_REFUSED, "leave it out: muster takes a free subnet" },
-	{ "networks.*.ipam.driver", RULE_VALUES, "default" },
+	{ "networks.*.ipam.driver", RULE_DEFAULT, "default" },
 	{ "networks.*.ipam.options", RULE_REFUSED, NULL },
 	{ "networks.*.labels", RULE_NO_OP, NULL },
 	{ "networks.*.name", RULE_YES, NULL },
@@ -65,23 +67,23 @@ static const struct rule rules[] = {
 	{ "services", RULE_DEEP, NULL },
 	{ "services.*", RULE_DEEP, NULL },
 	{ "services.*.annotations", RULE_NO_OP, NULL },
-	{ "services.*.attach", RULE_VALUES, "true" },
+	{ "services.*.attach", RULE_DEFAULT, "true" },
 	{ "services.*.blkio_config", RULE_REFUSED, NULL },
 	{ "services.*.build", RULE_REFUSED, "import the image with `muster image import` and name it with \"image\"" },
 	{ "services.*.cap_add", RULE_REFUSED, NULL },
 	{ "services.*.cap_drop", RULE_REFUSED, NULL },
-	{ "services.*.cgroup", RULE_VALUES, "private" },
+	{ "services.*.cgroup", RULE_DEFAULT, "private" },
 	{ "services.*.cgroup_parent", RULE_REFUSED, NULL },
 	{ "services.*.command", RULE_YES, NULL },
 	{ "services.*.configs", RULE_REFUSED, NULL },
 	{ "services.*.container_name", RULE_YES, NULL },
-	{ "services.*.cpu_count", RULE_VALUES, "0" },
-	{ "services.*.cpu_percent", RULE_VALUES, "0" },
-	{ "services.*.cpu_period", RULE_VALUES, "0" },
-	{ "services.*.cpu_quota", RULE_VALUES, "0" },
-	{ "services.*.cpu_rt_period", RULE_VALUES, "0" },
-	{ "services.*.cpu_rt_runtime", RULE_VALUES, "0" },
-	{ "services.*.cpu_shares", RULE_VALUES, "0" },
+	{ "services.*.cpu_count", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_percent", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_period", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_quota", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_rt_period", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_rt_runtime", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_shares", RULE_DEFAULT, "0" },
 	{ "services.*.cpus", RULE_YES, NULL },
 	{ "services.*.cpuset", RULE_REFUSED, NULL },
 	{ "services.*.credential_spec", RULE_REFUSED, NULL },
@@ -91,9 +93,9 @@ static const struct rule rules[] = {
 	{ "services.*.depends_on.*.required", RULE_YES, NULL },
 	{ "services.*.depends_on.*.restart", RULE_YES, NULL },
 	{ "services.*.deploy", RULE_DEEP, NULL },
-	{ "services.*.deploy.endpoint_mode", RULE_VALUES, "dnsrr" },
+	{ "services.*.deploy.endpoint_mode", RULE_DEFAULT, "dnsrr" },
 	{ "services.*.deploy.labels", RULE_NO_OP, NULL },
-	{ "services.*.deploy.mode", RULE_VALUES, "replicated" },
+	{ "services.*.deploy.mode", RULE_DEFAULT, "replicated" },
 	{ "services.*.deploy.placement", RULE_REFUSED, NULL },
 	{ "services.*.deploy.replicas", RULE_YES, NULL },
 	{ "services.*.deploy.resources", RULE_DEEP, NULL },
@@ -121,41 +123,41 @@ static const struct rule rules[] = {
 	{ "services.*.extra_hosts", RULE_REFUSED, NULL },
 	{ "services.*.gpus", RULE_REFUSED, NULL },
 	{ "services.*.group_add", RULE_REFUSED, NULL },
-	{ "services.*.healthcheck", RULE_CHECK, NULL },
+	{ "services.*.healthcheck", RULE_HEALTHCHECK, NULL },
 	{ "services.*.hostname", RULE_YES, NULL },
 	{ "services.*.image", RULE_YES, NULL },
 	{ "services.*.init", RULE_YES, NULL },
-	{ "services.*.ipc", RULE_VALUES, "private" },
-	{ "services.*.isolation", RULE_VALUES, "default" },
+	{ "services.*.ipc", RULE_DEFAULT, "private" },
+	{ "services.*.isolation", RULE_DEFAULT, "default" },
 	{ "services.*.label_file", RULE_YES, NULL },
 	{ "services.*.labels", RULE_YES, NULL },
 	{ "services.*.links", RULE_REFUSED, "another name for a service is its networks.NAME.aliases" },
 	{ "services.*.logging", RULE_DEEP, NULL },
-	{ "services.*.logging.driver", RULE_VALUES, "json-file local" },
+	{ "services.*.logging.driver", RULE_DEFAULT, "json-file local" },
 	{ "services.*.logging.options", RULE_REFUSED, NULL },
 	{ "services.*.mac_address", RULE_REFUSED, NULL },
 	{ "services.*.mem_limit", RULE_YES, NULL },
-	{ "services.*.mem_reservation", RULE_VALUES, "0" },
+	{ "services.*.mem_reservation", RULE_DEFAULT, "0" },
 	{ "services.*.mem_swappiness", RULE_REFUSED, NULL },
-	{ "services.*.memswap_limit", RULE_VALUES, "0" },
+	{ "services.*.memswap_limit", RULE_DEFAULT, "0" },
 	{ "services.*.models", RULE_REFUSED, NULL },
 	{ "services.*.network_mode", RULE_REFUSED, NULL },
 	{ "services.*.networks", RULE_DEEP, NULL },
 	{ "services.*.networks.*", RULE_DEEP, NULL },
 	{ "services.*.networks.*.aliases", RULE_YES, NULL },
 	{ "services.*.networks.*.driver_opts", RULE_REFUSED, NULL },
-	{ "services.*.networks.*.gw_priority", RULE_VALUES, "0" },
+	{ "services.*.networks.*.gw_priority", RULE_DEFAULT, "0" },
 	{ "services.*.networks.*.interface_name", RULE_REFUSED, NULL },
 	{ "services.*.networks.*.ipv4_address", RULE_REFUSED, NULL },
 	{ "services.*.networks.*.ipv6_address", RULE_REFUSED, NULL },
 	{ "services.*.networks.*.link_local_ips", RULE_REFUSED, NULL },
 	{ "services.*.networks.*.mac_address", RULE_REFUSED, NULL },
 	{ "services.*.networks.*.priority", RULE_YES, NULL },
-	{ "services.*.oom_kill_disable", RULE_VALUES, "false" },
-	{ "services.*.oom_score_adj", RULE_VALUES, "0" },
+	{ "services.*.oom_kill_disable", RULE_DEFAULT, "false" },
+	{ "services.*.oom_score_adj", RULE_DEFAULT, "0" },
 	{ "services.*.pid", RULE_REFUSED, NULL },
 	{ "services.*.pids_limit", RULE_YES, NULL },
-	{ "services.*.platform", RULE_VALUES, PLATFORM },
+	{ "services.*.platform", RULE_DEFAULT, PLATFORM },
 	{ "services.*.ports", RULE_DEEP, NULL },
 	{ "services.*.ports[]", RULE_DEEP, NULL },
 	{ "services.*.ports[].app_protocol", RULE_NO_OP, NULL },
@@ -168,18 +170,18 @@ static const struct rule rules[] = {
 	{ "services.*.post_start", RULE_REFUSED, NULL },
 	{ "services.*.pre_start", RULE_REFUSED, NULL },
 	{ "services.*.pre_stop", RULE_REFUSED, NULL },
-	{ "services.*.privileged", RULE_VALUES, "false" },
+	{ "services.*.privileged", RULE_DEFAULT, "false" },
 	{ "services.*.profiles", RULE_YES, NULL },
 	{ "services.*.provider", RULE_REFUSED, NULL },
 	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never" },
 	{ "services.*.pull_refresh_after", RULE_REFUSED, NULL },
-	{ "services.*.read_only", RULE_VALUES, "false" },
-	{ "services.*.restart", RULE_CHECK, NULL },
+	{ "services.*.read_only", RULE_DEFAULT, "false" },
+	{ "services.*.restart", RULE_RESTART, NULL },
 	{ "services.*.runtime", RULE_REFUSED, NULL },
 	{ "services.*.scale", RULE_YES, NULL },
 	{ "services.*.secrets", RULE_REFUSED, NULL },
 	{ "services.*.security_opt", RULE_REFUSED, NULL },
-	{ "services.*.shm_size", RULE_VALUES, "64m 67108864 0" },
+	{ "services.*.shm_size", RULE_DEFAULT, "64m 67108864 0" },
 	{ "services.*.stdin_open", RULE_YES, NULL },
 	{ "services.*.stop_grace_period", RULE_YES, NULL },
 	{ "services.*.stop_signal", RULE_YES, NULL },
@@ -188,16 +190,16 @@ static const struct rule rules[] = {
 	{ "services.*.tmpfs", RULE_REFUSED, NULL },
 	{ "services.*.tty", RULE_YES, NULL },
 	{ "services.*.ulimits", RULE_REFUSED, NULL },
-	{ "services.*.use_api_socket", RULE_VALUES, "false" },
+	{ "services.*.use_api_socket", RULE_DEFAULT, "false" },
 	{ "services.*.user", RULE_YES, NULL },
-	{ "services.*.userns_mode", RULE_VALUES, "host" },
+	{ "services.*.userns_mode", RULE_DEFAULT, "host" },
 	{ "services.*.uts", RULE_REFUSED, NULL },
 	{ "services.*.volumes", RULE_DEEP, NULL },
 	{ "services.*.volumes[]", RULE_DEEP, NULL },
 	{ "services.*.volumes[].bind", RULE_DEEP, NULL },
 	{ "services.*.volumes[].bind.create_host_path", RULE_YES, NULL },
-	{ "services.*.volumes[].bind.propagation", RULE_VALUES, "rprivate" },
-	{ "services.*.volumes[].bind.recursive", RULE_VALUES, "enabled" },
+	{ "services.*.volumes[].bind.propagation", RULE_DEFAULT, "rprivate" },
+	{ "services.*.volumes[].bind.recursive", RULE_DEFAULT, "enabled" },
 	{ "services.*.volumes[].bind.selinux", RULE_REFUSED, NULL },
 	{ "services.*.volumes[].consistency", RULE_NO_OP, NULL },
 	{ "services.*.volumes[].image", RULE_REFUSED, NULL },
@@ -215,7 +217,7 @@ static const struct rule rules[] = {
 	{ "version", RULE_NO_OP, NULL },
 	{ "volumes", RULE_DEEP, NULL },
 	{ "volumes.*", RULE_DEEP, NULL },
-	{ "volumes.*.driver", RULE_VALUES, "local" },
+	{ "volumes.*.driver", RULE_DEFAULT, "local" },
 	{ "volumes.*.driver_opts", RULE_REFUSED, NULL },
 	{ "volumes.*.external", RULE_YES, NULL },
 	{ "volumes.*.labels", RULE_NO_OP, NULL },
@@ -265,10 +267,13 @@ enum honoured_status honoured_status(const char *path)
 	switch (r->kind) {
 	case RULE_YES:
 	case RULE_DEEP:
+	case RULE_RESTART:
 		return HONOURED_YES;
 	case RULE_VALUES:
-	case RULE_CHECK:
 		return HONOURED_VALUES;
+	case RULE_DEFAULT:
+	case RULE_HEALTHCHECK:
+		return HONOURED_DEFAULT;
 	case RULE_NO_OP:
 		return HONOURED_NO_OP;
 	case RULE_REFUSED:
@@ -281,10 +286,16 @@ const char *honoured_status_name(enum honoured_status status)
 {
 	static const char *const names[] = {
 		[HONOURED_UNKNOWN] = "unknown", [HONOURED_YES] = "honoured", [HONOURED_VALUES] = "honoured for some values",
-		[HONOURED_NO_OP] = "no-op", [HONOURED_REFUSED] = "not supported yet",
+		[HONOURED_DEFAULT] = "at its default only", [HONOURED_NO_OP] = "no-op", [HONOURED_REFUSED] = "not supported yet",
 	};
 	static_assert(ARRAY_SIZE(names) == HONOURED_N_, "a name for each status");
 	return status < HONOURED_N_ ? names[status] : names[HONOURED_UNKNOWN];
+}
+
+const char *honoured_values(const char *path)
+{
+	const struct rule *r = find_rule(path);
+	return r && r->kind == RULE_VALUES ? r->text : NULL;
 }
 
 struct walk {
@@ -377,16 +388,14 @@ static bool is_restart_policy(const char *s)
 	return has_word("no always on-failure unless-stopped", s);
 }
 
-static void check_special(struct walk *w, const struct used *u, const struct rule *r)
+static void check_restart(struct walk *w, const struct used *u)
 {
+	const char *text = scalar_text(u->value);
 	struct diag *d;
-	if (str_ends(r->path, ".healthcheck")) {
-		if (!is_no_check(u->value))
-			refuse(w, u, "not supported yet");
-	} else if (!is_restart_policy(scalar_text(u->value))) {
-		d = refuse(w, u, arena_printf(w->ds->arena, "\"%s\" is no restart policy", diag_quote(w->ds, scalar_text(u->value))));
-		diag_hint(w->ds, d, "it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped");
-	}
+	if (is_restart_policy(text))
+		return;
+	d = refuse(w, u, arena_printf(w->ds->arena, "\"%s\" is no restart policy", diag_quote(w->ds, text)));
+	diag_hint(w->ds, d, "it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped");
 }
 
 static void check_inside(struct walk *w, const struct node *v, const struct node_path *step);
@@ -408,10 +417,15 @@ static void check_used(struct walk *w, const struct used *u)
 		check_inside(w, u->value, &u->step);
 		break;
 	case RULE_VALUES:
+	case RULE_DEFAULT:
 		check_values(w, u, r->text);
 		break;
-	case RULE_CHECK:
-		check_special(w, u, r);
+	case RULE_HEALTHCHECK:
+		if (!is_no_check(u->value))
+			refuse(w, u, "not supported yet");
+		break;
+	case RULE_RESTART:
+		check_restart(w, u);
 		break;
 	case RULE_REFUSED:
 		if (u->value->implied)

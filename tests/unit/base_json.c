@@ -66,7 +66,8 @@ static void put(int dir, const char *name, const char *text, size_t len)
 
 static void test_files(int dir)
 {
-	static const char *const torn[] = { "", "{", "{\"a\":", "[]", "5", "{\"a\":1}{", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "\xff" };
+	static const char *const torn[] = { "", "{", "{\"a\":", "[]", "5", "{\"a\":1}{", "{\"a\":1,\"a\":2}",
+		"{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "\xff" };
 	AUTO_STR struct str deep = { 0 };
 	AUTO_JSON json_t *j = NULL;
 	struct err err = { 0 };

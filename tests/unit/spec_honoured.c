@@ -49,7 +49,7 @@ static void test_table(void)
 		struct search s = { rules[i].path, strlen(rules[i].path) };
 		EXPECT(i == 0 || strcmp(rules[i - 1].path, rules[i].path) < 0, "%s is out of order", rules[i].path);
 		EXPECT(schema_each_key(find_key, &s), "%s is no key of the schema", rules[i].path);
-		EXPECT((rules[i].kind == RULE_VALUES) <= (rules[i].text != NULL), "%s has no values", rules[i].path);
+		EXPECT((rules[i].kind == RULE_VALUES || rules[i].kind == RULE_DEFAULT) <= (rules[i].text != NULL), "%s has no values", rules[i].path);
 	}
 }
 
@@ -65,7 +65,8 @@ static void test_status(void)
 		{ "version", HONOURED_NO_OP },
 		{ "services.*.develop.watch[].path", HONOURED_NO_OP }, { "services.*.pull_policy", HONOURED_VALUES },
 		{ "x-any", HONOURED_NO_OP },
-		{ "services.*.x-any", HONOURED_NO_OP }, { "services.*.nonsense", HONOURED_UNKNOWN }, { "nonsense", HONOURED_UNKNOWN },
+		{ "services.*.read_only", HONOURED_DEFAULT }, { "services.*.healthcheck.test", HONOURED_DEFAULT },
+		{ "services.*.restart", HONOURED_YES }, { "services.*.x-any", HONOURED_NO_OP }, { "services.*.nonsense", HONOURED_UNKNOWN }, { "nonsense", HONOURED_UNKNOWN },
 		{ "services.*.deploy.nonsense", HONOURED_UNKNOWN }, { "", HONOURED_UNKNOWN },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
