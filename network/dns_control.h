@@ -61,7 +61,8 @@ void dns_control_network_set(struct dns_control *c, const char *network, struct 
 
 /* A container that may ask: its id, the networks it is on (their names; the first ones win for its view of double names) and
  * its two sockets bound inside its namespace. Known id: replaced. forward false (on internal networks only): what is not ours
- * does not exist. The descriptors stay the caller's (sent as copies). */
+ * does not exist. The descriptors stay the caller's (sent as copies). They keep the container's network namespace alive wherever
+ * they are open: remove the client, and close every other copy, when the container ends, or its links never go. */
 void dns_control_client_set(struct dns_control *c, const char *id, const char *const *networks, size_t n_networks, bool forward,
 			    int udp_fd, int tcp_fd);
 void dns_control_client_remove(struct dns_control *c, const char *id);
