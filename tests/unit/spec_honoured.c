@@ -66,7 +66,8 @@ static void test_status(void)
 		{ "services.*.develop.watch[].path", HONOURED_NO_OP }, { "services.*.pull_policy", HONOURED_VALUES },
 		{ "x-any", HONOURED_NO_OP },
 		{ "services.*.read_only", HONOURED_DEFAULT }, { "services.*.healthcheck.test", HONOURED_DEFAULT },
-		{ "services.*.restart", HONOURED_YES }, { "services.*.x-any", HONOURED_NO_OP }, { "services.*.nonsense", HONOURED_UNKNOWN }, { "nonsense", HONOURED_UNKNOWN },
+		{ "services.*.restart", HONOURED_YES }, { "services.*.x-any", HONOURED_NO_OP },
+		{ "services.*.nonsense", HONOURED_UNKNOWN }, { "nonsense", HONOURED_UNKNOWN },
 		{ "services.*.deploy.nonsense", HONOURED_UNKNOWN }, { "", HONOURED_UNKNOWN },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
