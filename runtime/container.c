@@ -65,6 +65,25 @@ static int open_netns(pid_t pid, struct err *err)
 	return fd < 0 ? err_sys(err, errno, "open the network namespace of process %d", (int)pid) : fd;
 }
 
+/* What we need of the child besides its pid. It may be dead already: then its own report is the error to return. */
+static int look_up(struct container_proc *p, bool own_net, struct err *err)
+{
+	struct err reported;
+	int rc, console;
+	if (own_net)
+		p->netns_fd = open_netns(p->pid, err);
+	if (!own_net || p->netns_fd >= 0) {
+		if (proc_start_time(p->pid, &p->start_ticks) == 0)
+			return 0;
+		err_set(err, ERR_SYS, "process %d: cannot read its start time", (int)p->pid);
+	}
+	while ((rc = report_recv(p->sync_fd, &reported, &console)) == REPORT_PREPARED || rc == REPORT_EXEC)
+		util_close(&console);
+	if (rc == REPORT_FAILED && err)
+		*err = reported;
+	return -1;
+}
+
 int container_spawn(const struct container_spec *spec, struct container_proc *ret_proc, struct err *err)
 {
 	bool own_net = !spec->host_network && spec->join_netns_fd < 0, cloned;
@@ -89,11 +108,7 @@ int container_spawn(const struct container_spec *spec, struct container_proc *re
 		return -1;
 	}
 	fcntl(p.sync_fd, F_SETFL, O_NONBLOCK);
-	if (own_net)
-		p.netns_fd = open_netns(p.pid, err);
-	if ((own_net && p.netns_fd < 0) || proc_start_time(p.pid, &p.start_ticks) != 0) {
-		if (!own_net || p.netns_fd >= 0)
-			err_set(err, ERR_SYS, "process %d: cannot read its start time", (int)p.pid);
+	if (look_up(&p, own_net, err) < 0) {
 		container_discard(&p);
 		return -1;
 	}

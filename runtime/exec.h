@@ -9,7 +9,9 @@
  *   {"type":"started","pid":N}         host pid, for signals
  *   {"type":"exit","code":N}           not with detach; also muster-run's own exit code
  *   {"type":"error","code":N,"sys":N,"message":"…"}   enum err_code; muster-run's exit code is 127, 126 or 1
- * SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 to muster-run are passed on to the command. When the socket closes, the command goes on. */
+ * SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 to muster-run are passed on to the command. It has a session of its own: a Ctrl+C at the CLI
+ * reaches it only when the CLI sends it. When the socket closes, the command goes on. With detach it exits 0 after "started" (or with the error's
+ * code) and leaves a process behind that reaps the command. */
 #ifndef RUNTIME_EXEC_H
 #define RUNTIME_EXEC_H
 

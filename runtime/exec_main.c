@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `muster-run exec`: the process between the CLI and a command in a container. It stays outside of the container, passes signals on, reports how the
- * command ended, and holds no terminal: the pty's master goes to the CLI. See exec.h for the protocol. */
+ * command ended, and holds no terminal: the pty's master goes to the CLI. See exec.h for the protocol.
+ *
+ * It is the command's parent and must always be there to reap it: a zombie keeps the container's pid namespace, and so the container's own end, from
+ * completing. Hence a session of its own, which a Ctrl+Z at the CLI does not stop, and hence a detached command keeps its parent, too, while
+ * the process that the CLI waits for returns. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -101,7 +105,7 @@ static int reap(pid_t pid)
 }
 
 /* What the child reported: -1 while it goes on, else muster-run's exit code. */
-static int progress(int control_fd, const struct exec_spec *s, struct exec_proc *p)
+static int progress(int control_fd, struct exec_proc *p)
 {
 	struct err err;
 	int rc = exec_progress(p, &err);
@@ -113,40 +117,75 @@ static int progress(int control_fd, const struct exec_spec *s, struct exec_proc 
 		send_json(control_fd, json_pack("{s:s}", "type", "console"), p->console_fd);
 		util_close(&p->console_fd);
 	}
-	if (rc != EXEC_STARTED)
-		return -1;
-	send_json(control_fd, json_pack("{s:s, s:i}", "type", "started", "pid", (int)p->pid), -1);
-	if (s->detach)
-		return 0;
-	for (int fd = 0; fd < 3; fd++)
-		close(fd); /* the command's own: whoever reads its output must see the end */
+	if (rc == EXEC_STARTED) {
+		send_json(control_fd, json_pack("{s:s, s:i}", "type", "started", "pid", (int)p->pid), -1);
+		for (int fd = 0; fd < 3; fd++)
+			close(fd); /* the command's own: whoever reads its output must see the end */
+	}
 	return -1;
 }
 
-int exec_main(int control_fd)
+/* Starts the command and stays with it to its end; started_fd, when there is one, gets the exit code of a detached start. */
+static int stay(int control_fd, int started_fd, const struct exec_spec *spec, struct err *err)
 {
-	AUTO_ARENA struct arena *a = arena_new();
 	AUTO_CLOSE int signal_fd = open_signals();
-	struct exec_spec spec;
 	struct exec_proc p;
-	struct err err;
 	int code = -1;
-	fcntl(control_fd, F_SETFD, FD_CLOEXEC);
-	if (read_spec(control_fd, a, &spec, &err) < 0 || start(&spec, &p, &err) < 0)
-		return send_error(control_fd, &err);
+	if (start(spec, &p, err) < 0)
+		return send_error(control_fd, err);
 	while (code < 0) {
 		struct pollfd fds[] = { { p.sync_fd, POLLIN, 0 }, { signal_fd, POLLIN, 0 }, { p.sync_fd < 0 ? p.pidfd : -1, POLLIN, 0 } };
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			break;
 		if (fds[1].revents)
 			forward_signals(signal_fd, p.pidfd);
-		if (fds[0].revents)
-			code = progress(control_fd, &spec, &p);
-		else if (fds[2].revents) {
+		if (fds[0].revents) {
+			code = progress(control_fd, &p);
+			if (code < 0 && p.sync_fd < 0 && started_fd >= 0) {
+				util_close(&control_fd);
+				code = write(started_fd, &(int){ 0 }, sizeof(int)) < 0 ? 1 : -1;
+			}
+		} else if (fds[2].revents) {
 			code = reap(p.pid);
-			send_json(control_fd, json_pack("{s:s, s:i}", "type", "exit", "code", code), -1);
+			if (started_fd < 0)
+				send_json(control_fd, json_pack("{s:s, s:i}", "type", "exit", "code", code), -1);
 		}
 	}
 	exec_proc_done(&p);
 	return code < 0 ? 1 : code;
+}
+
+/* The detached way: a child stays with the command, this process returns as soon as it runs. */
+static int leave(int control_fd, const struct exec_spec *spec, struct err *err)
+{
+	int fds[2], code = 1;
+	pid_t pid;
+	if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		err_sys(err, errno, "start a process");
+		return send_error(control_fd, err);
+	}
+	if (pid == 0) {
+		close(fds[0]);
+		setsid();
+		code = stay(control_fd, fds[1], spec, err);
+		_exit(write(fds[1], &code, sizeof(code)) < 0);
+	}
+	close(fds[1]);
+	if (read(fds[0], &code, sizeof(code)) != sizeof(code))
+		code = 1;
+	close(fds[0]);
+	return code;
+}
+
+int exec_main(int control_fd)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct exec_spec spec;
+	struct err err;
+	setsid();
+	signal(SIGPIPE, SIG_IGN);
+	fcntl(control_fd, F_SETFD, FD_CLOEXEC);
+	if (read_spec(control_fd, a, &spec, &err) < 0)
+		return send_error(control_fd, &err);
+	return spec.detach ? leave(control_fd, &spec, &err) : stay(control_fd, -1, &spec, &err);
 }

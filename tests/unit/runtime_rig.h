@@ -4,6 +4,7 @@
 #define TESTS_RUNTIME_RIG_H
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/wait.h>
@@ -11,8 +12,6 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "runtime/cgroup.h"
-#include "runtime/container.h"
-#include "runtime/init.h"
 
 struct rig {
 	char dir[64];
@@ -32,6 +31,33 @@ static inline void rig_file(int dirfd, const char *path, const char *text, mode_
 	CHECK(fd >= 0 && fs_write_all(fd, text, strlen(text), NULL) == 0 && fchmod(fd, mode) == 0, "write %s", path);
 }
 
+static inline void rig_link(int dirfd, const char *to, const char *path)
+{
+	CHECK(symlinkat(to, dirfd, path) == 0, "link %s", path);
+}
+
+static char rig_dir[64];
+
+/* Also after a failed check nothing stays behind: children of ours are containers, which die with their first process. */
+static inline void rig_remove(void)
+{
+	AUTO_STR struct str children = {0};
+	struct cgroup_host *host = NULL;
+	char path[64], *save = NULL;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	if (fs_read(AT_FDCWD, path, 4096, &children, NULL) == 0)
+		for (char *c = strtok_r(children.p, " ", &save); c; c = strtok_r(NULL, " ", &save))
+			kill(atoi(c), SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	snprintf(path, sizeof(path), "muster-test-%d", (int)getpid());
+	if (cgroup_host_open(&host, NULL) == 0)
+		cgroup_remove(host, path, NULL);
+	cgroup_host_close(host);
+	if (*rig_dir)
+		fs_remove_tree(AT_FDCWD, rig_dir, NULL);
+}
+
 static inline void rig_init(struct rig *r)
 {
 	static const char *const dirs[] = { "layer", "upper", "work", "layer/bin", "layer/etc", "layer/tmp", "layer/root", "layer/home" };
@@ -49,6 +75,8 @@ static inline void rig_init(struct rig *r)
 	strcpy(r->dir, "/tmp/muster-rig-XXXXXX");
 	CHECK(mkdtemp(r->dir), "mkdtemp");
 	chmod(r->dir, 0755);
+	strcpy(rig_dir, r->dir);
+	atexit(rig_remove);
 	r->dirfd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		mkdirat(r->dirfd, dirs[i], 0755);
@@ -58,7 +86,7 @@ static inline void rig_init(struct rig *r)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char path[64];
 		snprintf(path, sizeof(path), "layer/bin/%s", names[i]);
-		symlinkat("busybox", r->dirfd, path);
+		rig_link(r->dirfd, "busybox", path);
 	}
 	rig_file(r->dirfd, "layer/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/home:/bin/sh\nbad:x:zero:0::/:/bin/sh\n", 0644);
 	rig_file(r->dirfd, "layer/etc/group", "root:x:0:\nweb:x:1001:\nvideo:x:44:web\naudio:x:29:web,root\n", 0644);
@@ -67,64 +95,6 @@ static inline void rig_init(struct rig *r)
 	r->work_fd = openat(r->dirfd, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	CHECK(cgroup_host_open(&r->host, &err) == 0, "%s", err.msg);
 	snprintf(r->base, sizeof(r->base), "muster-test-%d", (int)getpid());
-}
-
-static inline void rig_spec(struct rig *r, struct container_spec *s)
-{
-	container_spec_init(s);
-	s->hostname = "rig";
-	s->layer_fds = &r->layer_fd;
-	s->n_layers = 1;
-	s->upper_fd = r->upper_fd;
-	s->work_fd = r->work_fd;
-}
-
-/* Polls until the start is decided; 0 or -1 + err, and the process is reaped on -1. */
-static inline int rig_wait_started(struct container_proc *p, struct err *err)
-{
-	for (;;) {
-		struct pollfd pfd = { .fd = p->sync_fd, .events = POLLIN };
-		int rc;
-		CHECK(poll(&pfd, 1, 20000) == 1, "the start takes more than 20 s");
-		rc = container_progress(p, err);
-		if (rc == CONTAINER_STARTED)
-			return 0;
-		if (rc < 0) {
-			container_discard(p);
-			return -1;
-		}
-	}
-}
-
-/* Runs the specification to its end; output (1 and 2) goes to r->out. Returns the exit code as a shell shows it, or -1 + err when it did not start. */
-static inline int rig_run(struct rig *r, struct container_spec *s, struct err *err)
-{
-	struct container_proc p;
-	int fds[2], status = 0;
-	CHECK(pipe2(fds, O_CLOEXEC) == 0, "pipe");
-	if (!s->tty)
-		s->stdio[1] = s->stdio[2] = fds[1];
-	if (container_spawn(s, &p, err) < 0 || container_go(&p, err) < 0 || (close(fds[1]), rig_wait_started(&p, err)) < 0) {
-		close(fds[0]);
-		return -1;
-	}
-	fs_read_fd(fds[0], 1 << 24, &r->out, NULL);
-	close(fds[0]);
-	waitpid(p.pid, &status, 0);
-	container_proc_done(&p);
-	return proc_exit_code(status);
-}
-
-/* Runs a shell script with the rest of the specification as given. */
-static inline int rig_sh(struct rig *r, struct container_spec *s, const char *script)
-{
-	char *const argv[] = { (char *)(uintptr_t)"/bin/sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)script, NULL };
-	struct err err = {0};
-	int rc;
-	s->argv = argv;
-	rc = rig_run(r, s, &err);
-	CHECK(rc >= 0, "%s (%s)", err.msg, err.origin);
-	return rc;
 }
 
 static inline void rig_done(struct rig *r)
