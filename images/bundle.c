@@ -147,6 +147,7 @@ static int spool(const struct work *w, struct bundle *b, struct err *err)
 		w->listener->progress(w->listener->arg, stream_in_bytes(s), w->total_bytes);
 	}
 	b->fd = b->spool_fd;
+	b->spooled = stream_in_bytes(s);
 	return n < 0 ? -1 : 0;
 }
 

@@ -18,6 +18,7 @@ struct member {
 struct bundle {
 	int fd;                /* the tar, plain */
 	int spool_fd;          /* owned; -1: fd is the input itself */
+	uint64_t spooled;      /* bytes of the input read to make the copy */
 	uint64_t base, bytes;  /* where it begins and how long it is */
 	struct map members;    /* clean name -> struct member; of two with one name the last counts */
 };

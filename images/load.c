@@ -16,6 +16,7 @@ struct loader {
 	const struct work *w;
 	struct bundle bundle;
 	size_t n_loaded, n_other_platform;
+	uint64_t layer_bytes;        /* of the layers that are done, for progress */
 };
 
 struct layer_plan {
@@ -115,8 +116,9 @@ static int unpack_layers(struct loader *l, const struct image_plan *p, const str
 		if (!layer->member)
 			return err_set(err, ERR_NOT_FOUND, "layer %zu (sha256:%.16s…) is not in the archive", i + 1, diff_id);
 		src = bundle_source(&l->bundle, layer->member, &cursor);
-		w.done_before = layer->member->offset;
-		w.total_bytes = l->bundle.base + l->bundle.bytes;
+		w.done_before = l->bundle.spooled + l->layer_bytes;
+		w.total_bytes = l->bundle.spooled + l->bundle.bytes;
+		l->layer_bytes += layer->member->size;
 		if (work_unpack(&w, &src, diff_id, layer->digest[0] ? layer->digest : NULL, &u->layers[u->n], &u->lock_fds[u->n],
 			&ignored, err) < 0)
 			return err_wrap(err, "layer %zu", i + 1);

@@ -242,7 +242,7 @@ static void test_refused_commit(void)
 static void test_ambiguous(void)
 {
 	struct shop p;
-	char ids[120][65], mark[8], prefix[3];
+	char ids[120][65], mark[16], prefix[3];
 	bool seen = false;
 	shop_init(&p);
 	for (int i = 0; i < 120 && !seen; i++) {
