@@ -153,7 +153,7 @@ static int parse_command(struct piece *p, const char **at, const char *end, bool
 		}
 		if (words++ == 0 && function_find(w) >= 0)
 			fn = function_find(w);
-		else if (fn >= 0 && functions[fn].literals && !literal)
+		else if (fn >= 0 && functions[fn].literals && !literal && *w != '.')
 			literal = is_string(w) ? unescape(w + 1, strlen(w) - 2) : xstrdup(w);
 		else if (first && (*w == '.' || *w == '"'))
 			rc = set_operand(p, w, err);
