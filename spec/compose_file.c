@@ -19,8 +19,9 @@ void file_loader_done(struct file_loader *fl)
 {
 	map_done(&fl->warned);
 	map_done(&fl->texts);
+	map_done(&fl->parsed);
 	map_done(&fl->extended);
-	fl->warned = fl->texts = fl->extended = (struct map){ 0 };
+	fl->warned = fl->texts = fl->parsed = fl->extended = (struct map){ 0 };
 }
 
 static int read_text(const char *path, struct str *ret, struct err *err)
@@ -52,6 +53,31 @@ const struct source *file_read(struct file_loader *fl, const char *path, struct 
 	src = source_new(fl->a, path, str_get(&text), text.len);
 	map_put(&fl->texts, path, src);
 	return src;
+}
+
+struct parsed {
+	struct node **docs;
+	size_t n;
+};
+
+int file_parse(struct file_loader *fl, const char *path, struct pos pos, const char *model_path, struct node ***ret_docs, size_t *ret_n)
+{
+	struct parsed *p = map_get(&fl->parsed, path);
+	const struct source *src;
+	if (!p) {
+		if (fl->n_loads++ >= FILE_MAX_COUNT) {
+			diag_error(fl->ds, pos, model_path, "more than %d files", FILE_MAX_COUNT);
+			return -1;
+		}
+		p = arena_alloc(fl->a, sizeof(*p));
+		src = file_read(fl, path, pos, model_path);
+		if (!src || yaml_parse(src, fl->ds, &p->docs, &p->n) < 0)
+			return -1;
+		map_put(&fl->parsed, path, p);
+	}
+	*ret_docs = p->docs;
+	*ret_n = p->n;
+	return 0;
 }
 
 struct env_lookup {
@@ -119,15 +145,12 @@ static struct node *load_document(const struct file_context *ctx, struct node *d
 static struct node *load_file(const struct file_context *ctx, struct node *dict, const char *path, struct pos pos, const char *model_path,
 	bool extended, struct reset_list *ret_reset)
 {
-	const struct source *src = file_read(ctx->fl, path, pos, model_path);
 	struct node **docs;
+	struct diag *d;
 	size_t n;
-	if (ctx->fl->n_loads++ >= FILE_MAX_COUNT) {
-		diag_error(ctx->fl->ds, pos, model_path, "more than %d files", FILE_MAX_COUNT);
+	if (file_parse(ctx->fl, path, pos, model_path, &docs, &n) < 0)
 		return NULL;
-	}
-	if (!src || yaml_parse(src, ctx->fl->ds, &docs, &n) < 0)
-		return NULL;
+	map_del(&ctx->fl->parsed, path);
 	for (size_t i = 0; i < n; i++) {
 		dict = load_document(ctx, dict, docs[i], path, extended, ret_reset);
 		if (!dict)
@@ -135,7 +158,8 @@ static struct node *load_file(const struct file_context *ctx, struct node *dict,
 	}
 	if (dict && dict->n)
 		return dict;
-	diag_hint(ctx->fl->ds, diag_error(ctx->fl->ds, (struct pos){ .src = src }, "", "empty compose file"), "it needs at least one service");
+	d = diag_error(ctx->fl->ds, (struct pos){ .src = map_get(&ctx->fl->texts, path) }, "", "empty compose file");
+	diag_hint(ctx->fl->ds, d, "it needs at least one service");
 	return NULL;
 }
 

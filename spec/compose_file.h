@@ -18,6 +18,7 @@ struct file_loader {
 	const char *home;            /* for ~; may be NULL */
 	struct map warned;           /* variables that were warned of */
 	struct map texts;            /* path → struct source that was read */
+	struct map parsed;           /* path → documents that were parsed and not used yet */
 	struct map extended;         /* context and path → struct extended_file, see spec/extends.c */
 	unsigned n_loads;            /* files that were parsed, the same one again counts */
 	unsigned n_contexts;
@@ -43,6 +44,8 @@ struct file_including {
 
 /* Reads a file (path "-": standard input), once: later calls return the same source. NULL with an error in ds at `pos` (where the name was written). */
 const struct source *file_read(struct file_loader *fl, const char *path, struct pos pos, const char *model_path);
+/* Its documents, parsed once: the first file_load_all uses them up. They may be looked at, not changed. 0, or -1 with errors. */
+int file_parse(struct file_loader *fl, const char *path, struct pos pos, const char *model_path, struct node ***ret_docs, size_t *ret_n);
 /* Loads `paths` in order into one canonical document with defaults. NULL with errors in ds. */
 struct node *file_load_all(const struct file_context *ctx, const char *const *paths, size_t n, struct pos pos, const char *model_path);
 /* One document of a file, up to where it can be extended from: interpolated, canonical, without include and extends. For spec/extends.c. */

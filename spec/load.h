@@ -37,6 +37,7 @@ struct load_result {
 	struct node *tree;                /* the same model with positions */
 	const char *name;                 /* project name */
 	const char *working_dir;          /* project directory, absolute */
+	bool no_interpolate;              /* the variables are still in it */
 	struct strv files;                /* compose files, absolute, for the label project.config_files */
 	struct strv env_files;            /* that were read */
 	struct strv environment;          /* "K=V", sorted: what interpolation sees */

@@ -64,7 +64,7 @@ extern const struct shape shape_project, shape_service;
 /* Brings a canonical project into its typed form, in place: values converted, fields in order, zero values gone, x- keys last.
  * 0, or -1 with errors. */
 int typed_convert(struct node *project, struct diags *ds);
-/* The typed node as JSON (new reference): with the rules of the reference's JSON, or those of its YAML. */
+/* The typed node as JSON (new reference), shape NULL: any node as it is: with the rules of the reference's JSON, or those of its YAML. */
 json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml);
 
 #endif

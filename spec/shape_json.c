@@ -7,9 +7,25 @@
 
 static json_t *field_json(const struct node *n, const struct shape_field *f, bool yaml);
 
+static int compare_entries(const void *a, const void *b)
+{
+	return strcmp((*(const struct node_entry *const *)a)->key, (*(const struct node_entry *const *)b)->key);
+}
+
+/* The entries of a free map in order of their keys; free() it. NULL for none. */
+static const struct node_entry **sorted(const struct node *map)
+{
+	const struct node_entry **v = xcalloc(map->n, sizeof(*v));
+	for (size_t i = 0; i < map->n; i++)
+		v[i] = &map->entries[i];
+	qsort(v, map->n, sizeof(*v), compare_entries);
+	return v;
+}
+
 /* A node as it is. */
 static json_t *plain_json(const struct node *n)
 {
+	AUTO_FREE const struct node_entry **v = NULL;
 	json_t *j;
 	switch (n->kind) {
 	case NODE_NULL:
@@ -27,8 +43,9 @@ static json_t *plain_json(const struct node *n)
 		return j;
 	case NODE_MAP:
 		j = json_object();
+		v = sorted(n);
 		for (size_t i = 0; i < n->n; i++)
-			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(n->entries[i].value));
+			json_object_set_new_nocheck(j, v[i]->key, plain_json(v[i]->value));
 		return j;
 	default:
 		return json_string_nocheck(n->text);
@@ -39,11 +56,12 @@ static json_t *ulimits_json(const struct node *n, bool yaml)
 {
 	json_t *j = json_object();
 	static const char *const keys[] = { "soft", "hard" };
+	AUTO_FREE const struct node_entry **s = sorted(n);
 	for (size_t i = 0; i < n->n; i++) {
-		const struct node *v = n->entries[i].value;
+		const struct node *v = s[i]->value;
 		json_t *one;
 		if (v->kind != NODE_MAP) {
-			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(v));
+			json_object_set_new_nocheck(j, s[i]->key, plain_json(v));
 			continue;
 		}
 		one = json_object();
@@ -52,7 +70,7 @@ static json_t *ulimits_json(const struct node *n, bool yaml)
 			if (yaml || (part && part->integer))
 				json_object_set_new(one, keys[k], json_integer(part ? part->integer : 0));
 		}
-		json_object_set_new_nocheck(j, n->entries[i].key, one);
+		json_object_set_new_nocheck(j, s[i]->key, one);
 	}
 	return j;
 }
@@ -60,13 +78,13 @@ static json_t *ulimits_json(const struct node *n, bool yaml)
 /* ["default", "id: path"]; the JSON dialect cannot say the second. */
 static json_t *ssh_json(const struct node *n)
 {
+	AUTO_FREE const struct node_entry **s = sorted(n);
 	json_t *j = json_array();
 	for (size_t i = 0; i < n->n; i++) {
-		const struct node *v = n->entries[i].value;
-		if (v->kind == NODE_NULL || !*v->text)
-			json_array_append_new(j, json_string_nocheck(n->entries[i].key));
+		if (s[i]->value->kind == NODE_NULL || !*s[i]->value->text)
+			json_array_append_new(j, json_string_nocheck(s[i]->key));
 		else
-			json_array_append_new(j, json_sprintf("%s: %s", n->entries[i].key, v->text));
+			json_array_append_new(j, json_sprintf("%s: %s", s[i]->key, s[i]->value->text));
 	}
 	return j;
 }
@@ -92,14 +110,15 @@ static json_t *absent_json(const struct shape_field *f)
 
 static json_t *children_json(const struct node *n, const struct shape_field *f, bool yaml)
 {
+	AUTO_FREE const struct node_entry **s = n->kind == NODE_MAP ? sorted(n) : NULL;
 	json_t *j = n->kind == NODE_SEQ ? json_array() : json_object();
 	for (size_t i = 0; i < n->n; i++) {
-		const struct node *v = n->kind == NODE_SEQ ? n->items[i] : n->entries[i].value;
+		const struct node *v = s ? s[i]->value : n->items[i];
 		json_t *one = v->kind == NODE_NULL ? json_null() : shape_json(v, f->sub, yaml);
 		if (n->kind == NODE_SEQ)
 			json_array_append_new(j, one);
 		else
-			json_object_set_new_nocheck(j, n->entries[i].key, one);
+			json_object_set_new_nocheck(j, s[i]->key, one);
 	}
 	return j;
 }
@@ -124,8 +143,11 @@ static json_t *field_json(const struct node *n, const struct shape_field *f, boo
 
 json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
 {
-	json_t *j = json_object();
+	json_t *j;
 	bool root = shape == &shape_project;
+	if (!shape)
+		return plain_json(n);
+	j = json_object();
 	for (size_t i = 0; i < shape->n; i++) {
 		const struct shape_field *f = &shape->fields[i];
 		const char *key = !yaml && f->json_key ? f->json_key : f->key;
