@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -95,5 +96,6 @@ int jail_enter(unsigned allow, struct err *err)
 	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
+	malloc_trim(0); /* building the filter took most of the heap */
 	return rc ? err_sys(err, -rc, "seccomp filter") : 0;
 }

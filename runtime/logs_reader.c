@@ -142,6 +142,8 @@ int logs_reader_add(struct logs_reader *r, int log_dirfd, const struct logs_rang
 		source_free(s);
 		return -1;
 	}
+	if (s->index_fd < 0)
+		s->range.tail = LOGS_TAIL_ALL; /* it has no past: whatever comes is new */
 	s->number = ++r->last_number;
 	r->sources = vec_grow(r->sources, r->n, &r->cap, sizeof(struct source *));
 	r->sources[r->n++] = s;
