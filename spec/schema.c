@@ -5,7 +5,6 @@
 #include "spec/schema.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 #include "spec/schema_hint.h"
 #include "spec/schema_pattern.h"
@@ -20,6 +19,17 @@ struct check {
 
 static void check_value(struct check *c, const struct schema_place *at);
 
+static bool fits_int64(double v)
+{
+	return v > -9e18 && v < 9e18;
+}
+
+/* Finite and without a fraction, which numbers beyond 2^53 have none of. */
+static bool is_whole(double v)
+{
+	return fits_int64(v) ? (double)(int64_t)v == v : v - v == 0;
+}
+
 static unsigned value_types(const struct node *v)
 {
 	switch (v->kind) {
@@ -30,7 +40,7 @@ static unsigned value_types(const struct node *v)
 	case NODE_INT:
 		return SCHEMA_INT | SCHEMA_NUMBER;
 	case NODE_FLOAT:
-		return isfinite(v->number) && floor(v->number) == v->number ? SCHEMA_INT | SCHEMA_NUMBER : SCHEMA_NUMBER;
+		return is_whole(v->number) ? SCHEMA_INT | SCHEMA_NUMBER : SCHEMA_NUMBER;
 	case NODE_STRING:
 		return SCHEMA_STRING;
 	case NODE_SEQ:
@@ -112,8 +122,8 @@ static void check_scalar(struct check *c, const struct schema_place *at, const s
 		if (s->pattern && !schema_pattern_match(s->pattern, v->text))
 			fail(c, value_pos(at), at, arena_printf(a, "%s, not \"%s\"", s->pattern_message, diag_quote(c->ds, v->text)));
 	} else if (v->kind == NODE_INT || v->kind == NODE_FLOAT) {
-		bool low = v->kind == NODE_INT ? v->integer < s->min : v->number < (double)s->min;
-		bool high = v->kind == NODE_INT ? v->integer > s->max : v->number > (double)s->max;
+		bool low = v->kind == NODE_INT ? v->integer < s->min : s->min != INT64_MIN && v->number < (double)s->min;
+		bool high = v->kind == NODE_INT ? v->integer > s->max : s->max != INT64_MAX && v->number > (double)s->max;
 		if (low || high)
 			fail(c, value_pos(at), at, arena_printf(a, "must be at %s %" PRId64 ", not %s", low ? "least" : "most",
 				low ? s->min : s->max, diag_quote(c->ds, v->text)));
@@ -194,7 +204,7 @@ static void add_identity(struct str *s, const struct node *v)
 		str_addf(s, "i%" PRId64, v->integer);
 		break;
 	case NODE_FLOAT:
-		if (v->number == floor(v->number) && fabs(v->number) < 9e18)
+		if (fits_int64(v->number) && is_whole(v->number))
 			str_addf(s, "i%" PRId64, (int64_t)v->number);
 		else
 			str_addf(s, "f%.17g", v->number);
