@@ -109,7 +109,7 @@ static json_t *container_row(const struct record *r, bool no_trunc, uint64_t now
 	json_put_int(row, "ExitCode", r->status == STATUS_RUNNING || r->status == STATUS_CREATED ? 0 : r->exit_code);
 	json_put_str(row, "Health", "");
 	json_put_str(row, "ID", no_trunc ? r->id : id);
-	json_put_str(row, "Image", json_get_str(r->image, "ref", json_get_str(r->config, "image", "")));
+	json_put_str(row, "Image", json_get_str(r->config, "image", json_get_str(r->image, "ref", "")));
 	json_put_str(row, "Name", r->name);
 	json_put_str(row, "Names", r->name);
 	json_put_str(row, "Project", r->project);

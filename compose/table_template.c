@@ -227,7 +227,7 @@ static void add_value(const json_t *v, struct str *ret)
 		}
 		str_add(ret, json_array_size(v) ? "]" : "[]");
 	} else {
-		AUTO_FREE char *s = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+		AUTO_FREE char *s = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
 		str_add(ret, s ? s : "");
 	}
 }
@@ -267,7 +267,7 @@ static json_t *apply(const struct step *s, const json_t *v)
 	uint64_t n = 0;
 	switch (s->fn) {
 	case FN_JSON:
-		dump = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+		dump = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
 		return json_string_nocheck(dump ? dump : "");
 	case FN_LEN:
 		return json_integer((json_int_t)(json_is_array(v) ? json_array_size(v) : json_is_object(v) ? json_object_size(v) : json_string_length(v)));
