@@ -83,7 +83,7 @@ static const struct rule rules[] = {
 	{ "services.*.cpu_quota", RULE_DEFAULT, "0" },
 	{ "services.*.cpu_rt_period", RULE_DEFAULT, "0" },
 	{ "services.*.cpu_rt_runtime", RULE_DEFAULT, "0" },
-	{ "services.*.cpu_shares", RULE_DEFAULT, "0" },
+	{ "services.*.cpu_shares", RULE_DEFAULT, "1024 0" },
 	{ "services.*.cpus", RULE_YES, NULL },
 	{ "services.*.cpuset", RULE_REFUSED, NULL },
 	{ "services.*.credential_spec", RULE_REFUSED, NULL },
