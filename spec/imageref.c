@@ -1,49 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The grammar of image references, https://github.com/distribution/reference: a first part with a dot, a colon or an upper-case letter, or
- * "localhost", is a registry; else docker.io is meant, and there a name of one part belongs to "library". The repository is in lower
- * case; separators inside its parts are one ".", one or two "_", or any number of "-". */
+/* Image references. The first part of a name is a registry when it holds a dot or a colon, is "localhost", or has an
+ * upper-case letter; else the registry is docker.io, where names of one part live in library/. Limits and alphabets are those of
+ * the OCI distribution specification. */
 #include "spec/imageref.h"
 
 #include <ctype.h>
 
-enum { MAX_NAME = 255, MAX_TAG = 128 };
+enum { NAME_MAX_BYTES = 255, TAG_MAX_BYTES = 128 };
 
-#define DEFAULT_REGISTRY "docker.io"
-#define OFFICIAL "library/"
-
-static bool is_hex(const char *s, size_t n)
-{
-	return strlen(s) == n && strspn(s, "0123456789abcdef") == n;
-}
-
-static bool is_alnum(char c)
+static bool is_lower_digit(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* One part of a repository, n bytes at s. */
-static bool is_part(const char *s, size_t n)
+/* [a-z0-9]+ (([.]|_|__|-+) [a-z0-9]+)* */
+static bool is_component(const char *s, size_t n)
 {
-	if (n == 0 || !is_alnum(s[0]) || !is_alnum(s[n - 1]))
+	size_t i = 0;
+	if (!n)
 		return false;
-	for (size_t i = 0; i < n; i++) {
-		size_t run = 1;
-		if (is_alnum(s[i]))
-			continue;
-		while (s[i + run] == s[i])
-			run++;
-		if (!(s[i] == '-' || (s[i] == '.' && run == 1) || (s[i] == '_' && run <= 2)) || !is_alnum(s[i + run]))
+	for (;;) {
+		size_t start = i;
+		char c;
+		while (i < n && is_lower_digit(s[i]))
+			i++;
+		if (i == start)
 			return false;
-		i += run - 1;
+		if (i == n)
+			return true;
+		c = s[i];
+		start = i;
+		while (i < n && s[i] == c)
+			i++;
+		if (c != '-' && !(c == '.' && i - start == 1) && !(c == '_' && i - start <= 2))
+			return false;
 	}
-	return true;
 }
 
 static bool is_repository(const char *s)
 {
 	for (;;) {
 		size_t n = strcspn(s, "/");
-		if (!is_part(s, n))
+		if (!is_component(s, n))
 			return false;
 		if (!s[n])
 			return true;
@@ -51,128 +49,122 @@ static bool is_repository(const char *s)
 	}
 }
 
-/* host, host:port, [v6]:port; letters, digits, dots and hyphens. */
+/* Host with optional port: names, IPv4, IPv6 in brackets. */
 static bool is_registry(const char *s)
 {
-	const char *end = s;
+	size_t n;
 	uint64_t port;
 	if (*s == '[') {
-		end = s + 1 + strspn(s + 1, "0123456789abcdefABCDEF:.");
-		if (*end++ != ']' || end - s < 4)
+		n = strspn(s + 1, "0123456789abcdefABCDEF:") + 1;
+		if (n == 1 || s[n] != ']')
 			return false;
+		s += n + 1;
 	} else {
-		if (!isalnum((unsigned char)*s))
+		for (n = 0; isalnum((unsigned char)s[n]) || s[n] == '.' || s[n] == '-'; n++)
+			if ((s[n] == '.' || s[n] == '-') && (n == 0 || s[n - 1] == '.'))
+				return false;
+		if (n == 0 || s[n - 1] == '.' || s[n - 1] == '-')
 			return false;
-		while (isalnum((unsigned char)*end) || *end == '.' || *end == '-')
-			end++;
-		if (end[-1] == '-' || end[-1] == '.')
-			return false;
+		s += n;
 	}
-	return *end == '\0' || (*end == ':' && parse_u64(end + 1, 1, 65535, &port));
+	return !*s || (*s == ':' && parse_u64(s + 1, 0, 65535, &port));
 }
 
 static bool is_tag(const char *s)
 {
-	size_t n = strlen(s);
-	if (n == 0 || n > MAX_TAG || *s == '.' || *s == '-')
+	size_t n = 0;
+	if (!isalnum((unsigned char)*s) && *s != '_')
 		return false;
-	for (; *s; s++)
-		if (!isalnum((unsigned char)*s) && *s != '_' && *s != '.' && *s != '-')
-			return false;
-	return true;
+	while (isalnum((unsigned char)s[n]) || s[n] == '_' || s[n] == '.' || s[n] == '-')
+		n++;
+	return !s[n] && n <= TAG_MAX_BYTES;
 }
 
-static bool looks_like_registry(const char *s)
+static bool is_digest(const char *s)
 {
-	if (strcmp(s, "localhost") == 0)
+	static const struct {
+		const char *prefix;
+		size_t digits;
+	} kinds[] = { { "sha256:", 64 }, { "sha384:", 96 }, { "sha512:", 128 } };
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (str_starts(s, kinds[i].prefix))
+			return strspn(s + strlen(kinds[i].prefix), "0123456789abcdef") == kinds[i].digits && !s[strlen(kinds[i].prefix) + kinds[i].digits];
+	return false;
+}
+
+static bool names_registry(const char *part)
+{
+	if (strcmp(part, "localhost") == 0)
 		return true;
-	for (; *s; s++)
-		if (*s == '.' || *s == ':' || (*s >= 'A' && *s <= 'Z'))
+	for (; *part; part++)
+		if (*part == '.' || *part == ':' || (*part >= 'A' && *part <= 'Z'))
 			return true;
 	return false;
 }
 
-static int bad(const char *text, const char *why, struct err *err)
-{
-	char shown[160];
-	return err_set(err, ERR_INVALID, "invalid image reference \"%s\": %s", err_quote(shown, sizeof(shown), text), why);
-}
-
-/* Splits name (which it changes) into registry and repository. */
-static int split_name(const char *text, char *name, struct arena *a, struct imageref *ret, struct err *err)
-{
-	char *slash = strchr(name, '/');
-	ret->registry = DEFAULT_REGISTRY;
-	ret->repository = name;
-	if (slash) {
-		*slash = '\0';
-		if (looks_like_registry(name)) {
-			ret->registry = strcmp(name, "index.docker.io") == 0 ? DEFAULT_REGISTRY : name;
-			ret->repository = slash + 1;
-		} else {
-			*slash = '/';
-		}
-	}
-	if (!is_registry(ret->registry))
-		return bad(text, "the registry is not a host name", err);
-	for (const char *c = ret->repository; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			return bad(text, "the repository name must be in lower case", err);
-	if (!is_repository(ret->repository))
-		return bad(text, ret->repository[0] ?
-			"the repository name has a character or separator that is not allowed" : "no repository name", err);
-	if (strcmp(ret->registry, DEFAULT_REGISTRY) == 0 && !strchr(ret->repository, '/')) {
-		if (is_hex(ret->repository, 64))
-			return bad(text, "64 hexadecimal digits are an id, not a name", err);
-		ret->repository = arena_printf(a, OFFICIAL "%s", ret->repository);
-	}
-	if (strlen(ret->registry) + 1 + strlen(ret->repository) > MAX_NAME)
-		return bad(text, "the name is longer than 255 characters", err);
-	return 0;
-}
-
 int imageref_parse(const char *text, struct arena *a, struct imageref *ret, struct err *err)
 {
-	struct imageref ref = {0};
-	char *name = arena_strdup(a, text), *at = strchr(name, '@'), *colon, *slash;
+	struct imageref r = { .registry = "docker.io" };
+	char shown[120], *name, *at, *slash, *colon;
+	err_quote(shown, sizeof(shown), text);
+	if (!*text)
+		return err_set(err, ERR_INVALID, "the image name is empty");
+	if (strlen(text) > 1024)
+		return err_set(err, ERR_INVALID, "image \"%s\": the name is too long", shown);
+	name = arena_strdup(a, text);
+	at = strchr(name, '@');
 	if (at) {
 		*at = '\0';
-		ref.digest = at + 1;
-		if (!str_starts(ref.digest, "sha256:") || !is_hex(ref.digest + strlen("sha256:"), 64))
-			return bad(text, "the digest is not sha256: and 64 hexadecimal digits", err);
+		r.digest = at + 1;
+		if (!is_digest(r.digest))
+			return err_set(err, ERR_INVALID, "image \"%s\": the part after @ is no digest", shown);
 	}
 	slash = strrchr(name, '/');
-	colon = strchr(slash ? slash : name, ':');
+	colon = strrchr(slash ? slash : name, ':');
 	if (colon) {
 		*colon = '\0';
-		ref.tag = colon + 1;
-		if (!is_tag(ref.tag))
-			return bad(text, "the tag is not of at most 128 letters, digits, \"_\", \".\", \"-\"", err);
+		r.tag = colon + 1;
+		if (!is_tag(r.tag))
+			return err_set(err, ERR_INVALID, "image \"%s\": the part after the colon is no tag", shown);
 	}
-	if (split_name(text, name, a, &ref, err) < 0)
-		return -1;
-	*ret = ref;
+	r.repository = name;
+	slash = strchr(name, '/');
+	if (slash) {
+		char *first = arena_strndup(a, name, (size_t)(slash - name));
+		if (names_registry(first)) {
+			r.registry = strcmp(first, "index.docker.io") == 0 ? "docker.io" : first;
+			r.repository = slash + 1;
+		}
+	}
+	if (!is_registry(r.registry))
+		return err_set(err, ERR_INVALID, "image \"%s\": \"%s\" is no registry", shown, r.registry);
+	if (!is_repository(r.repository)) {
+		for (const char *p = r.repository; *p; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				return err_set(err, ERR_INVALID, "image \"%s\": the name must be in lower case", shown);
+		return err_set(err, ERR_INVALID, "image \"%s\": the name is not valid", shown);
+	}
+	if (strcmp(r.registry, "docker.io") == 0 && !strchr(r.repository, '/'))
+		r.repository = arena_printf(a, "library/%s", r.repository);
+	if (strlen(r.registry) + strlen(r.repository) + 1 > NAME_MAX_BYTES)
+		return err_set(err, ERR_INVALID, "image \"%s\": the name is too long", shown);
+	*ret = r;
 	return 0;
-}
-
-static char *with_tag(const char *registry, const char *repository, const char *tag, const char *digest, struct arena *a)
-{
-	return arena_printf(a, "%s%s%s%s%s%s%s", registry, *registry ? "/" : "", repository, tag ? ":" : "", tag ? tag : "",
-		digest ? "@" : "", digest ? digest : "");
 }
 
 char *imageref_full(const struct imageref *ref, struct arena *a)
 {
-	return with_tag(ref->registry, ref->repository, ref->tag || ref->digest ? ref->tag : "latest", ref->digest, a);
+	const char *tag = ref->tag ? ref->tag : ref->digest ? NULL : "latest";
+	return arena_printf(a, "%s/%s%s%s%s%s", ref->registry, ref->repository, tag ? ":" : "", tag ? tag : "",
+		ref->digest ? "@" : "", ref->digest ? ref->digest : "");
 }
 
 char *imageref_familiar(const struct imageref *ref, struct arena *a)
 {
-	const char *registry = ref->registry, *repository = ref->repository;
-	if (strcmp(registry, DEFAULT_REGISTRY) == 0) {
-		registry = "";
-		if (str_starts(repository, OFFICIAL) && !strchr(repository + strlen(OFFICIAL), '/'))
-			repository += strlen(OFFICIAL);
-	}
-	return with_tag(registry, repository, ref->tag, ref->digest, a);
+	bool hub = strcmp(ref->registry, "docker.io") == 0;
+	const char *repository = ref->repository;
+	if (hub && str_starts(repository, "library/"))
+		repository += strlen("library/");
+	return arena_printf(a, "%s%s%s%s%s%s%s", hub ? "" : ref->registry, hub ? "" : "/", repository, ref->tag ? ":" : "", ref->tag ? ref->tag : "",
+		ref->digest ? "@" : "", ref->digest ? ref->digest : "");
 }

@@ -1,266 +1,343 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Canonical JSON → struct model_service. The loader has validated and normalised; what does not fit here is a torn record or a
- * contradiction between the two, so one error that names the key is enough. */
+/* The typed service from its canonical JSON. The same JSON comes from the loader, from desired.json and from container
+ * records, which another release may have written: everything is checked, and what does not fit is an error that names its key,
+ * never a guess. Durations become milliseconds, sizes bytes, port ranges pairs of numbers. */
 #include "spec/model.h"
-
-#include <math.h>
 
 #include "base/proc.h"
 #include "spec/bytes.h"
 #include "spec/duration.h"
 
-static int misfit(struct err *err, const char *key)
+struct reader {
+	struct arena *a;
+	struct err *err;
+	const char *service;
+};
+
+static int corrupt(const struct reader *r, const char *key)
 {
-	return err_set(err, ERR_CORRUPT, "%s: not in canonical form", key);
+	return err_set(r->err, ERR_CORRUPT, "service %s: %s does not fit the model", r->service, key);
 }
 
-/* A string member, copied; NULL when absent, null or empty. */
-static const char *read_text(const json_t *config, const char *key, struct arena *a)
+static int read_string(const struct reader *r, const json_t *obj, const char *key, const char **ret)
 {
-	const char *s = json_get_str(config, key, "");
-	return *s ? arena_strdup(a, s) : NULL;
+	const json_t *j = json_object_get(obj, key);
+	*ret = NULL;
+	if (!j || json_is_null(j))
+		return 0;
+	if (!json_is_string(j))
+		return corrupt(r, key);
+	*ret = arena_strdup(r->a, json_string_value(j));
+	return 0;
 }
 
-/* The list of strings at key: NULL when absent or null. */
-static const char **read_list(const json_t *config, const char *key, struct arena *a)
+static int read_bool(const struct reader *r, const json_t *obj, const char *key, bool def, bool *ret)
 {
-	json_t *list = json_object_get(config, key), *item;
-	const char **v;
-	size_t i, n = 0;
-	if (!json_is_array(list))
-		return NULL;
-	v = arena_alloc(a, (json_array_size(list) + 1) * sizeof(*v));
-	json_array_foreach(list, i, item)
-		if (json_is_string(item))
-			v[n++] = arena_strdup(a, json_string_value(item));
-	return v;
+	const json_t *j = json_object_get(obj, key);
+	*ret = def;
+	if (!j || json_is_null(j))
+		return 0;
+	if (!json_is_boolean(j))
+		return corrupt(r, key);
+	*ret = json_is_true(j);
+	return 0;
 }
 
-static struct model_kv *read_map(const json_t *config, const char *key, struct arena *a, size_t *ret_n)
+/* An array of strings, NULL-terminated; absent or null is NULL. */
+static int read_strings(const struct reader *r, const json_t *obj, const char *key, const char ***ret)
 {
-	json_t *map = json_object_get(config, key), *v;
-	struct model_kv *kv = arena_alloc(a, (json_object_size(map) + 1) * sizeof(*kv));
-	const char *k;
-	*ret_n = 0;
-	json_object_foreach(map, k, v) {
-		kv[*ret_n].key = arena_strdup(a, k);
-		kv[(*ret_n)++].value = json_is_string(v) ? arena_strdup(a, json_string_value(v)) : NULL;
-	}
-	return kv;
-}
-
-/* "" , "80" or "8000-8010" → bounds. */
-static bool read_published(const char *s, struct model_port *p)
-{
-	const char *dash = strchr(s, '-');
-	char lo[8];
-	uint64_t a, b;
-	if (!*s)
-		return true;
-	if (dash && (size_t)(dash - s) >= sizeof(lo))
-		return false;
-	memcpy(lo, s, dash ? (size_t)(dash - s) : MIN(strlen(s) + 1, sizeof(lo)));
-	lo[dash ? (size_t)(dash - s) : sizeof(lo) - 1] = '\0';
-	if (!parse_u64(lo, 0, 65535, &a) || !parse_u64(dash ? dash + 1 : lo, a, 65535, &b))
-		return false;
-	p->published_lo = (uint16_t)a;
-	p->published_hi = (uint16_t)b;
-	return true;
-}
-
-static int read_ports(const json_t *config, struct arena *a, struct model_service *s, struct err *err)
-{
-	json_t *list = json_object_get(config, "ports"), *j;
-	size_t i;
-	s->ports = arena_alloc(a, (json_array_size(list) + 1) * sizeof(*s->ports));
-	json_array_foreach(list, i, j) {
-		struct model_port *p = &s->ports[s->n_ports++];
-		const char *protocol = json_get_str(j, "protocol", "tcp");
-		int64_t target = json_get_int(j, "target", 0);
-		p->host_ip = arena_strdup(a, json_get_str(j, "host_ip", ""));
-		p->protocol = strcmp(protocol, "udp") == 0 ? PORT_UDP : PORT_TCP;
-		if (target < 1 || target > 65535 || (strcmp(protocol, "udp") != 0 && strcmp(protocol, "tcp") != 0) ||
-		    !read_published(json_get_str(j, "published", ""), p))
-			return misfit(err, "ports");
-		p->target = (uint16_t)target;
+	const json_t *j = json_object_get(obj, key);
+	size_t n = json_array_size(j);
+	*ret = NULL;
+	if (!j || json_is_null(j))
+		return 0;
+	if (!json_is_array(j))
+		return corrupt(r, key);
+	*ret = arena_alloc(r->a, (n + 1) * sizeof(**ret));
+	for (size_t i = 0; i < n; i++) {
+		const json_t *item = json_array_get(j, i);
+		if (!json_is_string(item))
+			return corrupt(r, key);
+		(*ret)[i] = arena_strdup(r->a, json_string_value(item));
 	}
 	return 0;
 }
 
-static int read_mounts(const json_t *config, struct arena *a, struct model_service *s, struct err *err)
+static int read_map(const struct reader *r, const json_t *obj, const char *key, bool nulls, struct model_kv **ret, size_t *ret_n)
 {
-	json_t *list = json_object_get(config, "volumes"), *j;
-	size_t i;
-	s->mounts = arena_alloc(a, (json_array_size(list) + 1) * sizeof(*s->mounts));
-	json_array_foreach(list, i, j) {
-		struct model_mount *m = &s->mounts[s->n_mounts++];
-		const char *type = json_get_str(j, "type", "");
-		m->kind = strcmp(type, "volume") == 0 ? MOUNT_VOLUME : strcmp(type, "bind") == 0 ? MOUNT_BIND : strcmp(type, "tmpfs") == 0 ? MOUNT_TMPFS : MOUNT_KIND_N_;
-		m->source = read_text(j, "source", a);
-		m->target = read_text(j, "target", a);
-		m->read_only = json_get_bool(j, "read_only", false);
-		m->create_host_path = json_get_bool(json_object_get(j, "bind"), "create_host_path", false);
-		m->nocopy = json_get_bool(json_object_get(j, "volume"), "nocopy", false);
-		if (m->kind == MOUNT_KIND_N_ || !m->target || (m->kind == MOUNT_BIND && !m->source))
-			return misfit(err, "volumes");
+	json_t *j = json_object_get(obj, key), *value;
+	const char *name;
+	*ret = NULL;
+	*ret_n = 0;
+	if (!j || json_is_null(j))
+		return 0;
+	if (!json_is_object(j))
+		return corrupt(r, key);
+	*ret = arena_alloc(r->a, (json_object_size(j) + 1) * sizeof(**ret));
+	json_object_foreach(j, name, value) {
+		if (!json_is_string(value) && !(nulls && json_is_null(value)))
+			return corrupt(r, key);
+		(*ret)[(*ret_n)++] = (struct model_kv){ .key = arena_strdup(r->a, name),
+			.value = json_is_string(value) ? arena_strdup(r->a, json_string_value(value)) : NULL };
 	}
+	return 0;
+}
+
+static int read_integer(const struct reader *r, const json_t *obj, const char *key, int64_t min, int64_t max, int64_t def, int64_t *ret)
+{
+	const json_t *j = json_object_get(obj, key);
+	*ret = def;
+	if (!j || json_is_null(j))
+		return 0;
+	if (!json_is_integer(j) || json_integer_value(j) < min || json_integer_value(j) > max)
+		return corrupt(r, key);
+	*ret = json_integer_value(j);
+	return 0;
+}
+
+static int read_bytes(const struct reader *r, const json_t *obj, const char *key, uint64_t *ret)
+{
+	const char *text;
+	int64_t v = 0;
+	if (read_string(r, obj, key, &text) < 0)
+		return -1;
+	if (text && !bytes_parse(text, &v))
+		return corrupt(r, key);
+	*ret = v > 0 ? (uint64_t)v : 0;
+	return 0;
+}
+
+static int read_published(const struct reader *r, const char *text, struct model_port *p)
+{
+	const char *dash = strchr(text, '-');
+	const char *first = arena_strndup(r->a, text, dash ? (size_t)(dash - text) : strlen(text));
+	uint64_t lo, hi;
+	if (!*text)
+		return 0;
+	if (!parse_u64(first, 0, 65535, &lo))
+		return corrupt(r, "ports.published");
+	hi = lo;
+	if (dash && !parse_u64(dash + 1, lo, 65535, &hi))
+		return corrupt(r, "ports.published");
+	p->published_lo = (uint16_t)lo;
+	p->published_hi = (uint16_t)hi;
+	return 0;
+}
+
+static int read_port(const struct reader *r, const json_t *j, struct model_port *p)
+{
+	const char *published, *protocol, *ip;
+	int64_t target;
+	if (read_integer(r, j, "target", 1, 65535, 0, &target) < 0 || read_string(r, j, "published", &published) < 0 ||
+	    read_string(r, j, "protocol", &protocol) < 0 || read_string(r, j, "host_ip", &ip) < 0)
+		return -1;
+	if (!target)
+		return corrupt(r, "ports.target");
+	if (protocol && strcmp(protocol, "tcp") != 0 && strcmp(protocol, "udp") != 0)
+		return err_set(r->err, ERR_UNSUPPORTED, "service %s: ports: protocol %s is not supported yet", r->service, protocol);
+	*p = (struct model_port){ .host_ip = ip ? ip : "", .target = (uint16_t)target,
+		.protocol = protocol && strcmp(protocol, "udp") == 0 ? PORT_UDP : PORT_TCP };
+	return published ? read_published(r, published, p) : 0;
+}
+
+static int read_mount(const struct reader *r, const json_t *j, struct model_mount *m)
+{
+	static const char *const kinds[] = { [MOUNT_VOLUME] = "volume", [MOUNT_BIND] = "bind", [MOUNT_TMPFS] = "tmpfs" };
+	const json_t *bind = json_object_get(j, "bind");
+	const char *type;
+	static_assert(ARRAY_SIZE(kinds) == MOUNT_KIND_N_, "a word for each kind");
+	*m = (struct model_mount){ .kind = MOUNT_KIND_N_ };
+	if (read_string(r, j, "type", &type) < 0 || read_string(r, j, "source", &m->source) < 0 || read_string(r, j, "target", &m->target) < 0 ||
+	    read_bool(r, j, "read_only", false, &m->read_only) < 0 || read_bool(r, bind, "create_host_path", bind != NULL, &m->create_host_path) < 0 ||
+	    read_bool(r, json_object_get(j, "volume"), "nocopy", false, &m->nocopy) < 0)
+		return -1;
+	for (int k = 0; type && k < MOUNT_KIND_N_; k++)
+		if (strcmp(type, kinds[k]) == 0)
+			m->kind = (enum mount_kind)k;
+	if (m->kind == MOUNT_KIND_N_)
+		return err_set(r->err, ERR_UNSUPPORTED, "service %s: volumes: type %s is not supported yet", r->service, type ? type : "(none)");
+	if (!m->target || *m->target != '/')
+		return err_set(r->err, ERR_INVALID, "service %s: volumes: the target \"%s\" is not an absolute path", r->service, m->target ? m->target : "");
+	if (m->kind == MOUNT_BIND && (!m->source || *m->source != '/'))
+		return corrupt(r, "volumes.source");
+	return 0;
+}
+
+static int read_ports(const struct reader *r, const json_t *config, struct model_service *s)
+{
+	const json_t *list = json_object_get(config, "ports");
+	s->ports = arena_alloc(r->a, (json_array_size(list) + 1) * sizeof(*s->ports));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (read_port(r, json_array_get(list, i), &s->ports[s->n_ports++]) < 0)
+			return -1;
+	return 0;
+}
+
+static int read_mounts(const struct reader *r, const json_t *config, struct model_service *s)
+{
+	const json_t *list = json_object_get(config, "volumes");
+	s->mounts = arena_alloc(r->a, (json_array_size(list) + 1) * sizeof(*s->mounts));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (read_mount(r, json_array_get(list, i), &s->mounts[s->n_mounts++]) < 0)
+			return -1;
 	return 0;
 }
 
 struct ranked {
-	struct model_attachment a;
-	double priority;
+	struct model_attachment attachment;
+	int64_t priority;
 };
 
-static int compare_ranked(const void *x, const void *y)
+static int compare_ranked(const void *a, const void *b)
 {
-	const struct ranked *a = x, *b = y;
-	if (a->priority != b->priority)
-		return a->priority > b->priority ? -1 : 1;
-	return strcmp(a->a.network, b->a.network);
+	const struct ranked *x = a, *y = b;
+	if (x->priority != y->priority)
+		return x->priority > y->priority ? -1 : 1;
+	return strcmp(x->attachment.network, y->attachment.network);
 }
 
-static void read_networks(const json_t *config, struct arena *a, struct model_service *s)
+static int read_networks(const struct reader *r, const json_t *config, struct model_service *s)
 {
-	json_t *map = json_object_get(config, "networks"), *v;
-	struct ranked *r = arena_alloc(a, (json_object_size(map) + 1) * sizeof(*r));
-	const char *key;
-	json_object_foreach(map, key, v) {
-		struct ranked *out = &r[s->n_networks++];
-		out->a.network = arena_strdup(a, key);
-		out->a.aliases = read_list(v, "aliases", a);
-		out->priority = json_get_num(v, "priority", 0);
+	json_t *all = json_object_get(config, "networks"), *value;
+	struct ranked *v = arena_alloc(r->a, (json_object_size(all) + 1) * sizeof(*v));
+	const char *name;
+	size_t n = 0;
+	if (all && !json_is_null(all) && !json_is_object(all))
+		return corrupt(r, "networks");
+	json_object_foreach(all, name, value) {
+		v[n].attachment.network = arena_strdup(r->a, name);
+		if (read_strings(r, value, "aliases", &v[n].attachment.aliases) < 0 ||
+		    read_integer(r, value, "priority", INT64_MIN, INT64_MAX, 0, &v[n].priority) < 0)
+			return -1;
+		n++;
 	}
-	qsort(r, s->n_networks, sizeof(*r), compare_ranked);
-	s->networks = arena_alloc(a, (s->n_networks + 1) * sizeof(*s->networks));
-	for (size_t i = 0; i < s->n_networks; i++)
-		s->networks[i] = r[i].a;
+	qsort(v, n, sizeof(*v), compare_ranked);
+	s->networks = arena_alloc(r->a, (n + 1) * sizeof(*s->networks));
+	s->n_networks = n;
+	for (size_t i = 0; i < n; i++)
+		s->networks[i] = v[i].attachment;
+	return 0;
 }
 
-static int read_depends(const json_t *config, struct arena *a, struct model_service *s, struct err *err)
+static int read_depends_on(const struct reader *r, const json_t *config, struct model_service *s)
 {
-	static const char *const names[DEPEND_N_] = {
-		[DEPEND_STARTED] = "service_started", [DEPEND_HEALTHY] = "service_healthy", [DEPEND_COMPLETED] = "service_completed_successfully",
-	};
-	json_t *map = json_object_get(config, "depends_on"), *v;
-	const char *key;
-	s->depends_on = arena_alloc(a, (json_object_size(map) + 1) * sizeof(*s->depends_on));
-	json_object_foreach(map, key, v) {
+	static const char *const conditions[] = { [DEPEND_STARTED] = "service_started", [DEPEND_HEALTHY] = "service_healthy",
+		[DEPEND_COMPLETED] = "service_completed_successfully" };
+	json_t *all = json_object_get(config, "depends_on"), *value;
+	const char *name;
+	static_assert(ARRAY_SIZE(conditions) == DEPEND_N_, "a word for each condition");
+	if (all && !json_is_null(all) && !json_is_object(all))
+		return corrupt(r, "depends_on");
+	s->depends_on = arena_alloc(r->a, (json_object_size(all) + 1) * sizeof(*s->depends_on));
+	json_object_foreach(all, name, value) {
 		struct model_depend *d = &s->depends_on[s->n_depends_on++];
-		const char *condition = json_get_str(v, "condition", "service_started");
-		d->service = arena_strdup(a, key);
-		d->restart = json_get_bool(v, "restart", false);
-		d->required = json_get_bool(v, "required", true);
-		d->condition = DEPEND_N_;
-		for (int c = 0; c < DEPEND_N_; c++)
-			if (strcmp(names[c], condition) == 0)
-				d->condition = (enum depend_condition)c;
+		const char *condition;
+		*d = (struct model_depend){ .service = arena_strdup(r->a, name), .condition = DEPEND_N_ };
+		if (read_string(r, value, "condition", &condition) < 0 || read_bool(r, value, "restart", false, &d->restart) < 0 ||
+		    read_bool(r, value, "required", true, &d->required) < 0)
+			return -1;
+		for (int i = 0; i < DEPEND_N_; i++)
+			if (strcmp(condition ? condition : "service_started", conditions[i]) == 0)
+				d->condition = (enum depend_condition)i;
 		if (d->condition == DEPEND_N_)
-			return misfit(err, "depends_on");
+			return corrupt(r, "depends_on.condition");
 	}
 	return 0;
 }
 
-static int read_restart(const json_t *config, struct model_service *s, struct err *err)
-{
-	const char *text = json_get_str(config, "restart", "no");
-	uint64_t n;
-	if (strcmp(text, "no") == 0 || !*text) {
-		s->restart = RESTART_NO;
-	} else if (strcmp(text, "always") == 0) {
-		s->restart = RESTART_ALWAYS;
-	} else if (strcmp(text, "unless-stopped") == 0) {
-		s->restart = RESTART_UNLESS_STOPPED;
-	} else if (strcmp(text, "on-failure") == 0) {
-		s->restart = RESTART_ON_FAILURE;
-	} else if (str_starts(text, "on-failure:") && parse_u64(text + 11, 0, 1000000, &n)) {
-		s->restart = RESTART_ON_FAILURE;
-		s->restart_max = (unsigned)n;
-	} else {
-		return err_set(err, ERR_INVALID, "restart: \"%.40s\" is none of no, always, on-failure[:n], unless-stopped", text);
-	}
-	return 0;
-}
-
-/* Bytes as the canonical form has them: a number or a decimal string. */
-static uint64_t read_bytes(const json_t *obj, const char *key)
-{
-	const json_t *v = json_object_get(obj, key);
-	uint64_t n = 0;
-	if (json_is_integer(v) && json_integer_value(v) > 0)
-		return (uint64_t)json_integer_value(v);
-	if (json_is_string(v) && parse_u64(json_string_value(v), 0, INT64_MAX, &n))
-		return n;
-	return 0;
-}
-
-static double read_number(const json_t *obj, const char *key)
-{
-	const json_t *v = json_object_get(obj, key);
-	double d = json_is_number(v) ? json_number_value(v) : json_is_string(v) ? strtod(json_string_value(v), NULL) : 0;
-	return isfinite(d) && d > 0 ? d : 0;
-}
-
-static int read_limits(const json_t *config, struct model_service *s, struct err *err)
+static int read_limits(const struct reader *r, const json_t *config, struct model_service *s)
 {
 	const json_t *deploy = json_object_get(config, "deploy"), *limits = json_object_get(json_object_get(deploy, "resources"), "limits");
-	int64_t replicas = json_get_int(deploy, "replicas", json_get_int(config, "scale", 1));
-	if (replicas < 0 || replicas > 1000000)
-		return misfit(err, "deploy.replicas");
-	s->replicas = (unsigned)replicas;
-	s->memory_bytes = read_bytes(limits, "memory");
-	if (!s->memory_bytes)
-		s->memory_bytes = read_bytes(config, "mem_limit");
-	s->cpus = read_number(limits, "cpus");
-	if (s->cpus == 0)
-		s->cpus = read_number(config, "cpus");
-	s->pids = json_get_int(limits, "pids", 0);
-	if (!s->pids)
-		s->pids = json_get_int(config, "pids_limit", 0);
+	const json_t *cpus = json_object_get(config, "cpus");
+	int64_t replicas, scale;
+	if (read_integer(r, deploy, "replicas", 0, 100000, 1, &replicas) < 0 || read_integer(r, config, "scale", 0, 100000, replicas, &scale) < 0)
+		return -1;
+	s->replicas = (unsigned)scale;
+	if (read_bytes(r, config, "mem_limit", &s->memory_bytes) < 0)
+		return -1;
+	if (!s->memory_bytes && read_bytes(r, limits, "memory", &s->memory_bytes) < 0)
+		return -1;
+	if (!cpus)
+		cpus = json_object_get(limits, "cpus");
+	if (cpus && (!json_is_number(cpus) || json_number_value(cpus) < 0))
+		return corrupt(r, "cpus");
+	s->cpus = cpus ? json_number_value(cpus) : 0;
+	if (read_integer(r, config, "pids_limit", -1, INT64_MAX, 0, &s->pids) < 0)
+		return -1;
+	return s->pids ? 0 : read_integer(r, limits, "pids", -1, INT64_MAX, 0, &s->pids);
+}
+
+static int read_restart(const struct reader *r, const json_t *config, struct model_service *s)
+{
+	static const char *const words[] = { [RESTART_NO] = "no", [RESTART_ALWAYS] = "always", [RESTART_ON_FAILURE] = "on-failure",
+		[RESTART_UNLESS_STOPPED] = "unless-stopped" };
+	const char *text, *colon;
+	uint64_t max;
+	static_assert(ARRAY_SIZE(words) == RESTART_N_, "a word for each policy");
+	if (read_string(r, config, "restart", &text) < 0)
+		return -1;
+	s->restart = RESTART_NO;
+	if (!text || !*text)
+		return 0;
+	colon = strchr(text, ':');
+	for (int i = 0; i < RESTART_N_; i++) {
+		size_t n = colon ? (size_t)(colon - text) : strlen(text);
+		if (strlen(words[i]) != n || memcmp(words[i], text, n) != 0 || (colon && i != RESTART_ON_FAILURE))
+			continue;
+		s->restart = (enum restart_policy)i;
+		if (colon && !parse_u64(colon + 1, 0, INT32_MAX, &max))
+			break;
+		s->restart_max = colon ? (unsigned)max : 0;
+		return 0;
+	}
+	return err_set(r->err, ERR_INVALID, "service %s: restart: \"%s\" is none of no, always, on-failure[:n], unless-stopped", r->service, text);
+}
+
+static int read_stop(const struct reader *r, const json_t *config, struct model_service *s)
+{
+	const char *signal, *grace, *why;
+	int64_t ns;
+	if (read_string(r, config, "stop_signal", &signal) < 0 || read_string(r, config, "stop_grace_period", &grace) < 0)
+		return -1;
+	if (signal && *signal) {
+		s->stop_signal = proc_signal_parse(signal);
+		if (s->stop_signal <= 0)
+			return err_set(r->err, ERR_INVALID, "service %s: stop_signal: unknown signal \"%s\"", r->service, signal);
+	}
+	s->stop_grace_ms = 10000;
+	if (!grace)
+		return 0;
+	if (!duration_parse(grace, &ns, &why) || ns < 0)
+		return corrupt(r, "stop_grace_period");
+	s->stop_grace_ms = (uint64_t)(ns / 1000000);
+	s->has_stop_grace = true;
 	return 0;
 }
 
-static int read_stop(const json_t *config, struct model_service *s, struct err *err)
+static int read_plain(const struct reader *r, const json_t *config, struct model_service *s)
 {
-	const char *signal_text = json_get_str(config, "stop_signal", NULL), *grace = json_get_str(config, "stop_grace_period", NULL);
-	const char *why;
-	int64_t ns;
-	s->stop_grace_ms = 10000;
-	if (signal_text && *signal_text) {
-		s->stop_signal = proc_signal_parse(signal_text);
-		if (s->stop_signal < 0)
-			return err_set(err, ERR_INVALID, "stop_signal: \"%.40s\" is no signal", signal_text);
-	}
-	if (grace) {
-		if (!duration_parse(grace, &ns, &why))
-			return err_set(err, ERR_INVALID, "stop_grace_period: %s", why);
-		s->stop_grace_ms = ns > 0 ? (uint64_t)ns / 1000000 : 0;
-		s->has_stop_grace = true;
-	}
-	return 0;
+	if (read_string(r, config, "image", &s->image) < 0 || read_string(r, config, "container_name", &s->container_name) < 0 ||
+	    read_string(r, config, "hostname", &s->hostname) < 0 || read_string(r, config, "user", &s->user) < 0 ||
+	    read_string(r, config, "working_dir", &s->working_dir) < 0)
+		return -1;
+	if (read_strings(r, config, "command", &s->command) < 0 || read_strings(r, config, "entrypoint", &s->entrypoint) < 0)
+		return -1;
+	if (read_map(r, config, "environment", true, &s->environment, &s->n_environment) < 0 ||
+	    read_map(r, config, "labels", false, &s->labels, &s->n_labels) < 0)
+		return -1;
+	return read_bool(r, config, "init", false, &s->init) < 0 || read_bool(r, config, "tty", false, &s->tty) < 0 ||
+		read_bool(r, config, "stdin_open", false, &s->stdin_open) < 0 ? -1 : 0;
 }
 
 int model_read_service(const char *name, const json_t *config, struct arena *a, struct model_service *ret, struct err *err)
 {
+	struct reader r = { .a = a, .err = err, .service = name };
 	struct model_service s = { .name = arena_strdup(a, name) };
 	if (!json_is_object(config))
-		return err_set(err, ERR_CORRUPT, "service %s: not in canonical form", name);
-	s.image = read_text(config, "image", a);
-	s.container_name = read_text(config, "container_name", a);
-	s.hostname = read_text(config, "hostname", a);
-	s.user = read_text(config, "user", a);
-	s.working_dir = read_text(config, "working_dir", a);
-	s.command = read_list(config, "command", a);
-	s.entrypoint = read_list(config, "entrypoint", a);
-	s.environment = read_map(config, "environment", a, &s.n_environment);
-	s.labels = read_map(config, "labels", a, &s.n_labels);
-	s.init = json_get_bool(config, "init", false);
-	s.tty = json_get_bool(config, "tty", false);
-	s.stdin_open = json_get_bool(config, "stdin_open", false);
-	read_networks(config, a, &s);
-	if (read_ports(config, a, &s, err) < 0 || read_mounts(config, a, &s, err) < 0 || read_depends(config, a, &s, err) < 0 ||
-	    read_restart(config, &s, err) < 0 || read_limits(config, &s, err) < 0 || read_stop(config, &s, err) < 0)
-		return err_wrap(err, "service %s", name);
+		return err_set(err, ERR_CORRUPT, "service %s: not an object", name);
+	if (read_plain(&r, config, &s) < 0 || read_ports(&r, config, &s) < 0 || read_mounts(&r, config, &s) < 0 || read_networks(&r, config, &s) < 0 ||
+	    read_depends_on(&r, config, &s) < 0 || read_limits(&r, config, &s) < 0 || read_restart(&r, config, &s) < 0 || read_stop(&r, config, &s) < 0)
+		return -1;
 	*ret = s;
 	return 0;
 }
