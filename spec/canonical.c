@@ -386,6 +386,8 @@ static struct node *walk(struct canonical *c, struct node *n, uint64_t live, siz
 		uint64_t next = pattern_step(&c->set, live, depth, step.key);
 		if (depth == 2 && step.key && strcmp(step.key, "build") == 0 && live)
 			*child = long_string(c, *child, "context");
+		if (depth == 2 && step.key && strcmp(step.key, "extends") == 0 && live)
+			*child = long_string(c, *child, "service");
 		if (next)
 			*child = walk(c, *child, next, depth + 1, &step);
 	}

@@ -12,6 +12,7 @@
 #include "spec/interpolate.h"
 #include "spec/merge.h"
 #include "spec/paths.h"
+#include "spec/project.h"
 #include "spec/schema.h"
 #include "spec/yaml.h"
 
@@ -188,5 +189,6 @@ struct node *file_load_all(const struct file_context *ctx, const char *const *pa
 		return NULL;
 	if (ctx->resolve_paths && paths_resolve(dict, ctx->base, fl->home, fl->ds) < 0)
 		return NULL;
+	project_resolve_environment(dict, ctx->env, fl->a);
 	return dict;
 }

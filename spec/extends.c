@@ -138,11 +138,11 @@ static int extend_service(const struct scope *s, const char *name, const struct 
 	path = arena_printf(fl->a, "services.%s.extends", name);
 	if (is_cycle(s, name, extends->pos, path, up) || find_base(s, name, extends, path, up, &base) < 0)
 		return -1;
-	if (base->kind == NODE_MAP) {
-		base = node_copy(fl->a, base);
-		reset_apply(s->reset, base, prefix, ARRAY_SIZE(prefix));
-		service = merge_member(base, service, prefix, ARRAY_SIZE(prefix), fl->ds);
-	}
+	if (base->kind != NODE_MAP)
+		return 0; /* nothing to take over: the reference shows the key then */
+	base = node_copy(fl->a, base);
+	reset_apply(s->reset, base, prefix, ARRAY_SIZE(prefix));
+	service = merge_member(base, service, prefix, ARRAY_SIZE(prefix), fl->ds);
 	node_del(service, "extends");
 	node_entry(s->services, name)->value = service;
 	return 0;

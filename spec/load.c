@@ -151,7 +151,6 @@ static int load_files(struct load *l)
 	if (!l->doc)
 		return -1;
 	top = l->doc->pos;
-	project_resolve_environment(l->doc, &l->env, l->fl.a);
 	if (!o->no_normalize || !o->no_interpolate) {
 		const struct node_entry *e = node_entry(l->doc, "name");
 		node_put(l->fl.a, l->doc, "name", e ? e->key_pos : top, node_new_string(l->fl.a, e ? e->value->pos : top, l->found.name));

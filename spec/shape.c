@@ -204,6 +204,12 @@ static const struct shape_field env_file_fields[] = {
 };
 static const struct shape shape_env_file = FIELDS(env_file_fields);
 
+static const struct shape_field extends_fields[] = {
+	{ "file", NULL, SHAPE_STRING, 0, NULL },
+	{ "service", NULL, SHAPE_STRING, 0, NULL },
+};
+static const struct shape shape_extends = FIELDS(extends_fields);
+
 static const struct shape_field healthcheck_fields[] = {
 	{ "test", NULL, SHAPE_TEST, 0, NULL },
 	{ "timeout", NULL, SHAPE_DURATION, SHAPE_KEEP, NULL },
@@ -327,6 +333,7 @@ static const struct shape_field service_fields[] = {
 	{ "environment", NULL, SHAPE_MAPPING_NULL, 0, NULL },
 	{ "env_file", NULL, SHAPE_LIST, 0, &shape_env_file },
 	{ "expose", NULL, SHAPE_TEXTS, 0, NULL },
+	{ "extends", NULL, SHAPE_STRUCT, SHAPE_KEEP, &shape_extends },
 	{ "external_links", NULL, SHAPE_STRINGS, 0, NULL },
 	{ "extra_hosts", NULL, SHAPE_HOSTS, 0, NULL },
 	{ "group_add", NULL, SHAPE_STRINGS, 0, NULL },

@@ -107,7 +107,7 @@ static int frame_set_key(struct composer *c, struct frame *f, const struct node 
 	f->key_is_bad = false;
 	f->key = key->text;
 	f->key_pos = pos;
-	c->n_total++;
+	c->n_written--;
 	if (key->kind != NODE_STRING) {
 		struct diag *d = diag_error(c->ds, pos, "", "this key is %s, but keys must be strings", node_kind_name(key->kind));
 		if (key->kind != NODE_SEQ && key->kind != NODE_MAP)
