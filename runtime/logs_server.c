@@ -41,7 +41,9 @@ struct pump {
 struct log {
 	struct server *server;
 	char *id;
-	bool stale, locked, drain_wanted;
+	bool stale, drain_wanted;
+	bool locked;             /* the files are open and ours */
+	bool failed;             /* they can't be opened: output is dropped until they can */
 	uint32_t drain_number;
 	int dir_fd;              /* -1 once the files are open */
 	int index_fd;
@@ -147,6 +149,10 @@ static bool pump_turn(struct pump *p)
 	struct server *s = p->log->server;
 	loff_t at;
 	ssize_t n;
+	if (p->log->failed) {
+		pump_drop(p);
+		return false;
+	}
 	if (p->lost && (clock_mono_ns() < p->retry_ns || !pump_confess(p))) {
 		pump_drop(p);
 		return false;
@@ -274,6 +280,7 @@ static int pump_open(struct pump *p, struct err *err)
 {
 	struct stat st;
 	const char *name = logs_stream_files[p->stream];
+	util_close(&p->file_fd);
 	p->file_fd = openat(p->log->dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (p->file_fd < 0 || fstat(p->file_fd, &st) < 0)
 		return err_sys(err, errno, "open %s", name);
@@ -283,6 +290,33 @@ static int pump_open(struct pump *p, struct err *err)
 	p->recorded = MIN(index_known(p->log, p->stream), p->offset);
 	pump_record(p, (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec);
 	return 0;
+}
+
+static int log_listen(struct log *l, struct err *err)
+{
+	for (int i = 0; i < LOGS_STREAM_N_; i++) {
+		struct pump *p = &l->pumps[i];
+		if (p->fifo_fd >= 0 && !p->source.loop && loop_add(&l->server->loop, &p->source, p->fifo_fd, EPOLLIN, pump_ready, err) < 0)
+			return -1;
+	}
+	if (l->tty_fd >= 0 && !l->tty.loop)
+		return loop_add(&l->server->loop, &l->tty, l->tty_fd, EPOLLIN, tty_ready, err);
+	return 0;
+}
+
+/* The log can't be written, the application must go on: its output is dropped and counted. */
+static void log_fail(struct log *l, const struct err *why)
+{
+	struct err err;
+	if (!l->failed)
+		log_warn("container %s: log: %s: output is dropped", l->id, why->msg);
+	l->failed = true;
+	for (int i = 0; i < LOGS_STREAM_N_; i++) {
+		util_close(&l->pumps[i].file_fd);
+		l->pumps[i].lost_errno = why->sys ? why->sys : EIO;
+	}
+	if (log_listen(l, &err) < 0)
+		log_warn("container %s: %s", l->id, err.msg);
 }
 
 /* Takes the lock and opens the files, repairs the index, starts to read. 0; 1 when a predecessor still holds the lock; -1 +
@@ -302,13 +336,10 @@ static int log_start(struct log *l, struct err *err)
 	for (int i = 0; i < LOGS_STREAM_N_; i++)
 		if (l->pumps[i].fifo_fd >= 0 && pump_open(&l->pumps[i], err) < 0)
 			return -1;
-	for (int i = 0; i < LOGS_STREAM_N_; i++)
-		if (l->pumps[i].fifo_fd >= 0 &&
-		    loop_add(&l->server->loop, &l->pumps[i].source, l->pumps[i].fifo_fd, EPOLLIN, pump_ready, err) < 0)
-			return -1;
-	if (l->tty_fd >= 0 && loop_add(&l->server->loop, &l->tty, l->tty_fd, EPOLLIN, tty_ready, err) < 0)
+	if (log_listen(l, err) < 0)
 		return -1;
 	l->locked = true;
+	l->failed = false;
 	util_close(&l->dir_fd);
 	return 0;
 }
@@ -326,14 +357,8 @@ static void server_start_log(struct server *s, struct log *l)
 {
 	struct err err;
 	int rc = log_start(l, &err);
-	if (rc < 0) {
-		log_warn("container %s: log: %s", l->id, err.msg);
-		for (int i = 0; i < LOGS_STREAM_N_; i++) {
-			loop_remove(&l->pumps[i].source);
-			util_close(&l->pumps[i].file_fd);
-		}
-		loop_remove(&l->tty);
-	}
+	if (rc < 0)
+		log_fail(l, &err);
 	if (rc) {
 		server_retry(s, rc > 0 ? LOCK_MS : RETRY_MS);
 		return;
@@ -391,7 +416,7 @@ static void server_drain(struct server *s, const struct logs_message *m)
 	struct log *l = map_get(&s->logs, m->id);
 	if (!s->told)
 		return; /* it will be asked again after our HELLO */
-	if (l && !l->locked) {
+	if (l && !l->locked && !l->failed) {
 		l->drain_wanted = true;
 		l->drain_number = m->number;
 		return;

@@ -33,8 +33,7 @@ struct bench {
 	pid_t server;
 	char dir[64];
 	int dir_fd, log_fd, out_fd, err_fd;
-	unsigned n_hello, n_drained;
-	uint32_t acked;
+	unsigned n_hello, n_drained, acked;
 	int not_inherited; /* closed in a new server: a lock goes with its descriptor */
 };
 
@@ -134,6 +133,14 @@ static void setup(struct bench *b)
 	CHECK(logs_control_open(&b->control, &b->loop, b->pair[0], on_event, &err) == 0, "%s", err.msg);
 	b->not_inherited = -1;
 	open_container(b, "");
+}
+
+/* What was open before is let go of, and what is written from now on goes to b->log_fd. */
+static void switch_log(struct bench *b)
+{
+	unsigned was = b->acked;
+	add_all(b);
+	CHECK(wait_change(b, &b->acked, was), "no receipt");
 }
 
 static void read_log(struct bench *b, enum logs_stream stream, struct str *ret)
@@ -315,7 +322,7 @@ static void test_control(struct bench *b)
 	read_log(b, LOGS_STDOUT, &text);
 	CHECK(str_ends(str_get(&text), "last\n"), "not drained before it was let go");
 	util_close(&lock);
-	add_all(b);
+	switch_log(b);
 }
 
 /* Somebody empties the file by hand: the log goes on from there. */
@@ -343,7 +350,7 @@ static void test_full_disk(struct bench *b)
 	memset(block, 'x', sizeof(block));
 	block[sizeof(block) - 1] = '\n';
 	b->log_fd = fs_open_dir(AT_FDCWD, mount_point, &err);
-	add_all(b);
+	switch_log(b);
 	w = logs_fifo_writer(b->dir_fd, "out", &err);
 	for (int i = 0; i < 2048; i++) /* 8 MiB: returns only when somebody drains */
 		CHECK(write(w, block, sizeof(block)) == sizeof(block), "write");
@@ -360,9 +367,36 @@ static void test_full_disk(struct bench *b)
 	close(w);
 	close(b->log_fd);
 	b->log_fd = other_log;
-	add_all(b);
+	switch_log(b);
 	CHECK(drain(b, "c1"), "drain");
 	CHECK(umount2(mount_point, MNT_DETACH) == 0 && rmdir(mount_point) == 0, "umount: %s", strerror(errno));
+}
+
+/* The log can't even be opened: the application goes on, the log begins with what is missing as soon as it can. */
+static void test_unwritable(struct bench *b)
+{
+	AUTO_STR struct str text = {0};
+	struct err err;
+	char block[4096];
+	int old_log = b->log_fd, w;
+	memset(block, 'x', sizeof(block));
+	b->log_fd = fs_make_dir(b->dir_fd, "badlog", 0700, &err);
+	CHECK(mkdirat(b->log_fd, LOGS_INDEX, 0700) == 0, "mkdir");
+	switch_log(b);
+	w = logs_fifo_writer(b->dir_fd, "out", &err);
+	for (int i = 0; i < 1024; i++)
+		CHECK(write(w, block, sizeof(block)) == sizeof(block), "write");
+	CHECK(drain(b, "c1"), "drain");
+	CHECK(unlinkat(b->log_fd, LOGS_INDEX, AT_REMOVEDIR) == 0, "rmdir");
+	pump_for(b, 600);
+	CHECK(write(w, "after\n", 6) == 6 && drain(b, "c1"), "drain");
+	read_log(b, LOGS_STDOUT, &text);
+	CHECK(str_eq(str_get(&text), "muster: 4194304 bytes of output lost: Is a directory\nafter\n"), "\"%.100s\"", str_get(&text));
+	check_index(b, __LINE__);
+	close(w);
+	close(b->log_fd);
+	b->log_fd = old_log;
+	switch_log(b);
 }
 
 static void test_tty(struct bench *b)
@@ -428,6 +462,7 @@ int main(int argc, char **argv)
 	test_control(b);
 	test_emptied(b);
 	test_full_disk(b);
+	test_unwritable(b);
 	test_fifo(b);
 	test_tty(b);
 	/* the clean end: the channel is closed for good */
