@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "compose/plan_request.h"
 #include "volumes/volume.h"
 
 static void pump(struct op *op);
@@ -325,11 +326,9 @@ static void wait_timeout(struct loop_timer *t)
 /* Ends the operation, once the files of what it removed are gone too. */
 static void finish(struct op *op)
 {
-	if (op->sv->trash) {
-		worker_empty_trash(op->sv);
-		if (op->sv->trash)
-			return;
-	}
+	worker_empty_trash(op->sv);
+	if (op->sv->trash_added != op->sv->trash_done)
+		return;
 	server_done(op);
 }
 
@@ -389,27 +388,6 @@ void apply_cancel(struct op *op, const char *why)
 
 /* ---- from request to plan ---- */
 
-static int read_options(const json_t *request, struct plan_options *opt, struct strv *services, struct strv *known, struct strv *ids)
-{
-	const json_t *o = json_object_get(request, "options");
-	const char *recreate = json_get_str(o, "recreate", "diverged");
-	json_get_strv(request, "services", services);
-	json_get_strv(request, "known", known);
-	json_get_strv(request, "containers", ids);
-	opt->services = (const char *const *)services->v;
-	opt->recreate = str_eq(recreate, "force") ? PLAN_FORCE : str_eq(recreate, "never") ? PLAN_NEVER : PLAN_DIVERGED;
-	opt->always_recreate_deps = json_get_bool(o, "always_recreate_deps", false);
-	opt->no_deps = json_get_bool(o, "no_deps", json_get_bool(request, "no_deps", false));
-	opt->no_start = json_get_bool(o, "no_start", false);
-	opt->remove_orphans = json_get_bool(o, "remove_orphans", json_get_bool(request, "remove_orphans", false));
-	opt->renew_anon_volumes = json_get_bool(o, "renew_anon_volumes", false);
-	opt->remove_volumes = json_get_bool(request, "volumes", false);
-	opt->stop_first = json_get_bool(request, "stop", false);
-	opt->known = json_object_get(request, "known") ? (const char *const *)known->v : NULL;
-	opt->ids = ids->n ? (const char *const *)ids->v : NULL;
-	return 0;
-}
-
 static void existing_volumes(struct strv *ret)
 {
 	struct volume *all = NULL;
@@ -424,8 +402,7 @@ static void existing_volumes(struct strv *ret)
 /* The new desired state becomes the project's, durably, before anything is done for it. */
 int apply_take_desired(struct op *op, struct err *err)
 {
-	json_t *json = json_object_get(op->request, "desired"), *scale = json_object_get(json_object_get(op->request, "options"), "scale"), *v;
-	const char *name;
+	json_t *json = json_object_get(op->request, "desired");
 	if (!json_is_object(json))
 		return err_set(err, ERR_INVALID, "the request has no desired state");
 	if (desired_parse(json, &op->desired, err) < 0)
@@ -433,13 +410,7 @@ int apply_take_desired(struct op *op, struct err *err)
 	op->has_desired = true;
 	if (!str_eq(op->desired.project, op->sv->project))
 		return err_set(err, ERR_INVALID, "the desired state is of project %s", op->desired.project);
-	json_object_foreach(scale, name, v) {
-		struct desired_service *s = (struct desired_service *)(uintptr_t)desired_service(&op->desired, name);
-		if (!s)
-			return err_set(err, ERR_NOT_FOUND, "no such service: %s", name);
-		s->replicas = (unsigned)json_integer_value(v);
-	}
-	return 0;
+	return plan_request_scale(op->request, &op->desired, err);
 }
 
 int apply_keep_desired(struct op *op, struct err *err)
@@ -462,30 +433,14 @@ void apply_existing(struct supervisor *sv, struct strv *ret_networks, struct str
 
 static int make_plan(struct op *op, struct err *err)
 {
-	AUTO_STRV struct strv services = {0}, known = {0}, ids = {0}, nets = {0}, volumes = {0};
+	AUTO_STRV struct strv nets = {0}, volumes = {0};
 	struct supervisor *sv = op->sv;
-	struct plan_options opt = { .generation = op->generation };
+	const struct desired *d = op->has_desired ? &op->desired : sv->desired.arena ? &sv->desired : NULL;
 	struct observed o;
 	int rc;
-	read_options(op->request, &opt, &services, &known, &ids);
 	apply_existing(sv, &nets, &volumes);
-	opt.existing_networks = (const char *const *)nets.v;
-	opt.existing_volumes = (const char *const *)volumes.v;
 	supervisor_observed(sv, &o);
-	if (str_eq(op->kind, "up"))
-		rc = plan_up(&op->desired, &o, &opt, &op->plan, err);
-	else if (str_eq(op->kind, "down"))
-		rc = plan_down(&o, sv->desired.arena ? &sv->desired : NULL, &opt, &op->plan, err);
-	else if (str_eq(op->kind, "stop"))
-		rc = plan_stop(&o, &opt, &op->plan, err);
-	else if (str_eq(op->kind, "start"))
-		rc = plan_start(&o, &opt, &op->plan, err);
-	else if (str_eq(op->kind, "restart"))
-		rc = plan_restart(&o, &opt, &op->plan, err);
-	else if (str_eq(op->kind, "kill"))
-		rc = plan_kill(&o, &opt, &op->plan, err);
-	else
-		rc = plan_remove(&o, &opt, &op->plan, err);
+	rc = plan_request(op->request, d, &o, (const char *const *)nets.v, (const char *const *)volumes.v, op->generation, &op->plan, err);
 	free(o.containers);
 	return rc;
 }

@@ -90,7 +90,7 @@ void supervisor_observed(struct supervisor *sv, struct observed *ret)
 
 void supervisor_maybe_finish(struct supervisor *sv)
 {
-	if (sv->finishing || sv->n_units || sv->n_nets || sv->n_workers || sv->trash || !server_idle(sv))
+	if (sv->finishing || sv->n_units || sv->n_nets || sv->n_workers || sv->trash_added != sv->trash_done || !server_idle(sv))
 		return;
 	sv->finishing = true;
 	sv->loop.quit = true;

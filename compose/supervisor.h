@@ -137,7 +137,8 @@ struct supervisor {
 	struct map results;                /* request_id → json_t of its "done" */
 	uint64_t generation;               /* of the newest operation */
 	size_t n_workers;
-	bool trash, trash_busy, trash_again; /* something lies in <root>/trash/<project>; a worker empties it; more came meanwhile */
+	bool trash_busy;                   /* a worker empties <root>/trash/<project> */
+	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
 	struct loop_timer idle_timer;
 	bool finishing;
 };

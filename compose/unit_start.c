@@ -484,11 +484,16 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 	struct unit *u = CONTAINER_OF(s, struct unit, sync);
 	struct err err = {0};
 	(void)events;
+	/* container_progress() closes the descriptor once all is decided, and a closed one that a child still holds could not be removed any more */
+	loop_remove(s);
 	for (;;) {
 		int rc = container_progress(&u->proc, &err);
 		char key[ANCHOR_KEY_BYTES];
-		if (rc == CONTAINER_WAITING)
+		if (rc == CONTAINER_WAITING) {
+			if (loop_add(&u->sv->loop, s, u->proc.sync_fd, EPOLLIN, unit_progress, &err) < 0)
+				unit_start_failed(u, &err);
 			return;
+		}
 		if (rc < 0) {
 			unit_start_failed(u, &err);
 			return;
@@ -498,7 +503,7 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 			return;
 		}
 		if (u->proc.console_fd < 0)
-			continue; /* prepared; go was given already */
+			continue; /* prepared, and told to go already */
 		u->console_fd = TAKE_FD(u->proc.console_fd);
 		key_of(u, "tty/master", key);
 		supervisor_anchor_put(u->sv, key, u->console_fd);

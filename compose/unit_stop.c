@@ -318,19 +318,21 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 
 /* ---- removal ---- */
 
-/* Moves the container's directory into the trash: from then on it does not exist. */
+/* Moves the container's directory into the trash: from then on it does not exist. The trash may be removed at any moment by its worker. */
 static int to_trash(struct unit *u, struct err *err)
 {
-	char from[SHORT_ID + 4], to[SHORT_ID + 16];
+	char from[SHORT_ID + 4], to[SHORT_ID + 4];
 	AUTO_FREE char *dir = xasprintf("trash/%s", u->rec->project);
-	AUTO_CLOSE int trash_fd = fs_make_dir(ANCHOR_FD_ROOT, dir, 0700, err);
-	if (trash_fd < 0)
-		return -1;
 	snprintf(from, sizeof(from), "c/%.*s", SHORT_ID, u->rec->id);
 	snprintf(to, sizeof(to), "%.*s", SHORT_ID, u->rec->id);
-	if (renameat(u->sv->project_fd, from, trash_fd, to) < 0 && errno != ENOENT)
-		return err_sys(err, errno, "container %s: move it to the trash", u->rec->name);
-	u->sv->trash = true;
+	while (faccessat(u->sv->project_fd, from, F_OK, 0) == 0) {
+		AUTO_CLOSE int trash_fd = fs_make_dir(ANCHOR_FD_ROOT, dir, 0700, err);
+		if (trash_fd < 0 && err->sys != ENOENT)
+			return -1;
+		if (trash_fd >= 0 && renameat(u->sv->project_fd, from, trash_fd, to) < 0 && errno != ENOENT)
+			return err_sys(err, errno, "container %s: move it to the trash", u->rec->name);
+	}
+	u->sv->trash_added++;
 	return fs_remove_tree(u->sv->run_fd, from, err);
 }
 

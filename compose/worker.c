@@ -88,28 +88,23 @@ static void trash_emptied(struct supervisor *sv, void *arg, size_t n, const stru
 	(void)arg;
 	(void)n;
 	sv->trash_busy = false;
-	if (failure)
+	sv->trash_done = sv->trash_started; /* after a failure too: the next removal tries again */
+	if (failure && sv->trash_added == sv->trash_done)
 		log_warn("trash: %s", failure->msg);
-	else if (sv->trash_again)
-		worker_empty_trash(sv);
-	else
-		sv->trash = false;
-	if (failure)
-		sv->trash = false; /* the next removal tries again */
+	worker_empty_trash(sv);
 	apply_trash_emptied(sv);
 }
 
 void worker_empty_trash(struct supervisor *sv)
 {
 	struct err err = {0};
-	if (!sv->trash)
-		return;
-	sv->trash_again = sv->trash_busy;
-	if (sv->trash_busy)
+	if (sv->trash_busy || sv->trash_added == sv->trash_done)
 		return;
 	sv->trash_busy = true;
+	sv->trash_started = sv->trash_added;
 	if (worker_run(sv, empty_trash, sv->project, trash_emptied, NULL, 0, &err) < 0) {
 		log_warn("trash: %s", err.msg);
-		sv->trash_busy = sv->trash = false;
+		sv->trash_busy = false;
+		sv->trash_done = sv->trash_added;
 	}
 }
