@@ -29,6 +29,7 @@ struct copy {
 	struct map links;    /* "dev:ino" -> path below fill_fd, of files with several names */
 	struct str path;     /* of the directory being copied, "" or "a/b/" */
 	int depth;
+	bool named;          /* the error says already where it happened */
 	char *buffer;        /* BUFFER_BYTES, made when needed */
 };
 
@@ -269,8 +270,11 @@ static int copy_tree(struct copy *c, int from, int to, struct err *err)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		rc = copy_entry(c, from, to, e->d_name, err);
-		if (rc < 0)
-			err_wrap(err, "%s", err_quote(shown, sizeof(shown), e->d_name));
+		if (rc < 0 && !c->named) {
+			AUTO_FREE char *path = xasprintf("%s%s", str_get(&c->path), e->d_name);
+			err_wrap(err, "%s", err_quote(shown, sizeof(shown), path));
+			c->named = true;
+		}
 	}
 	closedir(d);
 	return rc;
