@@ -67,7 +67,7 @@ static int jail_rules(scmp_filter_ctx ctx, unsigned allow)
 	static const int commands[] = { F_GETFL, F_SETFL, F_GETFD, F_DUPFD_CLOEXEC };
 	int rc = jail_allow(ctx, jail_common, ARRAY_SIZE(jail_common));
 	for (size_t i = 0; i < ARRAY_SIZE(commands) && !rc; i++)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (!rc)
@@ -77,7 +77,7 @@ static int jail_rules(scmp_filter_ctx ctx, unsigned allow)
 	if (!rc && (allow & JAIL_SOCKETS))
 		rc = jail_allow(ctx, jail_sockets, ARRAY_SIZE(jail_sockets));
 	for (size_t i = 0; i < ARRAY_SIZE(families) && !rc && (allow & JAIL_SOCKETS); i++)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return rc;
 }
 
