@@ -592,6 +592,7 @@ static void test_flood(struct bench *b)
 		waitpid(pids[i], NULL, 0);
 	printf("under a flood: %u answers to another client, the slowest in %.1f ms\n", n, (double)worst / 1e6);
 	CHECK(n > 100, "only %u answers", n);
+	usleep(200000); /* its own socket was full: what it sent then was dropped by the kernel */
 	EXPECT_UDP(&b->front, "web", 1, "NOERROR 1 10.1.0.2");
 }
 
