@@ -3,7 +3,7 @@
  * only at the top) and what its YAML output says (x- keys everywhere, empty parts left out, other names for a few). */
 #include "spec/shape.h"
 
-#include "spec/scalar.h"
+#include <ctype.h>
 
 static json_t *field_json(const struct node *n, const struct shape_field *f, bool yaml);
 
@@ -12,18 +12,69 @@ static int compare_entries(const void *a, const void *b)
 	return strcmp((*(const struct node_entry *const *)a)->key, (*(const struct node_entry *const *)b)->key);
 }
 
-/* The entries of a free map in order of their keys; free() it. NULL for none. */
-static const struct node_entry **sorted(const struct node *map)
+/* The value of the digits at p, up to 18 of them; *ret_len how many there are. */
+static uint64_t digits_at(const unsigned char *p, size_t *ret_len)
+{
+	uint64_t v = 0;
+	size_t n = 0;
+	for (; isdigit(p[n]); n++)
+		if (n < 18)
+			v = v * 10 + (uint64_t)(p[n] - '0');
+	*ret_len = n;
+	return v;
+}
+
+/* The digits before p, back to start, hold one that is not 0: then a 0 at p is no leading zero. */
+static bool follows_nonzero(const unsigned char *start, const unsigned char *p)
+{
+	while (p > start && isdigit(p[-1]))
+		if (*--p != '0')
+			return true;
+	return false;
+}
+
+/* go-yaml's order of keys: letters after everything else, runs of digits by their value. */
+static int compare_natural(const void *a, const void *b)
+{
+	const unsigned char *x = (const unsigned char *)(*(const struct node_entry *const *)a)->key;
+	const unsigned char *y = (const unsigned char *)(*(const struct node_entry *const *)b)->key;
+	const unsigned char *start = x;
+	bool digits = false, xl, yl;
+	uint64_t xn, yn;
+	size_t x_len, y_len;
+	for (; *x && *x == *y; x++, y++)
+		digits = isdigit(*x);
+	if (!*x || !*y)
+		return *x ? 1 : *y ? -1 : 0;
+	xl = isalpha(*x) || *x >= 0x80;
+	yl = isalpha(*y) || *y >= 0x80;
+	if (xl && yl)
+		return *x < *y ? -1 : 1;
+	if (xl || yl)
+		return digits == xl ? -1 : 1;
+	xn = digits_at(x, &x_len);
+	yn = digits_at(y, &y_len);
+	if (x_len != y_len && (*x == '0' || *y == '0') && follows_nonzero(start, x))
+		return x_len < y_len ? -1 : 1;
+	if (xn != yn)
+		return xn < yn ? -1 : 1;
+	if (x_len != y_len)
+		return x_len < y_len ? -1 : 1;
+	return *x < *y ? -1 : 1;
+}
+
+/* The entries of a free map in the order of the output; free() it. */
+static const struct node_entry **sorted(const struct node *map, bool yaml)
 {
 	const struct node_entry **v = xcalloc(map->n, sizeof(*v));
 	for (size_t i = 0; i < map->n; i++)
 		v[i] = &map->entries[i];
-	qsort(v, map->n, sizeof(*v), compare_entries);
+	qsort(v, map->n, sizeof(*v), yaml ? compare_natural : compare_entries);
 	return v;
 }
 
 /* A node as it is. */
-static json_t *plain_json(const struct node *n)
+static json_t *plain_json(const struct node *n, bool yaml)
 {
 	AUTO_FREE const struct node_entry **v = NULL;
 	json_t *j;
@@ -39,13 +90,13 @@ static json_t *plain_json(const struct node *n)
 	case NODE_SEQ:
 		j = json_array();
 		for (size_t i = 0; i < n->n; i++)
-			json_array_append_new(j, plain_json(n->items[i]));
+			json_array_append_new(j, plain_json(n->items[i], yaml));
 		return j;
 	case NODE_MAP:
 		j = json_object();
-		v = sorted(n);
+		v = sorted(n, yaml);
 		for (size_t i = 0; i < n->n; i++)
-			json_object_set_new_nocheck(j, v[i]->key, plain_json(v[i]->value));
+			json_object_set_new_nocheck(j, v[i]->key, plain_json(v[i]->value, yaml));
 		return j;
 	default:
 		return json_string_nocheck(n->text);
@@ -56,12 +107,12 @@ static json_t *ulimits_json(const struct node *n, bool yaml)
 {
 	json_t *j = json_object();
 	static const char *const keys[] = { "soft", "hard" };
-	AUTO_FREE const struct node_entry **s = sorted(n);
+	AUTO_FREE const struct node_entry **s = sorted(n, yaml);
 	for (size_t i = 0; i < n->n; i++) {
 		const struct node *v = s[i]->value;
 		json_t *one;
 		if (v->kind != NODE_MAP) {
-			json_object_set_new_nocheck(j, s[i]->key, plain_json(v));
+			json_object_set_new_nocheck(j, s[i]->key, plain_json(v, yaml));
 			continue;
 		}
 		one = json_object();
@@ -76,9 +127,9 @@ static json_t *ulimits_json(const struct node *n, bool yaml)
 }
 
 /* ["default", "id: path"]; the JSON dialect cannot say the second. */
-static json_t *ssh_json(const struct node *n)
+static json_t *ssh_json(const struct node *n, bool yaml)
 {
-	AUTO_FREE const struct node_entry **s = sorted(n);
+	AUTO_FREE const struct node_entry **s = sorted(n, yaml);
 	json_t *j = json_array();
 	for (size_t i = 0; i < n->n; i++) {
 		if (s[i]->value->kind == NODE_NULL || !*s[i]->value->text)
@@ -110,7 +161,7 @@ static json_t *absent_json(const struct shape_field *f)
 
 static json_t *children_json(const struct node *n, const struct shape_field *f, bool yaml)
 {
-	AUTO_FREE const struct node_entry **s = n->kind == NODE_MAP ? sorted(n) : NULL;
+	AUTO_FREE const struct node_entry **s = n->kind == NODE_MAP ? sorted(n, yaml) : NULL;
 	json_t *j = n->kind == NODE_SEQ ? json_array() : json_object();
 	for (size_t i = 0; i < n->n; i++) {
 		const struct node *v = s ? s[i]->value : n->items[i];
@@ -135,9 +186,9 @@ static json_t *field_json(const struct node *n, const struct shape_field *f, boo
 	case SHAPE_ULIMIT:
 		return ulimits_json(n, yaml);
 	case SHAPE_SSH:
-		return ssh_json(n);
+		return ssh_json(n, yaml);
 	default:
-		return plain_json(n);
+		return plain_json(n, yaml);
 	}
 }
 
@@ -146,7 +197,7 @@ json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
 	json_t *j;
 	bool root = shape == &shape_project;
 	if (!shape)
-		return plain_json(n);
+		return plain_json(n, yaml);
 	j = json_object();
 	for (size_t i = 0; i < shape->n; i++) {
 		const struct shape_field *f = &shape->fields[i];
@@ -163,6 +214,6 @@ json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
 	}
 	for (size_t i = 0; n && (yaml || root) && i < n->n; i++)
 		if (str_starts(n->entries[i].key, "x-"))
-			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(n->entries[i].value));
+			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(n->entries[i].value, yaml));
 	return j;
 }

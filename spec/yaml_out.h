@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON values as block YAML with the quoting of go-yaml: plain where the text reads back as the same string, "double" where it would be a number, a
+ * boolean or a time, 'single' where plain is not possible, | for several lines. */
+#ifndef SPEC_YAML_OUT_H
+#define SPEC_YAML_OUT_H
+
+#include <jansson.h>
+
+#include "base/str.h"
+
+/* Appends j, ending with a line end. escape_dollar: every $ is written twice. */
+void yaml_out(const json_t *j, bool escape_dollar, struct str *ret);
+
+#endif
