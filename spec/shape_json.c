@@ -192,6 +192,14 @@ static json_t *field_json(const struct node *n, const struct shape_field *f, boo
 	}
 }
 
+static void put_extensions(const struct node *n, bool yaml, json_t *j)
+{
+	AUTO_FREE const struct node_entry **s = sorted(n, yaml);
+	for (size_t i = 0; i < n->n; i++)
+		if (str_starts(s[i]->key, "x-"))
+			json_object_set_new_nocheck(j, s[i]->key, plain_json(s[i]->value, yaml));
+}
+
 json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
 {
 	json_t *j;
@@ -212,8 +220,7 @@ json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
 		else if (!v && (f->flags & SHAPE_ALWAYS) && !(yaml && f->kind == SHAPE_COMMAND))
 			json_object_set_new(j, key, absent_json(f));
 	}
-	for (size_t i = 0; n && (yaml || root) && i < n->n; i++)
-		if (str_starts(n->entries[i].key, "x-"))
-			json_object_set_new_nocheck(j, n->entries[i].key, plain_json(n->entries[i].value, yaml));
+	if (n && (yaml || root))
+		put_extensions(n, yaml, j);
 	return j;
 }
