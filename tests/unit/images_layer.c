@@ -294,6 +294,24 @@ static void test_long_names(void)
 	}
 }
 
+/* Deeper than any process may hold descriptors: still made, replaced and removed. */
+static void test_deep(void)
+{
+	AUTO_STR struct str deep = {0};
+	struct place p;
+	for (int i = 0; i < 1500; i++)
+		str_add(&deep, "p/");
+	str_add(&deep, "end");
+	place_init(&p);
+	EXPECT(unpack_list(&p, (struct entry[]){
+		{ .name = deep.p, .data = "x" },
+		{ .name = "q", .type = '2', .link = "p" }, { .name = "q", .data = "file" },
+		{ .name = "p", .data = "file" },
+		{0} }) == 0, "%s", p.err.msg);
+	EXPECT(holds(&p, "p", "file") && holds(&p, "q", "file"), "replaced");
+	place_done(&p, "deep");
+}
+
 /* user.* and file capabilities come through, nobody else's attributes do. */
 static void test_xattrs(void)
 {
@@ -343,6 +361,7 @@ int main(void)
 	test_cut_off();
 	test_limits();
 	test_long_names();
+	test_deep();
 	test_xattrs();
 	printf("%s\n", failures ? "failed" : "passed");
 	return failures != 0;
