@@ -246,7 +246,8 @@ static void test_forms(void)
 		AUTO_IMAGE struct image img = {0};
 		shop_init(&p);
 		EXPECT(load(&p, &forms[i]) == 0, "form %zu: %s", i, p.err.msg);
-		EXPECT(p.told.loaded.n == 1 && strcmp(p.told.loaded.v[0], line) == 0, "form %zu: %s", i, p.told.loaded.n ? p.told.loaded.v[0] : "nothing");
+		EXPECT(p.told.loaded.n == 1 && strcmp(p.told.loaded.v[0], line) == 0, "form %zu: %s", i,
+			p.told.loaded.n ? p.told.loaded.v[0] : "nothing");
 		EXPECT(store_lookup(p.w.store, s.id, &img, &p.err) == 0 && img.size_bytes == 3 && n_in(&p, "layers") == 2, "form %zu", i);
 		EXPECT(load(&p, &forms[i]) == 0 && n_in(&p, "layers") == 2, "form %zu again: %s", i, p.err.msg);
 		shop_done(&p);
