@@ -461,3 +461,19 @@ static const struct shape_field project_fields[] = {
 	{ "models", NULL, SHAPE_MAP, SHAPE_YAML, &shape_model },
 };
 const struct shape shape_project = FIELDS(project_fields);
+
+/* By entry, not by field: an object has few of the many fields it could have. */
+void shape_lookup(const struct shape *shape, const struct node *map, struct node_entry *ret[static SHAPE_MAX_FIELDS])
+{
+	static_assert(ARRAY_SIZE(service_fields) <= SHAPE_MAX_FIELDS, "the largest object fits");
+	memset(ret, 0, shape->n * sizeof(*ret));
+	for (size_t i = 0; map && i < map->n; i++) {
+		const char *key = map->entries[i].key;
+		for (size_t f = 0; f < shape->n; f++) {
+			if (shape->fields[f].key[0] == key[0] && strcmp(shape->fields[f].key, key) == 0) {
+				ret[f] = &map->entries[i];
+				break;
+			}
+		}
+	}
+}

@@ -61,6 +61,10 @@ struct shape {
 
 extern const struct shape shape_project, shape_service;
 
+enum { SHAPE_MAX_FIELDS = 128 };
+/* The entry of each field in map (NULL: no map), NULL for those that are not there. */
+void shape_lookup(const struct shape *shape, const struct node *map, struct node_entry *ret[static SHAPE_MAX_FIELDS]);
+
 /* Brings a canonical project into its typed form, in place: values converted, fields in order, zero values gone, x- keys last.
  * 0, or -1 with errors. */
 int typed_convert(struct node *project, struct diags *ds);

@@ -202,15 +202,17 @@ static void put_extensions(const struct node *n, bool yaml, json_t *j)
 
 json_t *shape_json(const struct node *n, const struct shape *shape, bool yaml)
 {
-	json_t *j;
+	struct node_entry *entries[SHAPE_MAX_FIELDS];
 	bool root = shape == &shape_project;
+	json_t *j;
 	if (!shape)
 		return plain_json(n, yaml);
 	j = json_object();
+	shape_lookup(shape, n, entries);
 	for (size_t i = 0; i < shape->n; i++) {
 		const struct shape_field *f = &shape->fields[i];
 		const char *key = !yaml && f->json_key ? f->json_key : f->key;
-		const struct node *v = node_get(n, f->key);
+		const struct node *v = entries[i] ? entries[i]->value : NULL;
 		if ((f->flags & SHAPE_YAML) && !yaml)
 			continue;
 		if (v && !(yaml && (f->flags & SHAPE_VALUE) && v->n == 0))

@@ -452,15 +452,17 @@ static bool is_zero(const struct node *n, enum shape_kind kind)
 static void convert_struct(struct typed *t, struct node *n, const struct shape *shape, const struct node_path *path)
 {
 	struct node *map = node_new(t->a, NODE_MAP, n->pos);
+	struct node_entry *entries[SHAPE_MAX_FIELDS];
 	map->implied = n->implied;
 	if (n->kind != NODE_MAP && n->kind != NODE_NULL) {
 		fail(t, n, path, "a mapping");
 		return;
 	}
+	shape_lookup(shape, n, entries);
 	for (size_t i = 0; n->n && i < shape->n; i++) {
 		const struct shape_field *f = &shape->fields[i];
 		struct node_path step = { .up = path, .key = f->key };
-		struct node_entry *e = node_entry(n, f->key);
+		struct node_entry *e = entries[i];
 		if (!e || e->value->kind == NODE_NULL)
 			continue;
 		convert(t, e->value, f, &step);
