@@ -31,7 +31,7 @@ def test_wrong_type(t):
 
 def test_no_image(t):
     """A service without image."""
-    refuse(t, "services:\n  a:\n    command: x\n", 'service "a"', "image", "compose.yaml:2:")
+    refuse(t, "services:\n  a:\n    command: x\n", "services.a", "image", "compose.yaml:")
 
 
 def test_undefined(t):
@@ -103,7 +103,7 @@ def test_unreadable_bind_source(t):
 
 def test_no_file(t):
     """No compose file at all; a file that is not there; an empty one."""
-    t.one_message(t.muster("up", "-d", rc=1), "no configuration file provided")
+    t.one_message(t.muster("up", "-d", rc=1), "no compose file", "compose.yaml")
     t.one_message(t.muster("-f", "nofile.yml", "up", "-d", rc=1), "nofile.yml")
     t.file("compose.yaml", "")
     t.one_message(t.muster("up", "-d", rc=1), "empty")

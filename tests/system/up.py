@@ -9,10 +9,12 @@ TWO = """
       web:
         image: busybox
         command: sleep 1000
+        stop_grace_period: 0s
         environment: {A: "1"}
       db:
         image: busybox
         command: sleep 1000
+        stop_grace_period: 0s
     """
 
 
@@ -93,18 +95,18 @@ def test_env_file_and_variable_change(t):
           db: {image: busybox, command: sleep 1000, environment: {SHAPE: "$SHAPE"}}
           job: {image: busybox, command: sleep 1000}
         """)
-    t.up()
+    t.up("-t", "0")
     one = t.ids()
     t.file("web.env", "COLOUR=blue\n")
-    t.up()
+    t.up("-t", "0")
     two = t.ids()
     t.eq([n for n in one if one[n] != two[n]], ["p-web-1"], "recreated")
     t.eq(t.sh("web", "echo $COLOUR"), "blue\n")
     t.file(".env", "SHAPE=square\n")
-    t.up()
+    t.up("-t", "0")
     three = t.ids()
     t.eq([n for n in one if three[n] != two[n]], ["p-db-1"], "recreated")
-    t.up(env={"SHAPE": "oval"})
+    t.up("-t", "0", env={"SHAPE": "oval"})
     t.eq(t.sh("db", "echo $SHAPE"), "oval\n", "the shell's variable wins over .env")
 
 
@@ -150,6 +152,7 @@ def test_scale_ephemeral_ports(t):
           web:
             image: busybox
             command: sh -c 'hostname >/tmp/index.html; exec httpd -f -p 3000 -h /tmp'
+            stop_grace_period: 0s
             ports: ["3000"]
         """)
     t.up()

@@ -96,7 +96,7 @@ def test_external_volume(t):
     """An external volume must exist, is not removed by down -v."""
     t.compose("services: {web: {image: busybox, command: sleep 1000, volumes: ['data:/data']}}\nvolumes: {data: {external: true, name: shared}}")
     t.has(t.up(rc=1).err, "shared")
-    t.file("make/compose.yaml", "services: {a: {image: busybox, command: 'true', volumes: ['v:/v']}}\nvolumes: {v: {name: shared}}")
+    t.file("make/compose.yaml", "services: {a: {image: busybox, command: 'true', volumes: ['vol:/v']}}\nvolumes: {vol: {name: shared}}")
     t.muster("-f", "make/compose.yaml", "up", "-d")
     t.muster("-f", "make/compose.yaml", "down")
     t.up()
