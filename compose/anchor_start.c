@@ -26,11 +26,13 @@ enum { START_TIMEOUT_MS = 15000 };
 
 int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err)
 {
-	for (;;) {
+	for (unsigned lost = 0;;) {
 		struct pollfd wanted = { .fd = ready_fd, .events = 0 };
 		AUTO_CLOSE int dir_fd = fs_make_dir(run_fd, project, 0700, err);
 		AUTO_CLOSE int lock_fd = -1;
 		struct stat mine, there;
+		if (dir_fd < 0 && err->sys == ENOENT && ++lost < 1000)
+			continue; /* removed between its making and its opening */
 		if (dir_fd < 0)
 			return -1;
 		lock_fd = openat(dir_fd, "anchor.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);

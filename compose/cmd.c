@@ -67,8 +67,9 @@ int cmd_paths(struct app *app, bool create)
 {
 	struct err err;
 	const char *root = cli_str(app->args, "root"), *run = cli_str(app->args, "run-root");
-	if (app->paths.root)
+	if (app->paths.root && (app->paths.held || !create))
 		return 0;
+	paths_done(&app->paths);
 	if (paths_open(*root ? root : NULL, *run ? run : NULL, create, &app->paths, &err) < 0)
 		return cmd_fail(app, &err);
 	return 0;

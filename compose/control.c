@@ -27,12 +27,9 @@ static int say_hello(int fd, struct err *err)
 int control_connect(const struct paths *p, const char *project, bool start, struct err *err)
 {
 	for (int tries = 0;; tries++) {
-		AUTO_CLOSE int run_fd = paths_run(p, project, start, start ? err : NULL);
-		AUTO_CLOSE int fd = -1;
 		struct err e = {0};
-		if (run_fd < 0)
-			return start ? -1 : -2;
-		fd = sock_connect(run_fd, "control", SOCK_STREAM, &e);
+		AUTO_CLOSE int run_fd = paths_run(p, project, false, &e); /* whoever starts makes it: an ending anchor may remove it any time */
+		AUTO_CLOSE int fd = run_fd < 0 ? -1 : sock_connect(run_fd, "control", SOCK_STREAM, &e);
 		if (fd >= 0 && say_hello(fd, &e) == 0)
 			return TAKE_FD(fd);
 		if (fd < 0 && e.sys != ENOENT && e.sys != ECONNREFUSED) {

@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "compose/paths.h"
 #include "runtime/cgroup.h"
@@ -29,13 +31,31 @@ int own_join(const char *rootid, const char *project, struct err *err)
 	return rc < 0 ? err_wrap(err, "cgroup %s", path) : 0;
 }
 
+/* A run directory that paths_open() has made goes with its last project, unless a command holds it. */
+static void leave_run(int run_fd)
+{
+	char link[32], path[4096];
+	ssize_t n = readlink(fs_fd_path(run_fd, link), path, sizeof(path) - 1);
+	AUTO_CLOSE int fd = openat(run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (n <= 0 || fd < 0 || faccessat(fd, PATHS_MADE_BY_US, F_OK, 0) < 0)
+		return;
+	path[n] = '\0';
+	flock(run_fd, LOCK_UN); /* ours came with the descriptor from the command that started us */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	unlinkat(fd, PATHS_MADE_BY_US, 0);
+	if (rmdir(path) < 0) {
+		AUTO_CLOSE int mark = openat(fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		(void)mark;
+	}
+}
+
 void own_leave(const char *rootid, const char *project, int run_fd)
 {
 	struct cgroup_host *host = NULL;
 	struct cgroup *root = NULL;
 	struct err err = {0};
-	char path[512], containers[512], link[32], run_path[4096];
-	ssize_t n;
+	char path[512], containers[512];
 	own_path(path, sizeof(path), rootid, project);
 	snprintf(containers, sizeof(containers), "muster-%s/%s/c", rootid, project);
 	if (cgroup_host_open(&host, &err) == 0) {
@@ -48,15 +68,5 @@ void own_leave(const char *rootid, const char *project, int run_fd)
 	}
 	cgroup_free(root);
 	cgroup_host_close(host);
-	/* a run directory that paths_open() has made goes with its last project */
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", run_fd);
-	n = readlink(link, run_path, sizeof(run_path) - 1);
-	if (n > 0 && faccessat(run_fd, PATHS_MADE_BY_US, F_OK, 0) == 0) {
-		run_path[n] = '\0';
-		unlinkat(run_fd, PATHS_MADE_BY_US, 0);
-		if (rmdir(run_path) < 0) {
-			AUTO_CLOSE int fd = openat(run_fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-			(void)fd;
-		}
-	}
+	leave_run(run_fd);
 }

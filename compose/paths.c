@@ -3,6 +3,7 @@
 #include "compose/paths.h"
 
 #include <stdio.h>
+#include <sys/file.h>
 
 #include "base/fs.h"
 
@@ -32,21 +33,31 @@ static int open_root(char **path, bool create, mode_t mode, struct err *err)
 	return fd;
 }
 
-/* Opens (and with create makes) the run directory, noting in it that it is ours when it was not there. */
+/* Opens (and with create makes) the run directory, noting in it that it is ours when it was not there. Who may still put something into it
+ * holds it with a shared lock; own_leave() removes it only with an exclusive one. */
 static int open_run(struct paths *p, bool create, struct err *err)
 {
-	bool absent = create && access(p->run, F_OK) < 0 && errno == ENOENT;
-	int fd = open_root(&p->run, create, 0700, err);
-	if (fd >= 0 && absent) {
-		AUTO_CLOSE int mark = openat(fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-		(void)mark;
+	for (;;) {
+		bool absent = create && access(p->run, F_OK) < 0 && errno == ENOENT;
+		int fd = open_root(&p->run, create, 0700, err);
+		struct stat st;
+		if (fd < 0 || !create)
+			return fd;
+		if (flock(fd, LOCK_SH) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0) {
+			close(fd); /* just removed */
+			continue;
+		}
+		if (absent) {
+			AUTO_CLOSE int mark = openat(fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+			(void)mark;
+		}
+		return fd;
 	}
-	return fd;
 }
 
 int paths_open(const char *root, const char *run, bool create, struct paths *ret, struct err *err)
 {
-	struct paths p = { .root_fd = -1, .run_fd = -1 };
+	struct paths p = { .root_fd = -1, .run_fd = -1, .held = create };
 	const char *env_root = getenv("MUSTER_ROOT"), *env_run = getenv("MUSTER_RUN_ROOT");
 	uint64_t h;
 	p.root = absolute(root ? root : env_root && *env_root ? env_root : "/var/lib/muster");

@@ -14,6 +14,7 @@ struct paths {
 	char *root, *run;   /* absolute, resolved */
 	int root_fd, run_fd; /* directories; -1 when opened without `create` and absent */
 	char rootid[9];     /* 8 hexadecimal digits */
+	bool held;          /* opened with `create`: the run directory stays as long as run_fd (or a copy) is open */
 };
 
 /* root/run NULL: MUSTER_ROOT / MUSTER_RUN_ROOT, else the defaults. create: make them (0700 for run, 0711 for root). */
