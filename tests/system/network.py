@@ -121,7 +121,8 @@ def test_port_forms(t):
         services:
           web:
             image: busybox
-            command: sh -c 'hostname >/tmp/index.html; httpd -p 81 -h /tmp; httpd -p 82 -h /tmp; nc -u -l -p 53 -e cat & exec httpd -f -p 80 -h /tmp'
+            command: sh -c 'hostname >/tmp/index.html; httpd -p 81 -h /tmp; httpd -p 82 -h /tmp; /echo 53 & exec httpd -f -p 80 -h /tmp'
+            volumes: ["{t.echo}:/echo:ro"]
             ports: ["18091:80", "127.0.0.1:18092:80", "80", "18093-18094:81-82", "18095:53/udp"]
         """)
     t.up()
@@ -202,12 +203,13 @@ print(struct.unpack(">H", d[6:8])[0])
 
 def test_image_that_serves_53(t):
     """An image that itself binds 0.0.0.0:53 (UDP and TCP) starts, and names still resolve in it."""
-    t.compose("""
+    t.compose(f"""
         services:
-          dns: {image: busybox, command: "sh -c 'nc -l -p 53 & exec nc -u -l -p 53'"}
-          web: {image: busybox, command: sleep 1000}
+          dns: {{image: busybox, command: /echo 53, volumes: ["{t.echo}:/echo:ro"]}}
+          web: {{image: busybox, command: sleep 1000}}
         """)
     t.up()
+    t.wait(lambda: "ready" in t.muster("logs", "dns").out, 3, "the image's own server")
     t.eq(len(lookup(t, "dns", "web")), 1)
     t.eq(t.ps()["p-dns-1"]["State"], "running")
     t.has(t.sh("dns", "netstat -ln"), "0.0.0.0:53")
