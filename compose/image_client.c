@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CLI's side of muster-image: start it, read its lines, wait for it. A line is believed to be JSON only after parsing, and its
- * fields only after
- * a look at their types: the process behind the pipe has read hostile bytes. */
+/* The CLI's side of muster-image: start it, read its lines, wait for it. A line is believed to be JSON only after parsing, and
+ * its fields only after a look at their types: the process behind the pipe has read hostile bytes. */
 #include "compose/image_client.h"
 
 #include <fcntl.h>
@@ -29,8 +28,8 @@ _Noreturn static void run_child(const char *path, char *const *argv, int root_fd
 {
 	static char *const no_environment[] = { NULL };
 	/* copies above what they must not overwrite */
-	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10), root = fcntl(root_fd,
-		F_DUPFD_CLOEXEC, 10);
+	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10);
+	int root = fcntl(root_fd, F_DUPFD_CLOEXEC, 10);
 	if (input < 0 || answer < 0 || root < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || dup2(root, ROOT_FD) < 0)
 		_exit(126);
 	proc_close_from(ROOT_FD + 1, NULL, 0);
@@ -69,8 +68,9 @@ static int take_line(struct client *c, const char *line, size_t n)
 		return 0;
 	} else if (strcmp(event, "error") == 0) {
 		int64_t code = json_get_int(j, "code", ERR_INVALID);
-		err_set(&c->err, code > ERR_NONE && code < ERR_N_ ? (enum err_code)code : ERR_INVALID, "%s", json_get_str(j, "message",
-			"failed"));
+		if (code <= ERR_NONE || code >= ERR_N_)
+			code = ERR_INVALID;
+		err_set(&c->err, (enum err_code)code, "%s", json_get_str(j, "message", "failed"));
 		c->err.sys = (int)json_get_int(j, "errno", 0);
 		return 0;
 	} else {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs `muster-image`, the jailed process that reads archives, and listens to it. The child gets the input as descriptor 0, a pipe for
- * JSON lines as 1, our standard error as 2 and the state root as 3, nothing else; it dies with us. What it says is not trusted: lines are
- * capped, fields are checked.
+/* Runs `muster-image`, the jailed process that reads archives, and listens to it. The child gets the input as descriptor 0, a
+ * pipe for JSON lines as 1, our standard error as 2 and the state root as 3, nothing else; it dies with us. What it says is not
+ * trusted: lines are capped, fields are checked.
  * Lines: {"event":"progress","done":N,"total":N} {"event":"warning","text":T} {"event":"loaded","ref":R,"id":I}
- * {"event":"done","id":I,"new":B}
- * {"event":"error","code":C,"message":M}; the last one is always done or error. */
+ * {"event":"done","id":I,"new":B} {"event":"error","code":C,"message":M}; the last one is always done or error. */
 #ifndef COMPOSE_IMAGE_CLIENT_H
 #define COMPOSE_IMAGE_CLIENT_H
 
@@ -23,16 +22,15 @@ struct image_event {
 /* Called for each event while a call below runs; may be NULL. Strings live until it returns. */
 typedef void image_event_fn(void *arg, const struct image_event *ev);
 
-/* `image import`: input_fd is a root file system as tar (plain, gzip, zstd, xz, bzip2), root_fd the state root. name: "repo[:tag]",
- * NULL = none.
- * changes: NULL-terminated --change instructions, may be NULL; message: history comment, may be NULL. ret_id: the image's id, 64 digits.
- * Returns 0 or -1 + err. The same archive with the same changes gives the same id. */
+/* `image import`: input_fd is a root file system as tar (plain, gzip, zstd, xz, bzip2), root_fd the state root. name:
+ * "repo[:tag]", NULL = none.
+ * changes: NULL-terminated --change instructions, may be NULL; message: history comment, may be NULL. ret_id: the image's id, 64
+ * digits. Returns 0 or -1 + err. The same archive with the same changes gives the same id. */
 int image_client_import(int root_fd, int input_fd, const char *name, const char *const *changes, const char *message,
 	image_event_fn *fn, void *arg, char ret_id[static 65], struct err *err);
 
-/* `image load`: input_fd is a docker-archive or OCI archive, plain or compressed. One IMAGE_LOADED event for each reference, or one
- * without
- * a reference for an image that has none. Returns 0 or -1 + err; images that were loaded before the error stay. */
+/* `image load`: input_fd is a docker-archive or OCI archive, plain or compressed. One IMAGE_LOADED event for each reference, or
+ * one without a reference for an image that has none. Returns 0 or -1 + err; images that were loaded before the error stay. */
 int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err);
 
 /* `image rm` of one name; see store_remove(). */

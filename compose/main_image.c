@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* muster-image: the process that reads what strangers wrote. `muster` starts it (compose/image_client.h says with which descriptors
- * and what the
- * answer looks like); it loads its libraries' lazy parts, enters the jail, and only then reads the first byte of the archive. */
+/* muster-image: the process that reads what strangers wrote. `muster` starts it (compose/image_client.h says with which
+ * descriptors and what the answer looks like); it loads its libraries' lazy parts, enters the jail, and only then reads the
+ * first byte of the archive. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pass over the headers runs without a stream thread: libarchive skips members by moving a position, so 300 blobs of a large
- * archive cost 300 small
- * reads. After a header, libarchive has consumed exactly what lies before the member's data; that position is the member's offset. */
+ * archive cost 300 small reads. After a header, libarchive has consumed exactly what lies before the member's data; that
+ * position is the member's offset. */
 #include "images/bundle.h"
 
 #include <sys/stat.h>
@@ -54,8 +54,8 @@ static void member_free(struct member *m)
 	free(m);
 }
 
-/* Where a link leads, as a clean name: a symlink from the directory of its own name, a hard link from the root. NULL when out of the
- * archive. */
+/* Where a link leads, as a clean name: a symlink from the directory of its own name, a hard link from the root. NULL when out of
+ * the archive. */
 static char *link_target(const char *name, const char *target, bool symlink)
 {
 	char clean[TAR_PATH_BYTES];
@@ -122,8 +122,8 @@ static int scan_members(struct bundle *b, struct err *err)
 	else if (got == 0 && n == 0)
 		got = err_set(err, ERR_CORRUPT, "not a tar archive");
 	else if (got == 0 && rc != ARCHIVE_EOF)
-		got = err_set(err, ERR_CORRUPT, "damaged or cut off tar archive: %s", archive_error_string(a) ?
-			archive_error_string(a) : "unknown error");
+		got = err_set(err, ERR_CORRUPT, "damaged or cut off tar archive: %s",
+			archive_error_string(a) ? archive_error_string(a) : "unknown error");
 	archive_read_free(a);
 	free(s);
 	return got;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An archive of files that are looked up by name, any number of times and in any order: a docker-archive, an OCI archive. A plain tar
- * file is
- * used where it lies: one pass over its headers notes where each member's bytes are. Anything else (compressed, a pipe) is first copied,
- * decompressed, to an unnamed file of the store. Names are looked up in the list only, so none of them can leave the archive. */
+/* An archive of files that are looked up by name, any number of times and in any order: a docker-archive, an OCI archive. A
+ * plain tar file is used where it lies: one pass over its headers notes where each member's bytes are. Anything else
+ * (compressed, a pipe) is first copied, decompressed, to an unnamed file of the store. Names are looked up in the list only, so
+ * none of them can leave the archive. */
 #ifndef IMAGES_BUNDLE_H
 #define IMAGES_BUNDLE_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OCI image configuration: reading it into struct image, making a new one, changing it. Reading is strict about types, because
- * what is read
- * decides what a container runs; what is absent or null is the empty value. `--change` follows the words of a Dockerfile: variables are
- * expanded from the ENV so far everywhere but in CMD and ENTRYPOINT, quotes and backslashes as there. */
+/* The OCI image configuration: reading it into struct image, making a new one, changing it. Reading is strict about types,
+ * because what is read decides what a container runs; what is absent or null is the empty value. `--change` follows the words of
+ * a Dockerfile: variables are expanded from the ENV so far everywhere but in CMD and ENTRYPOINT, quotes and backslashes as
+ * there. */
 #include "images/config.h"
 
 #include <ctype.h>
@@ -133,8 +133,8 @@ int image_config_parse(const char *text, size_t n, struct image *ret, struct err
 	if (rc == 0)
 		rc = read_fields(img.json, &img, err);
 	if (rc == 0 && strcmp(img.os, "linux") != 0)
-		rc = err_set(err, ERR_UNSUPPORTED, "image is for the operating system \"%s\", not linux", err_quote(shown, sizeof(shown),
-			img.os));
+		rc = err_set(err, ERR_UNSUPPORTED, "image is for the operating system \"%s\", not linux",
+			err_quote(shown, sizeof(shown), img.os));
 	if (rc < 0) {
 		image_done(&img);
 		return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image as the rest of muster sees it: the OCI image configuration, read into plain fields, and where its layers are.
- * The configuration's bytes are kept as they came (the image id is their SHA-256); this struct is only a view of them. What comes
+/* An image as the rest of muster sees it: the OCI image configuration, read into plain fields, and where its layers are. The
+ * configuration's bytes are kept as they came (the image id is their SHA-256); this struct is only a view of them. What comes
  * from a foreign archive passes image_config_parse() before anything is stored, so a configuration in the store always parses.
  * Field names are those of the OCI image specification, https://github.com/opencontainers/image-spec/blob/main/config.md */
 #ifndef IMAGES_CONFIG_H
@@ -38,12 +38,13 @@ struct image {
  * linux -> ERR_UNSUPPORTED). */
 int image_config_parse(const char *text, size_t n, struct image *ret, struct err *err);
 
-/* A fresh configuration document for one root file system layer: new reference. diff_id: 64 digits; created: RFC 3339; comment may be
- * NULL. */
+/* A fresh configuration document for one root file system layer: new reference. diff_id: 64 digits; created: RFC 3339; comment
+ * may be NULL. */
 json_t *image_config_new(const char *diff_id, const char *created, const char *comment);
 
-/* Applies one `--change` instruction, "CMD ["a","b"]" or "CMD a b": CMD ENTRYPOINT ENV EXPOSE LABEL STOPSIGNAL USER VOLUME WORKDIR
- * (any case), in JSON or shell form, as docker import does. Returns 0, or -1 + ERR_INVALID / ERR_UNSUPPORTED (another instruction). */
+/* Applies one `--change` instruction, "CMD ["a","b"]" or "CMD a b": CMD ENTRYPOINT ENV EXPOSE LABEL STOPSIGNAL USER VOLUME
+ * WORKDIR (any case), in JSON or shell form, as docker import does. Returns 0, or -1 + ERR_INVALID / ERR_UNSUPPORTED (another
+ * instruction). */
 int image_config_change(json_t *config, const char *instruction, struct err *err);
 
 /* The architecture of this machine in Go's words: "amd64", "arm64". Static. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decoders, one table row each. A decoder ends only at the end of its source: a gzip member or zstd frame that is cut off is an error,
- * one that
- * is followed by another goes on, and zero bytes after the last gzip member (tape padding) are passed over as gzip does. */
+/* Decoders, one table row each. A decoder ends only at the end of its source: a gzip member or zstd frame that is cut off is an
+ * error, one that is followed by another goes on, and zero bytes after the last gzip member (tape padding) are passed over as
+ * gzip does. */
 #include "images/decode.h"
 
 #include <archive.h>
@@ -155,8 +155,8 @@ static ssize_t raw_error(struct decode *d, struct err *err)
 		*err = d->src_err;
 		return -1;
 	}
-	return err_set(err, ERR_CORRUPT, "%s: %s", decode_name(d->kind), archive_error_string(d->raw) ?
-		archive_error_string(d->raw) : "damaged data");
+	return err_set(err, ERR_CORRUPT, "%s: %s", decode_name(d->kind),
+		archive_error_string(d->raw) ? archive_error_string(d->raw) : "damaged data");
 }
 
 static int raw_open(struct decode *d, struct err *err)

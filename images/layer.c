@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entries of a layer, one handler for each type. Nothing else changes the directory meanwhile, so what was just created under a parent
- * descriptor is what the next call on it sees; still every file is created exclusively and every directory opened without following
- * links.
+/* Entries of a layer, one handler for each type. Nothing else changes the directory meanwhile, so what was just created under a
+ * parent descriptor is what the next call on it sees; still every file is created exclusively and every directory opened without
+ * following links.
  * Order of a file's metadata: owner (which clears set-uid), mode, xattrs (which an owner change would clear), times. */
 #include "images/layer.h"
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unpacks one layer, a tar stream of anybody's making, into a directory in overlayfs form. libarchive only parses (format tar, no
- * filter); what
- * is written is ours, entry by entry, through directory descriptors:
- *  - every parent is resolved by openat2(RESOLVE_IN_ROOT), so that symlinks, absolute ones too, lead where they lead after a chroot;
- * names
- *    with ".." or NUL, too long ones and unknown entry types are refused; nothing outside the directory is ever opened, linked or
- * changed;
- *  - ".wh.x" becomes a character device 0:0, ".wh..wh..opq" trusted.overlay.opaque; the same things shipped as such are left out;
+/* Unpacks one layer, a tar stream of anybody's making, into a directory in overlayfs form. libarchive only parses (format tar,
+ * no filter); what is written is ours, entry by entry, through directory descriptors:
+ *  - every parent is resolved by openat2(RESOLVE_IN_ROOT), so that symlinks, absolute ones too, lead where they lead after a
+ *    chroot; names with "..", too long ones and unknown entry types are refused; nothing outside the directory is ever opened,
+ *    linked or changed;
+ *  - ".wh.x" becomes a character device 0:0, ".wh..wh..opq" trusted.overlay.opaque; the same things shipped as such are left
+ *    out;
  *  - xattrs: security.capability and user.* (but user.overlay.*), nothing else; modes after owners; times of directories last. */
 #ifndef IMAGES_LAYER_H
 #define IMAGES_LAYER_H
@@ -32,11 +31,10 @@ struct layer_result {
 /* Called now and then while unpacking; may be NULL. */
 typedef void layer_tick_fn(void *arg);
 
-/* Unpacks what s gives into the empty directory diff_fd (a real descriptor, root of the layer) and reads s to the end of the archive;
- * the caller
- * then calls stream_finish(). Nothing is synced. Needs umask 0, which it sets. Returns 0; -1 + err that names the entry:
- * ERR_CORRUPT (not a tar archive, damaged, cut off), ERR_INVALID (a name, a link or a size that is refused), ERR_SYS (disk full …).
- * What is in the directory then is to be thrown away. */
+/* Unpacks what s gives into the empty directory diff_fd (a real descriptor, root of the layer) and reads s to the end of the
+ * archive; the caller then calls stream_finish(). Nothing is synced. Needs umask 0, which it sets. Returns 0; -1 + err that
+ * names the entry: ERR_CORRUPT (not a tar archive, damaged, cut off), ERR_INVALID (a name, a link or a size that is refused),
+ * ERR_SYS (disk full …). What is in the directory then is to be thrown away. */
 int layer_unpack(struct stream *s, int diff_fd, const struct layer_limits *limits, layer_tick_fn *tick, void *tick_arg,
 	struct layer_result *ret, struct err *err);
 

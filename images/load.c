@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Both forms come down to the same thing, an image_plan: a configuration and, bottom to top, a member and what it must hash to.
- * manifest.json is looked at
- * first, as archives of newer docker versions hold both forms and their names are in it. Platforms: of an index, the manifest for this
- * machine; an index or archive without one is an error, never a silent choice. */
+ * manifest.json is looked at first, as archives of newer docker versions hold both forms and their names are in it. Platforms:
+ * of an index, the manifest for this machine; an index or archive without one is an error, never a silent choice. */
 #include "images/load.h"
 
 #include <stdio.h>
@@ -307,8 +306,8 @@ static int oci_manifest(struct loader *l, const json_t *manifest, const json_t *
 	const char *type = json_get_str(config, "mediaType", "");
 	struct image_plan *p;
 	int rc;
-	if (strcmp(type, "application/vnd.oci.image.config.v1+json") != 0 && strcmp(type,
-		"application/vnd.docker.container.image.v1+json") != 0)
+	if (strcmp(type, "application/vnd.oci.image.config.v1+json") != 0 &&
+	    strcmp(type, "application/vnd.docker.container.image.v1+json") != 0)
 		return err_set(err, ERR_UNSUPPORTED, "the archive holds something other than an image");
 	p = xcalloc(1, sizeof(*p));
 	rc = oci_read(l, config, &p->config, err);

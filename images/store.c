@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the store, its lock, its index, and what removes from it. The order of every change is chosen so that a kill leaves either
- * the old state
- * or the new one plus garbage that store_sweep() recognises: first layers, then the configuration (now the image exists), then the
- * references; backwards when something goes. An index that names an image without a configuration can only come from a damaged disk. */
+/* Reading the store, its lock, its index, and what removes from it. The order of every change is chosen so that a kill leaves
+ * either the old state or the new one plus garbage that store_sweep() recognises: first layers, then the configuration (now the
+ * image exists), then the references; backwards when something goes. An index that names an image without a configuration can
+ * only come from a damaged disk. */
 #include "images/store.h"
 
 #include <stdio.h>
@@ -193,8 +193,8 @@ int store_ids(struct store *s, struct strv *ret, struct err *err)
 	return 0;
 }
 
-/* Which image `name` means. Returns 0 with the id, and the canonical reference in *ret_ref when it was one (else NULL; free() it); -1
- * + err. */
+/* Which image `name` means. Returns 0 with the id, and the canonical reference in *ret_ref when it was one (else NULL; free()
+ * it); -1 + err. */
 static int resolve(struct store *s, const json_t *index, const char *name, char ret_id[static 65], char **ret_ref, struct err *err)
 {
 	AUTO_STRV struct strv ids = {0};
@@ -243,8 +243,8 @@ int store_lookup(struct store *s, const char *name, struct image *ret, struct er
 		return -1;
 	rc = store_read_image(s, index, id, ret, err);
 	if (rc == 1)
-		return err_set(err, ERR_CORRUPT, "image \"%s\": its configuration is missing from the store", err_quote(shown,
-			sizeof(shown), name));
+		return err_set(err, ERR_CORRUPT, "image \"%s\": its configuration is missing from the store",
+			err_quote(shown, sizeof(shown), name));
 	return rc;
 }
 
@@ -342,8 +342,8 @@ int store_tag(struct store *s, const char *id, const char *name, struct err *err
 
 /* ---- removal ---- */
 
-/* The layers that images other than `but` need. Returns 0; 1 when some configuration cannot be read, so that not all are known; -1 +
- * err. */
+/* The layers that images other than `but` need. Returns 0; 1 when some configuration cannot be read, so that not all are known;
+ * -1 + err. */
 static int needed_layers(struct store *s, const json_t *index, const char *but, struct map *ret, struct err *err)
 {
 	AUTO_STRV struct strv ids = {0};

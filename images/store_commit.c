@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Adding to the store. A layer is unpacked under a private name by whoever holds its flock; everything slow (unpacking, syncing)
- * happens before the
- * store's lock is taken. Under the lock: rename the layers, sync their parent, write the configuration, write the index. */
+ * happens before the store's lock is taken. Under the lock: rename the layers, sync their parent, write the configuration, write
+ * the index. */
 #include <stdio.h>
 #include <sys/file.h>
 
@@ -100,8 +100,8 @@ static int commit_locked(struct store *s, const struct image *img, const char *c
 		return -1;
 	for (size_t i = 0; i < img->diff_ids.n; i++)
 		if (!store_has_layer(s, img->diff_ids.v[i]))
-			return err_set(err, ERR_CONFLICT, "image %.12s: layer %.12s has been removed meanwhile", img->id,
-				img->diff_ids.v[i]);
+			return err_set(err, ERR_CONFLICT, "image %.12s: layer %.12s has been removed meanwhile",
+				img->id, img->diff_ids.v[i]);
 	was_there = store_read_image(s, index, img->id, &old, NULL) == 0;
 	image_done(&old);
 	if (!was_there && fs_write_atomic(s->config_fd, file, config, n, 0600, err) < 0)

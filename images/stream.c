@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reading thread and its ring. The thread owns the decoder and both digests; the two sides share the ring's counters and the
- * error, under
- * one mutex. A chunk belongs to the reader until it asks for the next one. Plain input is hashed once: both digests are the same then. */
+ * error, under one mutex. A chunk belongs to the reader until it asks for the next one. Plain input is hashed once: both digests
+ * are the same then. */
 #include "images/stream.h"
 
 #include <iconv.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A source of bytes read by its own thread: input -> SHA-256 -> decompress (none, gzip, zstd, xz, bzip2: told by the first bytes) ->
- * SHA-256
- * -> a ring of buffers, from which the caller takes chunks. So the hashing and inflating of a layer go on beside its unpacking, and one
- * pass yields both digests. Errors are sticky: once a stage fails, the reader gets that error and nothing after it. */
+/* A source of bytes read by its own thread: input -> SHA-256 -> decompress (none, gzip, zstd, xz, bzip2: told by the first
+ * bytes) -> SHA-256 -> a ring of buffers, from which the caller takes chunks. So the hashing and inflating of a layer go on
+ * beside its unpacking, and one pass yields both digests. Errors are sticky: once a stage fails, the reader gets that error and
+ * nothing after it. */
 #ifndef IMAGES_STREAM_H
 #define IMAGES_STREAM_H
 

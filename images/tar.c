@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thin layer over libarchive that turns its four kinds of failure into one: an archive is read whole and undamaged, or not at all.
- * ARCHIVE_WARN is let pass (a character set that does not convert leaves the name NULL, which tar_clean_path() refuses);
+/* A thin layer over libarchive that turns its four kinds of failure into one: an archive is read whole and undamaged, or not at
+ * all. ARCHIVE_WARN is let pass (a character set that does not convert leaves the name NULL, which tar_clean_path() refuses);
  * ARCHIVE_RETRY is libarchive's word for a bad header in the middle, so it is an error. */
 #include "images/tar.h"
 

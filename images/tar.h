@@ -26,8 +26,8 @@ void tar_close(struct tar *t); /* takes a zeroed one; may be called twice */
 
 enum { TAR_PATH_BYTES = 4096 };
 
-/* Brings a name from an archive into the form a/b/c: leading "/" and "./" go, "//", "/./" and a last "/" too. "" = the root itself.
- * Returns 0 and fills buf; -1 + ERR_INVALID: "..", a component of more than 255 bytes, more than 4095 in all, NULL. */
+/* Brings a name from an archive into the form a/b/c: leading "/" and "./" go, "//", "/./" and a last "/" too. "" = the root
+ * itself. Returns 0 and fills buf; -1 + ERR_INVALID: "..", a component of more than 255 bytes, more than 4095 in all, NULL. */
 int tar_clean_path(const char *name, char buf[static TAR_PATH_BYTES], struct err *err);
 
 #endif

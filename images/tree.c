@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fast way is one openat2(RESOLVE_IN_ROOT). Where that says ENOENT (a parent the archive never mentioned) or ENOTDIR (a whiteout that
- * an entry below now contradicts), make_dirs() walks by components: at each step only one name is looked up, symlinks are expanded by
- * hand against the root, and what is missing becomes a directory. */
+/* The fast way is one openat2(RESOLVE_IN_ROOT). Where that says ENOENT (a parent the archive never mentioned) or ENOTDIR (a
+ * whiteout that an entry below now contradicts), make_dirs() walks by components: at each step only one name is looked up,
+ * symlinks are expanded by hand against the root, and what is missing becomes a directory. */
 #include "images/tree.h"
 
 #include <stdio.h>

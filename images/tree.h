@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where an entry of a layer goes: the parent directory of a name, resolved inside the layer's root as after a chroot, made where it is
- * missing. Archives walk a directory at a time, so the last parent is kept open and 17 000 entries cost next to no lookups. */
+/* Where an entry of a layer goes: the parent directory of a name, resolved inside the layer's root as after a chroot, made where
+ * it is missing. Archives walk a directory at a time, so the last parent is kept open and 17 000 entries cost next to no
+ * lookups. */
 #ifndef IMAGES_TREE_H
 #define IMAGES_TREE_H
 
@@ -17,8 +18,8 @@ struct tree {
 void tree_init(struct tree *t, int root_fd);
 void tree_done(struct tree *t);
 
-/* The directory `dir` (clean, "" = the root), made with its parents (0755, ours) where missing; also where a dangling symlink leads.
- * Returns an O_PATH descriptor that stays the tree's, valid until the next call; -1 + err. */
+/* The directory `dir` (clean, "" = the root), made with its parents (0755, ours) where missing; also where a dangling symlink
+ * leads. Returns an O_PATH descriptor that stays the tree's, valid until the next call; -1 + err. */
 int tree_dir(struct tree *t, const char *dir, struct err *err);
 /* The parent of `path` (clean, not ""), as tree_dir(); *ret_base is its last component, inside path. */
 int tree_parent(struct tree *t, const char *path, const char **ret_base, struct err *err);

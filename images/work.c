@@ -36,8 +36,7 @@ static void warn_about(const struct work *w, const struct layer_result *r)
 
 /* Unpacks into diff_fd and compares both digests. */
 static int unpack_stream(const struct work *w, const struct stream_source *src, int diff_fd, const char *expect_diff_id,
-	const char *expect_digest,
-	struct store_new_layer *layer, int64_t *ret_newest, struct err *err)
+	const char *expect_digest, struct store_new_layer *layer, int64_t *ret_newest, struct err *err)
 {
 	AUTO_STREAM struct stream *s = NULL;
 	struct layer_result result = {0};

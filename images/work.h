@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the makers of images (import.c, load.c) are given: the store, the archive, whom to tell. They run in muster-image, jailed; they
- * print
- * nothing and look at nothing but the store and the input descriptor. */
+/* What the makers of images (import.c, load.c) are given: the store, the archive, whom to tell. They run in muster-image,
+ * jailed; they print nothing and look at nothing but the store and the input descriptor. */
 #ifndef IMAGES_WORK_H
 #define IMAGES_WORK_H
 
@@ -28,9 +27,9 @@ struct work {
 /* Compressed layers: 64 GiB out, 1000 times their size beyond the first GiB. */
 extern const struct stream_limits work_stream_limits;
 
-/* Unpacks one layer from src into the store's private directory. expect_diff_id: 64 digits, or NULL; expect_digest: of the bytes as
- * they come, 64 digits, or NULL; a mismatch is ERR_CORRUPT. On success *ret_layer is ready for
- * store_commit_image() and *ret_lock_fd is to be kept open until then; on failure nothing is left. */
+/* Unpacks one layer from src into the store's private directory. expect_diff_id: 64 digits, or NULL; expect_digest: of the bytes
+ * as they come, 64 digits, or NULL; a mismatch is ERR_CORRUPT. On success *ret_layer is ready for store_commit_image() and
+ * *ret_lock_fd is to be kept open until then; on failure nothing is left. */
 int work_unpack(const struct work *w, const struct stream_source *src, const char *expect_diff_id, const char *expect_digest,
 	struct store_new_layer *ret_layer, int *ret_lock_fd, int64_t *ret_newest_mtime_s, struct err *err);
 

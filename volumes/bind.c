@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bind sources. The descriptor is O_PATH: opening a FIFO or a device for real would block or act. A directory that is made takes
- * the owner of the
- * nearest parent that was there, so that a project below somebody's home does not grow root's directories. */
+ * the owner of the nearest parent that was there, so that a project below somebody's home does not grow root's directories. */
 #include "volumes/bind.h"
 
 #include <stdio.h>

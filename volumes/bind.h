@@ -13,9 +13,8 @@ struct bind_source {
 };
 
 /* Opens the absolute host path (symlinks are followed, as mount does). create: a missing path becomes a directory, its missing
- * parents too, 0755, owned as the nearest parent that was there. Returns 0; -1 + err: ERR_NOT_FOUND `bind source "/x" does not exist`,
- * ERR_INVALID (not an absolute path), ERR_SYS (unreadable parent, a parent that is no directory, a symlink
- * loop). */
+ * parents too, 0755, owned as the nearest parent that was there. Returns 0; -1 + err: ERR_NOT_FOUND `bind source "/x" does not
+ * exist`, ERR_INVALID (not an absolute path), ERR_SYS (unreadable parent, a parent that is no directory, a symlink loop). */
 int bind_open(const char *path, bool create, struct bind_source *ret, struct err *err);
 
 #endif

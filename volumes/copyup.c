@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The copy runs under a flock of the volume's directory, so that two containers starting at once fill it once. It is depth
- * first; a file with
- * several names is copied at the first and linked at the others. Data goes by reflink where the file system can, else by copy_file_range,
- * else by read and write; holes stay holes. What is moved into _data last makes the volume non-empty, which is what "filled" means. */
+ * first; a file with several names is copied at the first and linked at the others. Data goes by reflink where the file system
+ * can, else by copy_file_range, else by read and write; holes stay holes. What is moved into _data last makes the volume
+ * non-empty, which is what "filled" means. */
 #include "volumes/copyup.h"
 
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Named volumes on disk. Whoever changes the set of volumes holds volumes/.lock for the few system calls it takes; leftovers
- * (.new-*, .gone-*)
- * found under the lock are nobody's any more and are deleted after it is released, as their trees may be large. */
+ * (.new-*, .gone-*) found under the lock are nobody's any more and are deleted after it is released, as their trees may be
+ * large. */
 #include "volumes/volume.h"
 
 #include <ctype.h>

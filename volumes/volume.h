@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Named and anonymous volumes below a state root: volumes/<name>/{_data/,meta.json}. A volume exists exactly when volumes/<name> does:
- * it is made whole as .new-*, synced and renamed; removed by a rename to .gone-* first. Both steps run under volumes/.lock,
- * so that leftovers of a killed process are told apart from work in progress. Nothing in here knows containers: whether a volume is in
- * use
- * is its caller's question. _data keeps its inode for life (copy-up moves content into it), so a mounted volume is never replaced. */
+/* Named and anonymous volumes below a state root: volumes/<name>/{_data/,meta.json}. A volume exists exactly when volumes/<name>
+ * does: it is made whole as .new-*, synced and renamed; removed by a rename to .gone-* first. Both steps run under
+ * volumes/.lock, so that leftovers of a killed process are told apart from work in progress. Nothing in here knows containers:
+ * whether a volume is in use is its caller's question. _data keeps its inode for life (copy-up moves content into it), so a
+ * mounted volume is never replaced. */
 #ifndef VOLUMES_VOLUME_H
 #define VOLUMES_VOLUME_H
 
@@ -17,13 +17,13 @@ struct volume {
 	bool anonymous;      /* 64 hexadecimal digits as a name, made for a VOLUME of an image */
 };
 
-/* Makes the volume, durably. labels: an object of strings, borrowed, may be NULL. name NULL or "": an anonymous one, its 64-digit name
- * comes back in *ret_name (free() it; ret_name may be NULL otherwise, else it gets a copy of name).
- * Returns 0; 1 when a volume of that name was there (it is left as it is); -1 + err (ERR_INVALID: not a volume name). */
+/* Makes the volume, durably. labels: an object of strings, borrowed, may be NULL. name NULL or "": an anonymous one, its
+ * 64-digit name comes back in *ret_name (free() it; ret_name may be NULL otherwise, else it gets a copy of name). Returns 0; 1
+ * when a volume of that name was there (it is left as it is); -1 + err (ERR_INVALID: not a volume name). */
 int volume_create(int root_fd, const char *name, const json_t *labels, char **ret_name, struct err *err);
 
-/* Reads the volume. Returns 0 and fills *ret (volume_done() it); 1 when there is none; -1 + err.
- * A volume whose meta.json is missing or torn is still a volume: driver local, no labels. */
+/* Reads the volume. Returns 0 and fills *ret (volume_done() it); 1 when there is none; -1 + err. A volume whose meta.json is
+ * missing or torn is still a volume: driver local, no labels. */
 int volume_lookup(int root_fd, const char *name, struct volume *ret, struct err *err);
 
 /* All volumes, sorted by name. *ret is an array of *ret_n, free it by volume_list_free(). Returns 0 or -1 + err. */

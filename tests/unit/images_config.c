@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configurations decide what runs: fields of a wrong type are refused, absent ones are empty, and `--change` means what the same words mean in
- * a Dockerfile. */
+/* Configurations decide what runs: fields of a wrong type are refused, absent ones are empty, and `--change` means what the same
+ * words mean in a Dockerfile. */
 #include "tests/unit/images_rig.h"
 
 #define DIFF "1111111111111111111111111111111111111111111111111111111111111111"

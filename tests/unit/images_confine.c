@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a reader of archives that has been taken over could still do: nothing outside the store's folders, no socket, no program, no process, no mount,
- * no privilege. Each attempt is made by a child of its own inside the jail; what must still work (files, devices, overlay attributes,
- * threads) is tried too, or the jail would be of no use. */
+/* What a reader of archives that has been taken over could still do: nothing outside the store's folders, no socket, no program,
+ * no process, no mount, no privilege. Each attempt is made by a child of its own inside the jail; what must still work (files,
+ * devices, overlay attributes, threads) is tried too, or the jail would be of no use. */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layers of anybody's making: what may be unpacked comes out as overlayfs needs it, and nothing that an archive says reaches outside the
- * directory. Each hostile archive is unpacked beside a guard folder whose bytes, mode and names must not change. */
+/* Layers of anybody's making: what may be unpacked comes out as overlayfs needs it, and nothing that an archive says reaches
+ * outside the directory. Each hostile archive is unpacked beside a guard folder whose bytes, mode and names must not change. */
 #include "tests/unit/images_rig.h"
 
 struct place {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import and load: the same content is the same image however it is packed; an archive that lies about a digest, a size, a layer or a name is refused
- * and leaves the store as it was, without a byte of the refused layers. */
+/* import and load: the same content is the same image however it is packed; an archive that lies about a digest, a size, a layer
+ * or a name is refused and leaves the store as it was, without a byte of the refused layers. */
 #include <sys/mman.h>
 #include <zlib.h>
 
@@ -205,9 +205,9 @@ static void oci_archive(struct str *tar, const struct sample *s, const struct oc
 			i ? "," : "", s->digest[i], i && lie->wrong_digest ? second->len : s->blob[i].len + (i && lie->wrong_size));
 	str_add(&manifest, "]}");
 	sha(&manifest, hex);
-	str_addf(&inner, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x\",\"digest\":\"sha256:%064d\",\"size\":1,\"platform\":{\"os\":\"linux\","
-		"\"architecture\":\"mips\"}},{\"mediaType\":\"x\",\"digest\":\"sha256:%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"%s\"}}]}",
-		0, hex, manifest.len, image_config_host_arch());
+	str_addf(&inner, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x\",\"digest\":\"sha256:%064d\",\"size\":1,"
+		"\"platform\":{\"os\":\"linux\",\"architecture\":\"mips\"}},{\"mediaType\":\"x\",\"digest\":\"sha256:%s\",\"size\":%zu,"
+		"\"platform\":{\"os\":\"linux\",\"architecture\":\"%s\"}}]}", 0, hex, manifest.len, image_config_host_arch());
 	sha(&inner, inner_hex);
 	str_addf(&index, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x\",\"digest\":\"sha256:%s\",\"size\":%zu",
 		lie->in_index ? inner_hex : hex, lie->in_index ? inner.len : manifest.len);

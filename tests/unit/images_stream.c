@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass gives the content and both digests, whatever the compression and however the bytes arrive; damage, a cut or too much of it is an
- * error before the end is reported, never a short success. */
+/* One pass gives the content and both digests, whatever the compression and however the bytes arrive; damage, a cut or too much
+ * of it is an error before the end is reported, never a short success. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <zlib.h>

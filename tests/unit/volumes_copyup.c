@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copy-up: a new volume holds exactly what the image has there, with all metadata; never anything from outside the image; never over content;
- * and killed at any moment it is empty or, after the next opening, whole. */
+/* Copy-up: a new volume holds exactly what the image has there, with all metadata; never anything from outside the image; never
+ * over content; and killed at any moment it is empty or, after the next opening, whole. */
 #include <signal.h>
 #include <stdio.h>
 #include <sched.h>
