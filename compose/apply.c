@@ -72,6 +72,25 @@ static int do_volume_create(struct op *op, const struct action *a, struct err *e
 	return volume_create(ANCHOR_FD_ROOT, a->name, labels, NULL, err) < 0 ? -1 : 0;
 }
 
+/* A volume of that name that another project has made is not ours to remove. */
+static int do_volume_remove(struct op *op, const struct action *a, struct err *err)
+{
+	struct volume v;
+	const char *owner;
+	int rc = volume_lookup(ANCHOR_FD_ROOT, a->name, &v, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	owner = json_get_str(v.labels, "com.docker.compose.project", "");
+	if (*owner && strcmp(owner, op->sv->project) != 0) {
+		AUTO_FREE char *text = xasprintf("Volume %s: belongs to project %s, not removed", a->name, owner);
+		server_warn(op, text);
+	} else {
+		rc = volume_remove(ANCHOR_FD_ROOT, a->name, err);
+	}
+	volume_done(&v);
+	return rc < 0 ? -1 : 0;
+}
+
 /* Limits and wishes that reach a running container without a restart. */
 static int do_update(struct op *op, const struct action *a, struct err *err)
 {
@@ -248,7 +267,7 @@ static int start_action(struct op *op, size_t i, struct err *err)
 	case ACTION_VOLUME_CREATE:
 		return do_volume_create(op, a, err);
 	case ACTION_VOLUME_REMOVE:
-		return volume_remove(ANCHOR_FD_ROOT, a->name, err) < 0 ? -1 : 0;
+		return do_volume_remove(op, a, err);
 	case ACTION_CREATE:
 		return do_create(op, i, err);
 	case ACTION_START:

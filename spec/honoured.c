@@ -55,7 +55,7 @@ static const struct rule rules[] = {
 	{ "networks.*.driver_opts", RULE_REFUSED, NULL },
 	{ "networks.*.enable_ipv4", RULE_DEFAULT, "true" },
 	{ "networks.*.enable_ipv6", RULE_DEFAULT, "false" },
-	{ "networks.*.external", RULE_YES, NULL },
+	{ "networks.*.external", RULE_DEFAULT, "false" },
 	{ "networks.*.internal", RULE_YES, NULL },
 	{ "networks.*.ipam", RULE_DEEP, NULL },
 	{ "networks.*.ipam.config", RULE_REFUSED, "leave it out: muster takes a free subnet" },
