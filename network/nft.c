@@ -12,7 +12,7 @@
 #include "network/nft_expr.h"
 #include "network/nft_table.h"
 
-enum { NFT_KEY_MAX = 32, NFT_TRIES = 10, NFT_ELEMENTS_MAX = 1 << 20 };
+enum { NFT_KEY_MAX = 32, NFT_TRIES = 50, NFT_ELEMENTS_MAX = 1 << 20 };
 
 /* One element as it goes over the wire; value_len 0: a set's. */
 struct nft_element {
@@ -135,19 +135,39 @@ static void nft_list_push_network(struct nft_list *l, const struct nft_network *
 	nft_list_push_subnet(l, w);
 }
 
+static int nft_compare(const void *pa, const void *pb)
+{
+	const struct nft_element *a = pa, *b = pb;
+	const int by_set = strcmp(a->set, b->set);
+	if (by_set)
+		return by_set;
+	if (a->interval_end != b->interval_end)
+		return a->interval_end - b->interval_end;
+	return memcmp(a->key, b->key, sizeof(a->key)); /* zero behind key_len */
+}
+
+/* Sorts a list for nft_list_find() and makes elements single: the kernel's walk starts over when a set's hash table grows meanwhile. */
+static void nft_list_sort(struct nft_list *l)
+{
+	size_t n = 0;
+	if (l->n)
+		qsort(l->e, l->n, sizeof(*l->e), nft_compare);
+	for (size_t i = 0; i < l->n; i++)
+		if (!n || nft_compare(&l->e[n - 1], &l->e[i]) != 0)
+			l->e[n++] = l->e[i];
+	l->n = n;
+}
+
+/* The element of a sorted list with e's set and key; NULL when there is none. */
 static const struct nft_element *nft_list_find(const struct nft_list *l, const struct nft_element *e)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (str_eq(l->e[i].set, e->set) && l->e[i].interval_end == e->interval_end && l->e[i].key_len == e->key_len &&
-		    memcmp(l->e[i].key, e->key, e->key_len) == 0)
-			return &l->e[i];
-	return NULL;
+	return l->n ? bsearch(e, l->e, l->n, sizeof(*l->e), nft_compare) : NULL;
 }
 
 struct nft_read {
 	struct nft_list *list;
 	const char *set;
-	size_t start;  /* of this set in the list, where an interrupted dump begins again */
+	size_t n_messages;
 };
 
 static void nft_read_element(struct nft_read *r, const struct nlattr *elem)
@@ -178,9 +198,11 @@ static int nft_read_answer(void *arg, const struct nlmsghdr *m, struct err *err)
 	const struct nlattr *tb[NFTA_SET_ELEM_LIST_ELEMENTS + 1];
 	(void)err;
 	if (!m) {
-		r->list->n = r->start;
+		r->list->n = 0;
+		r->n_messages = 0;
 		return 0;
 	}
+	r->n_messages++;
 	nl_attrs(m, sizeof(struct nfgenmsg), tb, NFTA_SET_ELEM_LIST_ELEMENTS);
 	if (!tb[NFTA_SET_ELEM_LIST_ELEMENTS])
 		return 0;
@@ -189,21 +211,61 @@ static int nft_read_answer(void *arg, const struct nlmsghdr *m, struct err *err)
 	return 0;
 }
 
-/* Every element of the table; none when the table is not there. */
+static bool nft_list_equal(const struct nft_list *a, const struct nft_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (nft_compare(&a->e[i], &b->e[i]) != 0)
+			return false;
+	return true;
+}
+
+static int nft_read_once(struct net *n, const char *table, const char *set, struct nft_list *list, size_t *ret_messages, struct err *err)
+{
+	AUTO_BATCH struct nl_batch b = { 0 };
+	struct nft_read r = { .list = list, .set = set };
+	struct err got = { 0 };
+	nft_expr_msg(&b, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
+	nl_put_str(&b, NFTA_SET_ELEM_LIST_TABLE, table);
+	nl_put_str(&b, NFTA_SET_ELEM_LIST_SET, set);
+	list->n = 0;
+	if (nl_ask(&n->nf, &b, nft_read_answer, &r, &got) < 0 && got.sys != ENOENT) {
+		*err = got;
+		return -1;
+	}
+	nft_list_sort(list);
+	*ret_messages = r.n_messages;
+	return 0;
+}
+
+/* Reads one set. A dump of several messages goes by counts, and loses elements when the set's hash table grows between two of them
+ * (which the kernel does not tell): such a dump is done until two in a row are equal. */
+static int nft_read_set(struct net *n, const char *table, const char *set, struct nft_list *list, struct err *err)
+{
+	CLEANUP(nft_list_done) struct nft_list now = { 0 }, last = { 0 };
+	for (int i = 0; i < NFT_TRIES; i++) {
+		size_t n_messages;
+		if (nft_read_once(n, table, set, &now, &n_messages, err) < 0)
+			return -1;
+		if (n_messages <= 1 || (i && nft_list_equal(&now, &last)))
+			break;
+		const struct nft_list spare = last;
+		last = now;
+		now = spare;
+	}
+	for (size_t i = 0; i < now.n; i++)
+		nft_list_push(list, &now.e[i]);
+	return 0;
+}
+
+/* Every element of the table, sorted; none when the table is not there. */
 static int nft_read_all(struct net *n, const char *table, struct nft_list *list, struct err *err)
 {
-	for (size_t i = 0; nft_table_sets[i]; i++) {
-		AUTO_BATCH struct nl_batch b = { 0 };
-		struct nft_read r = { .list = list, .set = nft_table_sets[i], .start = list->n };
-		struct err got = { 0 };
-		nft_expr_msg(&b, NFT_MSG_GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
-		nl_put_str(&b, NFTA_SET_ELEM_LIST_TABLE, table);
-		nl_put_str(&b, NFTA_SET_ELEM_LIST_SET, nft_table_sets[i]);
-		if (nl_ask(&n->nf, &b, nft_read_answer, &r, &got) < 0 && got.sys != ENOENT) {
-			*err = got;
+	for (size_t i = 0; nft_table_sets[i]; i++)
+		if (nft_read_set(n, table, nft_table_sets[i], list, err) < 0)
 			return -1;
-		}
-	}
+	nft_list_sort(list);
 	return 0;
 }
 
@@ -271,8 +333,11 @@ static int nft_commit(struct net *n, const char *table, const struct nft_change 
 		      struct err *err)
 {
 	AUTO_BATCH struct nl_batch b = { 0 };
-	CLEANUP(nft_list_done) struct nft_list dels = { 0 }, adds = { 0 };
+	CLEANUP(nft_list_done) struct nft_list dels = { 0 }, adds = { 0 }, gone = { 0 };
 	nft_expand(c, have, &dels, &adds);
+	for (size_t i = 0; i < dels.n; i++)
+		nft_list_push(&gone, &dels.e[i]);
+	nft_list_sort(&gone); /* dels stay in order: start and end of an interval belong together */
 	nft_expr_begin(&b, generation);
 	for (size_t i = 0; i < dels.n; i++)
 		if (!have || nft_list_find(have, &dels.e[i]))
@@ -281,10 +346,10 @@ static int nft_commit(struct net *n, const char *table, const struct nft_change 
 		const struct nft_element *e = &adds.e[i], *old = have ? nft_list_find(have, e) : NULL;
 		const bool same = old && old->value_len == e->value_len && memcmp(old->value, e->value, e->value_len) == 0 &&
 				  str_eq(old->comment, e->comment);
-		const bool gone = old && nft_list_find(&dels, e);
-		if (same && !gone)
+		const bool removed = old && nft_list_find(&gone, e);
+		if (same && !removed)
 			continue;
-		if (old && !gone)
+		if (old && !removed)
 			nft_put_element(&b, NFT_MSG_DELSETELEM, table, old);
 		nft_put_element(&b, NFT_MSG_NEWSETELEM, table, e);
 	}
@@ -318,7 +383,7 @@ static int nft_apply_exactly(struct net *n, const char *table, const struct nft_
 			return -1;
 		if (nft_commit(n, table, c, &have, generation, err) == 0)
 			return 0;
-		if (err->sys != ERESTART)
+		if (err->sys != ERESTART && err->sys != ENOENT) /* ENOENT: the table went between the first two steps */
 			return -1;
 	}
 	return -1;

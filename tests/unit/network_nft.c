@@ -4,6 +4,8 @@
  * removing what is gone and adding what is there are fine; what was listed is what was added; thousands fit one transaction. */
 #include "network_lab.h"
 
+#include <pthread.h>
+
 #include "network/nft.h"
 
 static struct err err;
@@ -159,7 +161,9 @@ static void test_two_roots(struct net *n)
 static void test_flushed(struct net *n)
 {
 	const struct nft_port p = port(80, IP4(10, 1, 0, 2), "p");
-	char *have = lab_output("nft list tables");
+	char *have;
+	CHECK(nft_ensure(n, &err) == 0, &err);
+	have = lab_output("nft list tables");
 	if (!strstr(have, "muster_" LAB_ROOTID)) {
 		printf("note: nft is not installed, flush is not tried\n");
 		free(have);
@@ -174,6 +178,45 @@ static void test_flushed(struct net *n)
 	del_ports(n, &p, 1);
 }
 
+/* Two projects come and go at once: what one has added is there until it removes it, though the other lets go of the table all the time. */
+static void *come_and_go(void *arg)
+{
+	const char *owner = arg;
+	struct nft_network w = network(owner, *owner == 'a' ? IP4(10, 1, 0, 0) : IP4(10, 2, 0, 0), 24, false, owner);
+	struct nft_port p[3];
+	const struct nft_change add = { .add_networks = &w, .n_add_networks = 1, .add_ports = p, .n_add_ports = 3 };
+	const struct nft_change del = { .del_networks = &w, .n_del_networks = 1, .del_ports = p, .n_del_ports = 3 };
+	struct err e = { 0 };
+	struct net n;
+	for (uint16_t i = 0; i < 3; i++)
+		p[i] = port((*owner == 'a' ? 100 : 200) + i, w.subnet.ip + 2 + i, owner);
+	CHECK(net_open(&n, LAB_ROOTID, &e) == 0, &e);
+	for (int i = 0; i < 100; i++) {
+		struct nft_state s;
+		CHECK(nft_apply(&n, &add, &e) == 0, &e);
+		CHECK(nft_list(&n, owner, &s, &e) == 0, &e);
+		if (s.n_networks != 1 || !s.networks[0].subnet.prefix_len || s.n_ports != 3) {
+			fprintf(stderr, "round %d of %s: %zu networks, prefix %u, %zu ports\n", i, owner, s.n_networks,
+				s.n_networks ? s.networks[0].subnet.prefix_len : 0, s.n_ports);
+			exit(1);
+		}
+		nft_state_done(&s);
+		CHECK(nft_apply(&n, &del, &e) == 0, &e);
+		CHECK(nft_release(&n, &e) >= 0, &e);
+	}
+	net_close(&n);
+	return NULL;
+}
+
+static void test_two_projects(void)
+{
+	char a[] = "a", b[] = "b";
+	pthread_t t;
+	CHECK(pthread_create(&t, NULL, come_and_go, a) == 0, NULL);
+	come_and_go(b);
+	CHECK(pthread_join(t, NULL) == 0, NULL);
+}
+
 int main(void)
 {
 	struct net n;
@@ -186,6 +229,7 @@ int main(void)
 	test_all_or_nothing(&n);
 	test_many(&n);
 	test_two_roots(&n);
+	test_two_projects();
 	test_flushed(&n);
 	CHECK(nft_release(&n, &err) == 0, &err);
 	net_close(&n);
