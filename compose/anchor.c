@@ -61,6 +61,8 @@ static void place_descriptors(const int from[ANCHOR_FD_N_])
 		close(i);
 		if (high[i] >= 0)
 			dup2(high[i], i);
+		else
+			open("/dev/null", O_RDWR); /* gets number i: a free one would go to the first file that the child opens */
 	}
 	proc_close_from(ANCHOR_FD_N_, NULL, 0);
 }
