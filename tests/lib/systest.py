@@ -440,8 +440,11 @@ class Test:
         ours = {os.getpid(), 1, self.world, *(j.p.pid for j in self.jobs)}
         ids = [root_id(os.path.realpath(r), os.path.realpath(u)) for r, u in self.roots]
 
+        # on the machine itself others come and go: there only what has our root's id, or the name of a link of ours, counts
+        named = [x.split(":")[1].split("@")[0].strip() for x in command("ip", "-o", "link").splitlines() if any(i + "/" in x for i in ids)]
+
         def mine(lines):
-            return lines if self.private else [x for x in lines if "muster" in x or re.search(r"\bmu[0-9a-f]{6,}", x) or any(i in x for i in ids)]
+            return lines if self.private else [x for x in lines if any(i in x for i in ids + named)]
         links = [re.sub(r"^\d+: |\b(state|qlen|mode|group) \S+|<.*?>|@if\d+|link-netns\S* \S+", "", x) for x in command("ip", "-o", "link").splitlines()]
         routes = command("ip", "route", "show", "table", "all").splitlines() + command("ip", "-6", "route", "show", "table", "all").splitlines()
         with open("/proc/self/mountinfo", encoding="utf-8") as f:
@@ -453,7 +456,7 @@ class Test:
             folders[:] = [f for f in folders if not f.startswith("muster-")]
         running = [f"{name}: {line} ({state})" for pid, (state, parent, name, line) in processes().items() if pid not in ours and parent != self.world]
         if not self.private:
-            running = [p for p in running if re.match(r"muster", p)]
+            running = [p for p in running if any(i in p for i in ids)]
         namespaces = command("ip", "netns", "list").splitlines()
         shown = {"links": mine(links), "routes": mine([r for r in routes if "cache" not in r]), "rules": mine(command("nft", "list", "ruleset").splitlines()),
                  "mounts": mine(mounts), "cgroups": groups, "processes": running, "network namespaces": mine(namespaces)}

@@ -198,7 +198,7 @@ def test_reboot_changes_boot_id(t):
     t.up()
     shutil.copytree(t.run, t.folder + "/kept-run", symlinks=True, ignore=lambda d, names: [n for n in names if not os.path.isdir(f"{d}/{n}") and not n.endswith(".json")])
     reboot(t)
-    shutil.rmtree(t.run)
+    shutil.rmtree(t.run, ignore_errors=True)
     shutil.copytree(t.folder + "/kept-run", t.run)
     t.eq(t.ps()["p-web-1"]["State"], "exited")
     t.up()
@@ -255,13 +255,3 @@ def test_torn_record(t):
         done = t.muster(*verb, rc=None)
         t.true(0 <= done.rc < 128, f"{verb}: {done}")
     t.muster("down", "-t", "0", "-v")
-
-
-def test_rules_flushed(t):
-    """nft flush ruleset behind our back: the next up mends it."""
-    t.compose("services: {web: {image: busybox, command: httpd -f -h /etc, ports: ['127.0.0.1:18070:80']}}")
-    t.up()
-    t.http("http://127.0.0.1:18070/hostname")
-    systest.command("nft", "flush", "ruleset")
-    t.up()
-    t.http("http://127.0.0.1:18070/hostname")
