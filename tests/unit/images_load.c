@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* import and load: the same content is the same image however it is packed; an archive that lies about a digest, a size, a layer
  * or a name is refused and leaves the store as it was, without a byte of the refused layers. */
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <zlib.h>
 
 #include "images/import.h"
@@ -356,6 +359,55 @@ static void test_import(void)
 	shop_done(&p);
 }
 
+/* The kernel agrees about the form: mounted one over the other, the layers hide, replace and add what the archive said. */
+static void check_mounted(struct shop *p, struct sample *s)
+{
+	AUTO_FREE char *options = NULL;
+	char root[100];
+	NEED(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	options = xasprintf("lowerdir=%s/layers/%s/diff:%s/layers/%s/diff", p->scratch.path, s->diff[1], p->scratch.path, s->diff[0]);
+	snprintf(root, sizeof(root), "%s/mnt", p->scratch.path);
+	NEED(mkdir(root, 0700) == 0);
+	if (mount("overlay", root, "overlay", 0, options) < 0) {
+		printf("no overlay here: %s\n", strerror(errno));
+		_exit(0);
+	}
+	NEED(chdir(root) == 0);
+	_exit(access("etc/x", F_OK) != -1 || access("etc/y", F_OK) != 0 || access("opq/old", F_OK) != -1 || access("opq/new", F_OK) != 0 ||
+		access("keep/old", F_OK) != 0 || access("dir/old", F_OK) != -1 || access("dir/new", F_OK) != 0);
+}
+
+static void test_overlay(void)
+{
+	struct sample s;
+	struct shop p;
+	AUTO_STR struct str tar = {0};
+	int wstatus;
+	pid_t pid;
+	sample_init(&s);
+	str_done(&s.layer[0]);
+	str_done(&s.layer[1]);
+	tar_build(&s.layer[0], (struct entry[]){ { .name = "etc/x" }, { .name = "opq/old" }, { .name = "keep/old" }, { .name = "dir/old" }, {0} });
+	tar_build(&s.layer[1], (struct entry[]){ { .name = "etc/.wh.x" }, { .name = "etc/y" }, { .name = "opq/.wh..wh..opq" }, { .name = "opq/new" },
+		{ .name = "keep/new" }, { .name = ".wh.dir" }, { .name = "dir/", .type = '5' }, { .name = "dir/new" }, {0} });
+	str_clear(&s.config);
+	for (int i = 0; i < 2; i++)
+		sha(&s.layer[i], s.diff[i]);
+	str_addf(&s.config, "{\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\",\"sha256:%s\"]}}", s.diff[0], s.diff[1]);
+	sha(&s.config, s.id);
+	docker_archive(&tar, &s, &s.layer[1], "[\"foo:1\"]");
+	shop_init(&p);
+	EXPECT(load(&p, &tar) == 0, "%s", p.err.msg);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		check_mounted(&p, &s);
+	NEED(waitpid(pid, &wstatus, 0) == pid);
+	EXPECT(wstatus == 0, "the mounted layers do not show what the archive says (status %d)", wstatus);
+	sample_done(&s);
+	shop_done(&p);
+}
+
 int main(void)
 {
 	if (geteuid() != 0) {
@@ -367,6 +419,7 @@ int main(void)
 	test_pipe();
 	test_lies();
 	test_import();
+	test_overlay();
 	printf("%s\n", failures ? "failed" : "passed");
 	return failures != 0;
 }
