@@ -86,8 +86,8 @@ static void shortest(double d, bool single, char buf[static 40])
 	}
 }
 
-/* "d.ddde±xx" → plain digits when low <= exponent < 21, else Go's exponent form. */
-static void format_float(double d, bool single, int low, bool json, char buf[static 40])
+/* "d.ddde±xx" → plain digits for exponents from -4 to 5 (fmt) or from -6 to 20 (JSON), else Go's exponent form. */
+static void format_float(double d, bool single, bool json, char buf[static 40])
 {
 	char e[40], digits[18], *at = buf;
 	int exponent, n = 0;
@@ -105,7 +105,7 @@ static void format_float(double d, bool single, int low, bool json, char buf[sta
 	digits[n] = '\0';
 	if (d < 0)
 		*at++ = '-';
-	if (exponent < low || exponent >= 21) {
+	if (exponent < (json ? -6 : -4) || exponent >= (json ? 21 : 6)) {
 		at += sprintf(at, n > 1 ? "%c.%s" : "%c", digits[0], digits + 1);
 		sprintf(at, json && abs(exponent) < 10 ? "e%c%d" : "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
 	} else if (exponent < 0) {
@@ -119,12 +119,12 @@ static void format_float(double d, bool single, int low, bool json, char buf[sta
 
 void scalar_format_float(double d, bool single, char buf[static 40])
 {
-	format_float(d, single, -4, false, buf);
+	format_float(d, single, false, buf);
 }
 
 void scalar_format_json(double d, bool single, char buf[static 40])
 {
-	format_float(d, single, -6, true, buf);
+	format_float(d, single, true, buf);
 }
 
 const char *scalar_text(const struct node *n)

@@ -14,9 +14,9 @@ bool scalar_resolve(struct arena *a, struct node *n, const char *text);
 bool scalar_parse_int(const char *s, int base, int64_t *ret);
 /* strconv.ParseFloat(s, 64), without hexadecimal, infinities and NaN. */
 bool scalar_parse_float(const char *s, double *ret);
-/* As fmt.Sprint prints a float64 (shortest text that reads back, exponent from 1e21 and below 1e-4), or a float32 when single. */
+/* As fmt.Sprint prints a float64 (shortest text that reads back, exponent from 1e+06 and below 1e-4), or a float32 when single. */
 void scalar_format_float(double d, bool single, char buf[static 40]);
-/* As encoding/json prints it: the same but the exponent starts at 1e-6 and has no leading zero. */
+/* As encoding/json prints it: the same, but with an exponent only from 1e21 and below 1e-6, without a leading zero. */
 void scalar_format_json(double d, bool single, char buf[static 40]);
 /* Puts the text of any scalar as fmt.Sprint would: "<nil>" for null. */
 const char *scalar_text(const struct node *n);
