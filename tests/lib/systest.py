@@ -57,6 +57,14 @@ def alone(fn):
     return fn
 
 
+def prepared(*argv):
+    """A command that has to run on the machine (with its network) before the test; the test gets its outcome as t.prepared."""
+    def mark(fn):
+        fn.prepare = argv
+        return fn
+    return mark
+
+
 def timeout(seconds):
     def mark(fn):
         fn.timeout = seconds
@@ -254,6 +262,7 @@ class Test:
         self.echo = os.path.normpath(folder + "/../../echo")  # tests/lib/echo.c, static
         self.jobs, self.roots = [], [(self.root, self.run)]
         self.world = 0
+        self.prepared = None
 
     # --- files and commands
 
@@ -451,7 +460,7 @@ class Test:
             mounts = [" ".join(line.split()[2:]) for line in f]
         groups = []
         for top, folders, _ in os.walk("/sys/fs/cgroup"):
-            found = [f for f in folders if f.startswith("muster-") and (not self.private or any(i in f for i in ids))]
+            found = [f for f in folders if f in [f"muster-{i}" for i in ids]]
             groups += [os.path.join(top, f) for f in found]
             folders[:] = [f for f in folders if not f.startswith("muster-")]
         running = [f"{name}: {line} ({state})" for pid, (state, parent, name, line) in processes().items() if pid not in ours and parent != self.world]
