@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cgroup layout of a host, from /proc/self/mountinfo alone. A controller belongs to the v1 hierarchy that names it in its mount options, else
  * to v2 when cgroup.controllers lists it. The base of everything we make is the mount point, not our own cgroup: the session or service that
- * ran the command may end, its containers must not; and in a nested host the mount point is already the delegated subtree. */
+ * ran the command may end, its containers must not; and in a nested host the mount point is already the delegated subtree. Only where we may not
+ * write there (a container without the right, a user's session), our own v2 cgroup is the base: what was delegated to us. */
 #include "runtime/cgroup_host.h"
 
 #include <fcntl.h>
@@ -100,6 +101,31 @@ static void v1_options(const char *super, char *ret, size_t size)
 	}
 }
 
+/* The path of the v2 cgroup that we are in, "/" when unknown. */
+static void own_cgroup(char *buf, size_t size)
+{
+	AUTO_STR struct str text = {0};
+	char *save = NULL;
+	snprintf(buf, size, "/");
+	if (fs_read(AT_FDCWD, "/proc/self/cgroup", 1 << 16, &text, NULL) != 0)
+		return;
+	for (char *line = strtok_r(text.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (str_starts(line, "0::/") && !strstr(line, "/.."))
+			snprintf(buf, size, "%s", line + 3);
+}
+
+/* The directory to work below: the mount point, or our own cgroup there. Malloc'ed. */
+static char *v2_base(const char *mount_point)
+{
+	char own[CGROUP_PATH_MAX];
+	AUTO_FREE char *path = NULL;
+	if (access(mount_point, W_OK) == 0)
+		return xstrdup(mount_point);
+	own_cgroup(own, sizeof(own));
+	path = xasprintf("%s%s", mount_point, own);
+	return access(path, W_OK) == 0 ? TAKE_PTR(path) : xstrdup(mount_point);
+}
+
 static void add_hierarchy(struct cgroup_host *h, bool v2, unsigned bits, const char *mount_point, const char *super)
 {
 	struct cgroup_hierarchy *new = &h->hierarchies[h->n];
@@ -149,7 +175,8 @@ static void read_line(struct cgroup_host *h, char *line, char **v2_mount)
 /* Adds v2 when it carries something of ours that v1 does not. Devices (by BPF), freezing and CPU accounting are built into it. */
 static void add_v2(struct cgroup_host *h, const char *mount_point)
 {
-	struct cgroup_hierarchy probe = { .dirfd = open(mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	AUTO_FREE char *base = v2_base(mount_point);
+	struct cgroup_hierarchy probe = { .dirfd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	char list[512] = "";
 	unsigned bits;
 	if (probe.dirfd < 0)
@@ -162,7 +189,7 @@ static void add_v2(struct cgroup_host *h, const char *mount_point)
 	if ((bits & ~(1U << CGROUP_CPUACCT)) == 0)
 		return;
 	h->v2 = (int)h->n;
-	add_hierarchy(h, true, bits, mount_point, "");
+	add_hierarchy(h, true, bits, base, "");
 	if ((size_t)h->v2 == h->n)
 		h->v2 = -1;
 }
