@@ -12,6 +12,8 @@
 #include "compose/plan_request.h"
 #include "volumes/volume.h"
 
+enum { SETTLE_MS = 250 }; /* how long a container without a health check has to run to count as started for --wait */
+
 static void pump(struct op *op);
 
 /* ---- words for progress ---- */
@@ -342,13 +344,55 @@ static void wait_timeout(struct loop_timer *t)
 	apply_cancel(op, "timeout: not everything was ready in time");
 }
 
+static void settle_again(struct loop_timer *t);
+
+/* up --wait: 0 when every container of the plan has been running for a moment (or was a job that succeeded), 1 not decided yet, -1 + err. */
+static int check_settled(struct op *op, struct err *err)
+{
+	uint64_t now = clock_mono_ns();
+	int rc = 0;
+	for (size_t i = 0; i < op->plan.n; i++) {
+		const struct action *a = &op->plan.actions[i];
+		const struct unit *u = a->kind == ACTION_START || a->kind == ACTION_KEEP ? unit_of(op, a) : NULL;
+		if (!u)
+			continue;
+		if (u->phase == UNIT_IDLE && u->rec->exit_code != 0)
+			return err_set(err, ERR_INVALID, "container %s exited (%d)", u->rec->name, u->rec->exit_code);
+		if (u->phase == UNIT_RUNNING ? now - u->exec_mono_ns < (uint64_t)SETTLE_MS * 1000000 : u->phase != UNIT_IDLE)
+			rc = 1;
+	}
+	return rc;
+}
+
+/* True when the operation may end; otherwise it is looked at again. */
+static bool settled(struct op *op)
+{
+	struct err err = {0};
+	int rc;
+	if (op->failed || !json_get_bool(json_object_get(op->request, "options"), "wait", false))
+		return true;
+	rc = check_settled(op, &err);
+	if (rc < 0)
+		fail(op, NULL, &err);
+	if (rc == 1)
+		loop_timer_set(&op->sv->loop, &op->settle_timer, SETTLE_MS / 5, settle_again);
+	return rc != 1;
+}
+
 /* Ends the operation, once the files of what it removed are gone too. */
 static void finish(struct op *op)
 {
+	if (!settled(op))
+		return;
 	worker_empty_trash(op->sv);
 	if (op->sv->trash_added != op->sv->trash_done)
 		return;
 	server_done(op);
+}
+
+static void settle_again(struct loop_timer *t)
+{
+	finish(CONTAINER_OF(t, struct op, settle_timer));
 }
 
 void apply_trash_emptied(struct supervisor *sv)
@@ -401,6 +445,8 @@ void apply_cancel(struct op *op, const char *why)
 		settle(op, i, &err);
 	}
 	op->cancelled = true;
+	if (!op->n_left && !op->failed && op->settle_timer.loop)
+		fail(op, NULL, &err);
 	if (!op->n_busy && op->failed)
 		pump(op);
 }

@@ -147,6 +147,7 @@ static void op_free(struct op *op)
 {
 	loop_timer_cancel(&op->timer);
 	loop_timer_cancel(&op->queue_timer);
+	loop_timer_cancel(&op->settle_timer);
 	plan_done(&op->plan);
 	if (op->has_desired)
 		desired_done(&op->desired);

@@ -106,7 +106,7 @@ struct op {
 	int stdin_fd;                      /* run */
 	const struct desired_service *oneoff; /* run: the service with the command line's wishes */
 	struct loop_timer timer;           /* wait_timeout_s */
-	struct loop_timer queue_timer;
+	struct loop_timer queue_timer, settle_timer;
 	struct op *next;
 };
 
