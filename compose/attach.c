@@ -60,6 +60,11 @@ void attach_printer_add(struct attach_printer *p, int container, const char *lab
 	p->width = MAX(p->width, table_width(label));
 }
 
+void attach_printer_expect(struct attach_printer *p, const char *label)
+{
+	p->width = MAX(p->width, table_width(label));
+}
+
 static const struct label *find_label(const struct attach_printer *p, int container)
 {
 	static const struct label unknown = { (char *)(uintptr_t) "", "" };

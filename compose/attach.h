@@ -20,12 +20,15 @@ int attach_print_line(void *arg, const struct logs_line *line);
 void attach_print_text(struct attach_printer *p, int container, const char *fmt, ...) PRINTF(3, 4);
 /* Writes what is buffered; false when nobody reads any more. */
 bool attach_printer_flush(struct attach_printer *p);
+/* Makes prefixes as wide as for this label from the beginning. */
+void attach_printer_expect(struct attach_printer *p, const char *label);
 /* The label of a container in prefixes: its name without the project's, "web-1". free() it. */
 char *attach_label(const char *project, const char *name);
 
 struct attach_options {
 	struct strv services;       /* whose containers count: the command goes on until they have all ended */
 	struct strv attached;       /* whose lines are shown */
+	struct strv labels;         /* their containers as they will be called in prefixes */
 	bool prefix, timestamps, colour;
 	bool abort_on_exit, abort_on_failure;
 	const char *exit_code_from; /* NULL: none */

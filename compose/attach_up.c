@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/proc.h"
 #include "compose/control.h"
 
 struct seen {
@@ -135,9 +136,8 @@ static void announce(struct attach *a)
 	progress_flush(a->up.progress, clock_mono_ns());
 	progress_free(a->up.progress);
 	a->up.progress = progress_new(PROGRESS_QUIET, 2, false, false);
-	for (size_t i = 0; i < a->n; i++)
-		if (a->v[i].log >= 0)
-			str_addf(&names, "%s%s", names.len ? ", " : "", a->v[i].label);
+	for (size_t i = 0; i < a->opt->labels.n; i++)
+		str_addf(&names, "%s%s", names.len ? ", " : "", a->opt->labels.v[i]);
 	if (names.len)
 		attach_print_text(a->printer, -1, "Attaching to %s", str_get(&names));
 	show_lines(a);
@@ -155,16 +155,12 @@ static bool up_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 	return false;
 }
 
-/* Sends `stop` (or `kill`) for all that counts; its progress is shown as plain lines, since log lines go on in between. */
-static void begin_stop(struct attach *a, const char *op)
+/* Sends `stop` for all that counts; its progress is shown as plain lines, since log lines go on in between. */
+static void begin_stop(struct attach *a)
 {
-	json_t *json = request_new(a->app, op, &a->opt->services);
+	json_t *json = request_new(a->app, "stop", &a->opt->services);
 	if (a->opt->timeout_s >= 0)
 		json_put_int(json, "timeout_s", a->opt->timeout_s);
-	if (strcmp(op, "kill") == 0)
-		json_put_int(json, "signal", SIGKILL);
-	if (a->stopping)
-		request_close(&a->stop);
 	a->stopping = true;
 	request_init(&a->stop, a->app, a->project, json);
 	if (a->app->progress == PROGRESS_TTY)
@@ -173,6 +169,25 @@ static void begin_stop(struct attach *a, const char *op)
 		a->ended = true;
 		a->exit = 1;
 	}
+}
+
+/* The second Ctrl+C: the stopping that is under way need not wait for anybody. The first processes die by our own hand, since a
+ * request would queue behind the stop; their pid namespaces go with them and the supervisor sees them end. */
+static void kill_now(struct attach *a)
+{
+	struct observed o = {0};
+	if (observe_project(&a->app->paths, a->project, &o, NULL) < 0)
+		return;
+	for (size_t i = 0; i < o.n; i++) {
+		const struct record *r = o.containers[i];
+		AUTO_CLOSE int pidfd = -1;
+		if (r->oneoff || r->status != STATUS_RUNNING || !strv_has(&a->opt->services, r->service))
+			continue;
+		pidfd = proc_pidfd_open(r->pid);
+		if (pidfd >= 0 && proc_is(r->pid, r->pid_ticks)) /* opened first: now it cannot become another process */
+			proc_pidfd_signal(pidfd, SIGKILL);
+	}
+	observe_done(&o);
 }
 
 static void handle_exit(struct attach *a, struct seen *s, int code, bool restarts)
@@ -190,7 +205,7 @@ static void handle_exit(struct attach *a, struct seen *s, int code, bool restart
 	if (!opt->exit_code_from)
 		a->exit = code < 0 ? 1 : code;
 	fprintf(stderr, "Aborting on container exit...\n");
-	begin_stop(a, "stop");
+	begin_stop(a);
 }
 
 static void handle_state(struct attach *a, const json_t *event)
@@ -251,11 +266,11 @@ static void handle_signal(struct attach *a)
 		announce(a);
 		fprintf(stderr, "%sGracefully Stopping... (press Ctrl+C again to force)\n", isatty(2) ? "\r" : "");
 		if (!a->stopping)
-			begin_stop(a, "stop");
+			begin_stop(a);
 		break;
 	case 1:
 		fprintf(stderr, "%sKilling...\n", isatty(2) ? "\r" : "");
-		begin_stop(a, "kill");
+		kill_now(a);
 		break;
 	default:
 		a->ended = true;
@@ -362,6 +377,8 @@ int attach_up(struct app *app, const char *project, json_t *json, const struct a
 	a.signal_fd = request_signal_fd();
 	a.reader = logs_reader_new(true);
 	a.printer = attach_printer_new(opt->colour, opt->prefix, opt->timestamps);
+	for (size_t i = 0; i < opt->labels.n; i++)
+		attach_printer_expect(a.printer, opt->labels.v[i]);
 	request_init(&a.up, app, project, json);
 	a.up.event = up_event;
 	a.up.arg = &a;

@@ -204,7 +204,7 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 	if (strcmp(kind, "container") == 0 && (str_starts(name, prefix) || (*given && strcmp(given, name) == 0))) {
 		if (strcmp(json_get_str(event, "status", ""), "Created") == 0 && !r->name)
 			r->name = xstrdup(name);
-		return strcmp(json_get_str(event, "status", ""), "Error") != 0;
+		return true; /* an error comes again with "done" */
 	}
 	return false;
 }

@@ -6,6 +6,7 @@
 
 #include "compose/attach.h"
 #include "compose/project.h"
+#include "spec/model.h"
 
 static bool flag(const struct cli_args *a, const char *name)
 {
@@ -134,6 +135,23 @@ static void collect_attached(const struct app *app, const struct project *p, con
 	}
 }
 
+/* What the containers of these services will be called: "web-1", "web-2" … */
+static void collect_labels(struct app *app, const struct project *p, const json_t *options, const struct strv *names, struct strv *ret)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		const json_t *scaled = json_object_get(json_object_get(options, "scale"), names->v[i]);
+		struct model_service m;
+		unsigned n;
+		if (model_read_service(names->v[i], load_service(&p->load, names->v[i]), app->arena, &m, NULL) < 0)
+			continue;
+		n = scaled ? (unsigned)json_integer_value(scaled) : m.replicas;
+		if (m.container_name)
+			strv_take(ret, attach_label(p->load.name, m.container_name));
+		for (unsigned k = 1; !m.container_name && k <= MIN(n, 1000u); k++)
+			strv_pushf(ret, "%s-%u", m.name, k);
+	}
+}
+
 static int check_service_flags(struct app *app, const struct project *p)
 {
 	AUTO_STRV struct strv known = {0}, one = {0};
@@ -163,10 +181,12 @@ static int up_attached(struct app *app, const struct project *p, json_t *json)
 	selection(p, cli_bool(a, "no-deps"), &opt.services);
 	collect_attached(app, p, &opt.services, &opt.attached);
 	collect_jobs(p, &opt.jobs);
+	collect_labels(app, p, json_object_get(json, "options"), &opt.attached, &opt.labels);
 	rc = attach_up(app, p->load.name, json, &opt);
 	strv_done(&opt.services);
 	strv_done(&opt.attached);
 	strv_done(&opt.jobs);
+	strv_done(&opt.labels);
 	return rc;
 }
 
