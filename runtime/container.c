@@ -129,9 +129,13 @@ void container_release_netns(struct container_proc *proc)
 int container_go(struct container_proc *proc, struct err *err)
 {
 	struct err unused;
-	if (proc->sync_fd < 0 || sock_send(proc->sync_fd, "g", 1, NULL, 0, &unused) != 0)
-		return err_set(err, ERR_NOT_FOUND, "process %d is gone before its start", (int)proc->pid);
-	return 0;
+	int rc;
+	if (proc->sync_fd >= 0 && sock_send(proc->sync_fd, "g", 1, NULL, 0, &unused) == 0)
+		return 0;
+	do
+		rc = container_progress(proc, err);
+	while (rc == CONTAINER_PREPARED);
+	return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "process %d is gone before its start", (int)proc->pid);
 }
 
 int container_progress(struct container_proc *proc, struct err *err)

@@ -117,7 +117,7 @@ int container_netns_fd(const struct container_proc *proc);
 /* Closes it: an open descriptor keeps the namespace (and its links) alive after the container's death. */
 void container_release_netns(struct container_proc *proc);
 
-/* Lets the child exec once it is prepared. 0, or -1 + err when the child is gone (container_progress has the reason). Call it once. */
+/* Lets the child exec once it is prepared. 0, or -1 + the child's own error when it has failed already (see container_progress). Call it once. */
 int container_go(struct container_proc *proc, struct err *err);
 
 /* Reads what the child reported; never blocks. Returns an enum container_progress, or -1 + err: the child failed and exits by
