@@ -184,7 +184,8 @@ static void docker_archive(struct str *tar, const struct sample *s, const struct
 /* What an OCI archive may get wrong. */
 struct oci_lie {
 	const char *name;          /* annotation, NULL = none */
-	bool wrong_digest, wrong_size, wrong_config, missing, in_index, other_platform, no_platform;
+	bool wrong_digest, wrong_size, wrong_config, missing, in_index, other_platform;
+	bool combined;             /* with a manifest.json too, as docker 25 and later save */
 };
 
 static void add_blob(struct str *tar, const char *hex, const struct str *bytes)
@@ -227,6 +228,11 @@ static void oci_archive(struct str *tar, const struct sample *s, const struct oc
 	if (!lie->missing)
 		add_blob(tar, s->digest[1], second);
 	add_text(tar, "index.json", index.p);
+	if (lie->combined) {
+		AUTO_FREE char *docker = xasprintf("[{\"Config\":\"blobs/sha256/%s\",\"RepoTags\":[\"foo:1\"],\"Layers\":"
+			"[\"blobs/sha256/%s\",\"blobs/sha256/%s\"]}]", s->id, s->digest[0], s->digest[1]);
+		add_text(tar, "manifest.json", docker);
+	}
 	tar_end(tar);
 }
 
@@ -235,8 +241,8 @@ static void test_forms(void)
 {
 	struct sample s;
 	struct shop p;
-	struct str forms[6] = {0};
-	const char *const want[] = { "foo:1", "foo:1", "foo:1", "-", "foo:1", "-" };
+	struct str forms[7] = {0};
+	const char *const want[] = { "foo:1", "foo:1", "foo:1", "-", "foo:1", "-", "foo:1" };
 	sample_init(&s);
 	docker_archive(&forms[0], &s, NULL, "[\"foo:1\"]");
 	docker_archive(&forms[1], &s, &s.blob[1], "[\"foo:1\"]");
@@ -244,6 +250,7 @@ static void test_forms(void)
 	docker_archive(&forms[3], &s, &s.layer[1], "null");
 	oci_archive(&forms[4], &s, &(struct oci_lie){ .name = "docker.io/library/foo:1" });
 	oci_archive(&forms[5], &s, &(struct oci_lie){ .name = "latest", .in_index = true });
+	oci_archive(&forms[6], &s, &(struct oci_lie){ .combined = true });
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		AUTO_FREE char *line = xasprintf("%s %s", want[i], s.id);
 		AUTO_IMAGE struct image img = {0};
@@ -315,6 +322,8 @@ static void test_lies(void)
 		{ "wrong size", { .wrong_size = true }, "has not the size" },
 		{ "wrong configuration", { .wrong_config = true }, "digest is" },
 		{ "missing layer", { .missing = true }, "layer 2" },
+		{ "wrong layer digest in a combined archive", { .wrong_digest = true, .combined = true }, "layer 2: digest is" },
+		{ "wrong configuration in a combined archive", { .wrong_config = true, .combined = true }, "digest is" },
 		{ "other platform", { .other_platform = true }, "no image for linux/" },
 		{ "bad name", { .name = "../x:1" }, "\"../x:1\"" },
 	};
