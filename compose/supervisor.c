@@ -131,6 +131,8 @@ static int fetch_descriptors(struct supervisor *sv, struct err *err)
 		for (size_t i = 0; i < sv->n_units && !u; i++)
 			if (strncmp(sv->units[i]->rec->id, id, SHORT_ID) == 0)
 				u = sv->units[i];
+		if (u)
+			u->kept = true;
 		if (u && str_eq(kind, "dns") && str_eq(which, "udp") && u->dns_udp < 0)
 			u->dns_udp = TAKE_FD(fds[0]);
 		else if (u && str_eq(kind, "dns") && str_eq(which, "tcp") && u->dns_tcp < 0)

@@ -54,6 +54,7 @@ struct unit {
 	bool stopping;                     /* by a wish: no restart */
 	bool killed;                       /* the whole cgroup was told to die */
 	bool drained;
+	bool kept;                         /* adopted: the anchor still had its descriptors */
 	struct container_proc proc;
 	struct loop_source sync, exit;
 	struct loop_timer timer;           /* grace, back-off, or the wait for an exit note */

@@ -664,6 +664,62 @@ int unit_start(struct unit *u, struct err *err)
 	return -1;
 }
 
+/* Both the anchor and we were gone: nobody holds the container's DNS sockets any more. Bind them anew in its namespace. */
+static void reopen_dns(struct unit *u)
+{
+	char path[32], key[ANCHOR_KEY_BYTES];
+	AUTO_CLOSE int ns_fd = -1;
+	struct err err = {0};
+	struct netns ns;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)u->rec->pid);
+	ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns_fd < 0 || netns_open(&ns, &u->sv->net, ns_fd, NETNS_WANT_DNS, &err) < 0) {
+		log_warn("%s: no DNS: %s", u->rec->name, ns_fd < 0 ? strerror(errno) : err.msg);
+		return;
+	}
+	if (netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, &err) < 0) {
+		log_warn("%s: no DNS: %s", u->rec->name, err.msg);
+	} else {
+		key_of(u, "dns/udp", key);
+		supervisor_anchor_put(u->sv, key, u->dns_udp);
+		key_of(u, "dns/tcp", key);
+		supervisor_anchor_put(u->sv, key, u->dns_tcp);
+	}
+	netns_close(&ns);
+}
+
+/* The anchor that kept this container's descriptors is gone too: a new one gets new ones. The packet rules are still there, so published
+ * ports have answered all the time; what is reserved again is the port itself. */
+static void restore_kept(struct unit *u)
+{
+	char rel[SHORT_ID + 4], key[ANCHOR_KEY_BYTES], what[32];
+	AUTO_CLOSE int run_fd = -1;
+	struct err err = {0};
+	if (u->dns_udp < 0 && u->rec->n_endpoints)
+		reopen_dns(u);
+	snprintf(rel, sizeof(rel), "c/%.*s", SHORT_ID, u->rec->id);
+	run_fd = fs_make_dir(u->sv->run_fd, rel, 0700, &err);
+	for (int i = 0; run_fd >= 0 && i < 2; i++) {
+		AUTO_CLOSE int fifo = logs_fifo_open(run_fd, i ? "err" : "out", 0, 0, &err);
+		key_of(u, i ? "fifo/err" : "fifo/out", key);
+		if (fifo >= 0)
+			supervisor_anchor_put(u->sv, key, fifo);
+	}
+	for (size_t i = 0; i < u->rec->n_ports; i++) {
+		const struct published *p = &u->rec->ports[i];
+		AUTO_CLOSE int fd = -1;
+		uint32_t ip = 0;
+		uint16_t port;
+		net_ip_parse(p->host_ip, &ip);
+		snprintf(what, sizeof(what), "port/%zu", i);
+		key_of(u, what, key);
+		if (ports_reserve(ip, p->host_port, p->host_port, p->protocol, &fd, &port, &err) < 0)
+			log_warn("%s: %s", u->rec->name, err.msg);
+		else
+			supervisor_anchor_put(u->sv, key, fd);
+	}
+}
+
 /* After a restart of the supervisor: take over what lives, settle what does not. */
 int unit_adopt(struct unit *u, struct err *err)
 {
@@ -694,6 +750,8 @@ int unit_adopt(struct unit *u, struct err *err)
 		u->exec_mono_ns = clock_mono_ns();
 		if (u->proc.pidfd >= 0) {
 			unit_watch_exit(u);
+			if (!u->kept)
+				restore_kept(u);
 			return record_save_state(r, u->sv->run_fd, err);
 		}
 	}

@@ -88,14 +88,22 @@ static bool foreign_status(struct unit *u, int *ret_exit, uint64_t *ret_ns)
 	return false;
 }
 
+/* The zombie is gone: whoever reaped it has noted it before, or will never. */
+static bool reaped(const struct unit *u)
+{
+	uint64_t ticks;
+	return proc_start_time(u->rec->pid, &ticks) != 0 || ticks != u->rec->pid_ticks;
+}
+
 static void look_for_note(struct loop_timer *t)
 {
 	struct unit *u = CONTAINER_OF(t, struct unit, timer);
 	uint64_t when = clock_real_ns();
+	bool last = reaped(u) || ++u->exit_tries >= NOTE_TRIES; /* looked at before the notes: a note comes before its reaping */
 	int exit_code;
 	if (foreign_status(u, &exit_code, &when)) {
 		unit_ended(u, exit_code, when);
-	} else if (++u->exit_tries < NOTE_TRIES) {
+	} else if (!last) {
 		loop_timer_set(&u->sv->loop, t, 5, look_for_note);
 	} else {
 		log_warn("%s: its exit status cannot be known", u->rec->name);
