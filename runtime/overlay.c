@@ -56,6 +56,10 @@ int overlay_new(const struct overlay *o, struct err *err)
 	int fd, e;
 	if (fs < 0)
 		return errno == ENOSYS || errno == EPERM ? OVERLAY_OLD : err_sys(err, errno, "overlay");
+	/* before 6.5 any key is taken and only the mount fails, with a line in the kernel's log each time: a senseless key tells them apart */
+	if (set_string(fs, "muster", "probe") == 0)
+		return OVERLAY_OLD;
+	read_log(fs, log, sizeof(log)); /* what it said to that is nobody's concern */
 	if (configure(fs, o) < 0) {
 		e = errno;
 		if (e == ENOSYS || e == EPERM || e == EINVAL)
