@@ -199,6 +199,9 @@ static struct node *long_volume(struct canonical *c, struct node *n, const struc
 	}
 	if (v.unknown)
 		diag_warning(c->ds, n->pos, node_path_text(c->a, path), "the option \"%s\" means nothing", diag_quote(c->ds, v.unknown));
+	if (!v.source && path_is_windows(v.target))
+		diag_hint(c->ds, diag_warning(c->ds, n->pos, node_path_text(c->a, path), "\"%.1s:\" reads as a drive of Windows, not as a volume", v.target),
+			"give the volume a name of two letters or more");
 	map = node_new(c->a, NODE_MAP, n->pos);
 	put_new(c, map, "type", n->pos, v.bind ? "bind" : "volume");
 	if (v.source)
@@ -322,8 +325,6 @@ static struct node *long_external(struct canonical *c, struct node *n, const str
 	node_put(c->a, n, "external", node_entry(n, "external")->key_pos, node_new_bool(c->a, external->pos, true));
 	if (!old)
 		return n;
-	d = diag_warning(c->ds, old->pos, node_path_text(c->a, path), "external.name is deprecated");
-	diag_hint(c->ds, d, "write external: true and name: %s", old->text);
 	if (name && !node_equal(name, old)) {
 		d = fail(c, old, path, "name and external.name differ");
 		diag_note(c->ds, d, name->pos, "name is here");

@@ -98,17 +98,6 @@ int file_load_env(struct file_loader *fl, const char *path, const struct env *en
 	return src ? dotenv_parse(src, &vars, out, fl->ds) : -1;
 }
 
-static void warn_version(const struct file_context *ctx, struct node *doc)
-{
-	const struct node_entry *e = node_entry(doc, "version");
-	struct diag *d;
-	if (!e)
-		return;
-	d = diag_warning(ctx->fl->ds, e->key_pos, "version", "it is obsolete and means nothing");
-	diag_hint(ctx->fl->ds, d, "remove the line");
-	node_del(doc, "version");
-}
-
 /* The steps for one document over what was loaded before (NULL: nothing). extended: for `extends`, without include, extends and schema. */
 static struct node *load_document(const struct file_context *ctx, struct node *dict, struct node *doc, const char *file,
 	bool extended, struct reset_list *ret_reset)
@@ -134,7 +123,7 @@ static struct node *load_document(const struct file_context *ctx, struct node *d
 	unicity_enforce(dict, ds);
 	if (!extended && !fl->skip_validation) {
 		schema_validate(dict, ds);
-		warn_version(ctx, dict);
+		node_del(dict, "version"); /* the schema has said that it means nothing */
 	}
 	if (ds->n_errors > errors)
 		return NULL;

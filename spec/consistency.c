@@ -39,8 +39,10 @@ static void hint_names(const struct check *c, struct diag *d, const struct node 
 	nearest = diag_nearest(name, names, n);
 	if (nearest)
 		diag_hint(c->ds, d, "did you mean \"%s\"?", nearest);
+	else if (strcmp(section, "services") == 0)
+		diag_hint(c->ds, d, "define it under services:, or remove what asks for it");
 	else
-		diag_hint(c->ds, d, "define it at the end of the file, under the top-level key %s:", section);
+		diag_hint(c->ds, d, "define it under the top-level key %s:", section);
 }
 
 static void undefined(const struct check *c, struct pos pos, const char *rest, const char *what, const char *section, const char *name)
@@ -88,10 +90,11 @@ static void check_networks(const struct check *c)
 		if (str_starts(e->key, "x-"))
 			diag_hint(c->ds, fail(c, e->key_pos, "networks", arena_printf(c->a, "\"%s\" is read as an extension, not as a network", e->key)),
 				"names of networks that services use must not begin with x-");
-		else if (!node_get(all, e->key))
+		else if (!mode && !node_get(all, e->key))
 			undefined(c, e->key_pos, "networks", "network", "networks", e->key);
 	}
-	if (mode && str_starts(mode->text, "service:") && !node_get(c->services, mode->text + strlen("service:")))
+	if (mode && str_starts(mode->text, "service:") && !node_get(c->services, mode->text + strlen("service:")) &&
+	    !node_get(member(c, "depends_on"), mode->text + strlen("service:")))
 		fail(c, mode->pos, "network_mode", arena_printf(c->a, "undefined service \"%s\"", mode->text + strlen("service:")));
 }
 

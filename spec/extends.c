@@ -18,6 +18,7 @@ struct scope {
 	const char *file;
 	struct node *services;
 	const struct reset_list *reset;
+	bool *cycle;                 /* one was reported: the other services on it need not say so again */
 };
 
 static int extend_service(const struct scope *s, const char *name, const struct chain *up);
@@ -31,7 +32,9 @@ static bool is_cycle(const struct scope *s, const char *name, struct pos pos, co
 		AUTO_FREE char *rest = str_take(&way);
 		str_addf(&way, "%s -> %s", at->service, rest);
 		if (strcmp(at->service, name) == 0 && strcmp(at->file, s->file) == 0) {
-			diag_error(ds, pos, path, "extends cycle: %s", str_get(&way));
+			if (!*s->cycle)
+				diag_error(ds, pos, path, "extends cycle: %s", str_get(&way));
+			*s->cycle = true;
 			return true;
 		}
 	}
@@ -90,7 +93,7 @@ static int open_file(const struct scope *s, const struct node *file, const char 
 			return -1;
 		map_put(&fl->extended, key, ef);
 	}
-	*ret = (struct scope){ .ctx = ctx, .file = local, .services = ef->services, .reset = &ef->reset };
+	*ret = (struct scope){ .ctx = ctx, .file = local, .services = ef->services, .reset = &ef->reset, .cycle = s->cycle };
 	return 0;
 }
 
@@ -151,7 +154,8 @@ static int extend_service(const struct scope *s, const char *name, const struct 
 int extends_apply(const struct file_context *ctx, struct node *doc, const char *file, const struct reset_list *reset)
 {
 	struct node *services = node_get(doc, "services");
-	struct scope s = { .ctx = ctx, .file = file, .services = services, .reset = reset };
+	bool cycle = false;
+	struct scope s = { .ctx = ctx, .file = file, .services = services, .reset = reset, .cycle = &cycle };
 	size_t errors = ctx->fl->ds->n_errors;
 	if (!services || services->kind == NODE_NULL)
 		return 0;
