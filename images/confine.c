@@ -150,10 +150,6 @@ static int enter_landlock(struct jail *j, struct err *err)
 		if (dir < 0 || syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
 			return err_sys(err, errno, "jail: Landlock rule for %s", j->dirs[i]);
 	}
-	/* the folders are opened from the root: their names may be read there */
-	if (syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH,
-		&(struct landlock_path_beneath_attr){ .allowed_access = LANDLOCK_ACCESS_FS_READ_DIR, .parent_fd = j->root_fd }, 0) < 0)
-		return err_sys(err, errno, "jail: Landlock rule for the root");
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return err_sys(err, errno, "jail: Landlock");
 	return 0;

@@ -15,15 +15,27 @@
 
 enum { STORE_SCHEMA = 1, MIN_PREFIX = 2, MAX_STALE = 256 };
 
+/* Opens a folder of the store, making it when missing; never looks at the directory it is in, which a jail may forbid. */
+static int open_folder(int dir, const char *name, struct err *err)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+			return err_sys(err, errno, "create %s", name);
+		fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	return fd < 0 ? err_sys(err, errno, "open %s", name) : fd;
+}
+
 int store_open(int root_fd, struct store **ret, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
 	*s = (struct store){ .images_fd = -1, .config_fd = -1, .layers_fd = -1 };
-	s->images_fd = fs_make_dir(root_fd, "images", 0700, err);
+	s->images_fd = open_folder(root_fd, "images", err);
 	if (s->images_fd >= 0)
-		s->config_fd = fs_make_dir(s->images_fd, "config", 0700, err);
+		s->config_fd = open_folder(s->images_fd, "config", err);
 	if (s->config_fd >= 0)
-		s->layers_fd = fs_make_dir(root_fd, "layers", 0700, err);
+		s->layers_fd = open_folder(root_fd, "layers", err);
 	if (s->layers_fd < 0) {
 		store_close(s);
 		return err_wrap(err, "image store");
