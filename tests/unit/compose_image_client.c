@@ -37,6 +37,8 @@ static void say_state(void)
 	while (d && (e = readdir(d)))
 		if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(d))
 			str_addf(&fds, "%s ", e->d_name);
+	if (d)
+		closedir(d);
 	while (environ[n_env])
 		n_env++;
 	str_addf(&fds, "env %d", n_env);

@@ -84,7 +84,7 @@ static size_t check_store(int root, int want_files)
 		size_t n_fds;
 		EXPECT(store_open_layers(s, &list[i], &fds, &n_fds, &err) == 0, "%s", err.msg);
 		for (int d = 0; d < 7; d++) {
-			char dir[8];
+			char dir[16];
 			snprintf(dir, sizeof(dir), "d%d", d);
 			files += n_in(fds[0], dir);
 		}
@@ -104,7 +104,7 @@ static void test_kill(void)
 	for (int round = 0; round < 40; round++) {
 		AUTO_STORE struct store *s = NULL;
 		struct err err = {0};
-		char mark[16];
+		char mark[32];
 		snprintf(mark, sizeof(mark), "round %d", round);
 		AUTO_CLOSE int archive = make_archive(60, mark, 3000);
 		fflush(stdout);
