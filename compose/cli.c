@@ -379,6 +379,14 @@ const char *cli_str(const struct cli_args *a, const char *name)
 	return v->option->def ? v->option->def : "";
 }
 
+const char *cli_global(const struct cli_args *a, const char *name)
+{
+	for (size_t i = 0; i < options_count(cli_global_options); i++)
+		if (strcmp(a->values[i].option->name, name) == 0)
+			return a->values[i].set ? a->values[i].list.v[a->values[i].list.n - 1] : a->values[i].option->def ? a->values[i].option->def : "";
+	return "";
+}
+
 bool cli_bool(const struct cli_args *a, const char *name)
 {
 	return strcmp(cli_str(a, name), "true") == 0;

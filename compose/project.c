@@ -17,7 +17,7 @@ extern char **environ;
 void project_options(const struct app *app, struct load_options *ret)
 {
 	const struct cli_args *a = app->args;
-	const char *dir = cli_str(a, "project-directory"), *old = cli_str(a, "workdir"), *name = cli_str(a, "project-name");
+	const char *dir = cli_global(a, "project-directory"), *old = cli_global(a, "workdir"), *name = cli_global(a, "project-name");
 	*ret = (struct load_options){
 		.files = (const char *const *)cli_list(a, "file")->v,
 		.project_directory = *dir ? dir : *old ? old : NULL,
