@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of one cgroup over all hierarchies of the host: create, limit, enter, kill, look, remove. A handle is a path and one descriptor; everything
- * is addressed relative to the hierarchies' mount points, so that an adopted container needs no more than its name. Limits are written before
- * the first process enters. A controller that is missing is an error only for who asks for its limit. */
+/* Life of one cgroup over all hierarchies of the host: create, limit, enter, kill, look, remove. A handle is a path and one
+ * descriptor; everything is addressed relative to the hierarchies' mount points, so that an adopted container needs no more than its
+ * name. Limits are written before the first process enters. A controller that is missing is an error only for who asks for its limit. */
 #include "runtime/cgroup.h"
 
 #include <fcntl.h>
@@ -73,8 +73,9 @@ static bool has_controllers(const struct cgroup_hierarchy *h, const char *path)
 	char list[256];
 	if (cgroup_file_read(h, path, "cgroup.controllers", list, sizeof(list)) < 0)
 		return false;
-	return (!(h->controllers & 1U << CGROUP_MEMORY) || strstr(list, "memory")) && (!(h->controllers & 1U << CGROUP_PIDS) || strstr(list, "pids")) &&
-	       (!(h->controllers & 1U << CGROUP_CPU) || strstr(list, "cpu"));
+	return (!(h->controllers & 1U << CGROUP_MEMORY) || strstr(list, "memory")) &&
+		(!(h->controllers & 1U << CGROUP_PIDS) || strstr(list, "pids")) &&
+		(!(h->controllers & 1U << CGROUP_CPU) || strstr(list, "cpu"));
 }
 
 static struct cgroup *new_handle(struct cgroup_host *h, const char *path)
@@ -86,7 +87,8 @@ static struct cgroup *new_handle(struct cgroup_host *h, const char *path)
 	return cg;
 }
 
-int cgroup_create(struct cgroup_host *h, const char *path, const struct cgroup_limits *limits, bool devices, struct cgroup **ret, struct err *err)
+int cgroup_create(
+	struct cgroup_host *h, const char *path, const struct cgroup_limits *limits, bool devices, struct cgroup **ret, struct err *err)
 {
 	AUTO_CGROUP struct cgroup *cg = NULL;
 	if (check_path(path, err) < 0)
@@ -96,7 +98,8 @@ int cgroup_create(struct cgroup_host *h, const char *path, const struct cgroup_l
 		const struct cgroup_hierarchy *hi = &h->hierarchies[i];
 		if (mkdirat(hi->dirfd, path, 0755) < 0 && errno != EEXIST && errno != ENOENT)
 			return err_sys(err, errno, "create cgroup %s (%s)", path, hi->v2 ? "v2" : hi->options);
-		else if ((faccessat(hi->dirfd, path, F_OK, 0) < 0 || (hi->v2 && !has_controllers(hi, path))) && make_chain(hi, path, err) < 0)
+		else if ((faccessat(hi->dirfd, path, F_OK, 0) < 0 || (hi->v2 && !has_controllers(hi, path))) &&
+			make_chain(hi, path, err) < 0)
 			return -1;
 	}
 	if (limits && (limits->memory_bytes || limits->cpus > 0 || limits->pids > 0) && cgroup_set_limits(cg, limits, err) < 0)
@@ -141,7 +144,7 @@ static int write_limit(struct cgroup *cg, enum cgroup_controller c, bool wanted,
 		return 0;
 	if (rc == -ENOENT)
 		return err_set(err, ERR_UNSUPPORTED, "cgroup %s: this host offers no %s controller%s", cg->path, cgroup_controller_name(c),
-			       h && h->v2 ? " here (see cgroup.subtree_control of the parents)" : "");
+			h && h->v2 ? " here (see cgroup.subtree_control of the parents)" : "");
 	if (rc < 0)
 		return err_sys(err, -rc, "cgroup %s: set %s to %s", cg->path, file, text);
 	return 0;
@@ -242,7 +245,7 @@ static int collect_child(void *arg, const char *name);
 /* Adds the pids of the cgroup that is the directory l->dirfd and of those below it. */
 static int collect(struct pid_list *l)
 {
-	AUTO_STR struct str text = {0};
+	AUTO_STR struct str text = { 0 };
 	AUTO_CLOSE int fd = openat(l->dirfd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	char *save = NULL;
 	struct stat st;
@@ -377,7 +380,8 @@ void cgroup_read_usage(struct cgroup *cg, struct cgroup_usage *ret)
 			ret->memory_limit_bytes = 0;
 	}
 	if (cpu)
-		ret->cpu_ns = cpu->v2 ? keyed_value(cpu, cg->path, "cpu.stat", "usage_usec") * 1000 : single_value(cpu, cg->path, "cpuacct.usage");
+		ret->cpu_ns = cpu->v2 ? keyed_value(cpu, cg->path, "cpu.stat", "usage_usec") * 1000 :
+					single_value(cpu, cg->path, "cpuacct.usage");
 	ret->pids = single_value(hierarchy_of(cg->host, CGROUP_PIDS), cg->path, "pids.current");
 }
 

@@ -17,9 +17,9 @@ struct cgroup;
 
 /* Zero means no limit. */
 struct cgroup_limits {
-	uint64_t memory_bytes;   /* swap on top: as much again, docker's default */
-	double cpus;             /* CPU time per period of 100 ms: 1.5 = one and a half processors */
-	int64_t pids;            /* <= 0: no limit */
+	uint64_t memory_bytes; /* swap on top: as much again, docker's default */
+	double cpus;           /* CPU time per period of 100 ms: 1.5 = one and a half processors */
+	int64_t pids;          /* <= 0: no limit */
 };
 
 struct cgroup_usage {
@@ -36,7 +36,8 @@ const char *cgroup_host_describe(const struct cgroup_host *h);
 
 /* Makes the cgroup (and the nodes above it) in every hierarchy with limits and, with `devices`, docker's device rules; an existing one is
  * taken over. A limit whose controller this host lacks is ERR_UNSUPPORTED. limits NULL: none. The handle borrows h. */
-int cgroup_create(struct cgroup_host *h, const char *path, const struct cgroup_limits *limits, bool devices, struct cgroup **ret, struct err *err);
+int cgroup_create(
+	struct cgroup_host *h, const char *path, const struct cgroup_limits *limits, bool devices, struct cgroup **ret, struct err *err);
 /* Opens an existing one. 0; 1 when it exists nowhere; -1 + err. */
 int cgroup_open(struct cgroup_host *h, const char *path, struct cgroup **ret, struct err *err);
 struct cgroup *cgroup_free(struct cgroup *cg); /* closes the handle only; takes NULL; returns NULL */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which devices a container may use: docker's default list, as lines for the v1 devices controller or as a BPF_PROG_TYPE_CGROUP_DEVICE program for
- * v2, both made from one table. Nodes may be made for any device (CAP_MKNOD is a default), but only those of the table can be opened. A host
- * where the filter cannot be installed is an error, never a container without it: with CAP_MKNOD it would own the host's disks. */
+/* Which devices a container may use: docker's default list, as lines for the v1 devices controller or as a BPF_PROG_TYPE_CGROUP_DEVICE
+ * program for v2, both made from one table. Nodes may be made for any device (CAP_MKNOD is a default), but only those of the table can
+ * be opened. A host where the filter cannot be installed is an error, never a container without it: with CAP_MKNOD it would own the
+ * host's disks. */
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -18,16 +19,15 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-	{ 'c', ANY, ANY, "m" }, { 'b', ANY, ANY, "m" },
-	{ 'c', 1, 3, "rwm" },   /* null */
-	{ 'c', 1, 5, "rwm" },   /* zero */
-	{ 'c', 1, 7, "rwm" },   /* full */
-	{ 'c', 1, 8, "rwm" },   /* random */
-	{ 'c', 1, 9, "rwm" },   /* urandom */
-	{ 'c', 5, 0, "rwm" },   /* tty */
-	{ 'c', 5, 1, "rwm" },   /* console */
-	{ 'c', 5, 2, "rwm" },   /* ptmx */
-	{ 'c', 136, ANY, "rwm" }, /* pts */
+	{ 'c', ANY, ANY, "m" }, { 'b', ANY, ANY, "m" }, { 'c', 1, 3, "rwm" }, /* null */
+	{ 'c', 1, 5, "rwm" },                                                 /* zero */
+	{ 'c', 1, 7, "rwm" },                                                 /* full */
+	{ 'c', 1, 8, "rwm" },                                                 /* random */
+	{ 'c', 1, 9, "rwm" },                                                 /* urandom */
+	{ 'c', 5, 0, "rwm" },                                                 /* tty */
+	{ 'c', 5, 1, "rwm" },                                                 /* console */
+	{ 'c', 5, 2, "rwm" },                                                 /* ptmx */
+	{ 'c', 136, ANY, "rwm" },                                             /* pts */
 };
 
 static int restrict_v1(const struct cgroup_hierarchy *h, const char *path, struct err *err)
@@ -58,10 +58,11 @@ static struct bpf_insn insn(int code, int dst, int src, int off, int imm)
 static unsigned access_bits(const char *access)
 {
 	return (strchr(access, 'r') ? BPF_DEVCG_ACC_READ : 0U) | (strchr(access, 'w') ? BPF_DEVCG_ACC_WRITE : 0U) |
-	       (strchr(access, 'm') ? BPF_DEVCG_ACC_MKNOD : 0U);
+		(strchr(access, 'm') ? BPF_DEVCG_ACC_MKNOD : 0U);
 }
 
-/* Writes the program and returns its length. r2 = type, r3 = access, r4 = major, r5 = minor; each rule falls to the next unless all match. */
+/* Writes the program and returns its length. r2 = type, r3 = access, r4 = major, r5 = minor; each rule falls to the next unless all
+ * match. */
 static size_t build_program(struct bpf_insn *p, size_t max)
 {
 	size_t n = 0;
@@ -108,7 +109,7 @@ static int load_program(struct err *err)
 	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
 	attr.insn_cnt = (uint32_t)build_program(program, ARRAY_SIZE(program));
 	attr.insns = (uint64_t)(uintptr_t)program;
-	attr.license = (uint64_t)(uintptr_t)"Apache-2.0";
+	attr.license = (uint64_t)(uintptr_t) "Apache-2.0";
 	strcpy(attr.prog_name, "muster_devices");
 	fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 	if (fd < 0)
@@ -142,5 +143,6 @@ int cgroup_devices_restrict(struct cgroup_host *host, const char *path, struct e
 	int at = host->by_controller[CGROUP_DEVICES];
 	if (at < 0)
 		return err_set(err, ERR_UNSUPPORTED, "cgroup %s: this host has no devices controller", path);
-	return host->hierarchies[at].v2 ? restrict_v2(host, &host->hierarchies[at], path, err) : restrict_v1(&host->hierarchies[at], path, err);
+	return host->hierarchies[at].v2 ? restrict_v2(host, &host->hierarchies[at], path, err) :
+					  restrict_v1(&host->hierarchies[at], path, err);
 }

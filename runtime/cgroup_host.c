@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cgroup layout of a host, from /proc/self/mountinfo alone. A controller belongs to the v1 hierarchy that names it in its mount options, else
- * to v2 when cgroup.controllers lists it. The base of everything we make is the mount point, not our own cgroup: the session or service that
- * ran the command may end, its containers must not; and in a nested host the mount point is already the delegated subtree. Only where we may not
- * write there (a container without the right, a user's session), our own v2 cgroup is the base: what was delegated to us. */
+/* The cgroup layout of a host, from /proc/self/mountinfo alone. A controller belongs to the v1 hierarchy that names it in its mount
+ * options, else to v2 when cgroup.controllers lists it. The base of everything we make is the mount point, not our own cgroup: the
+ * session or service that ran the command may end, its containers must not; and in a nested host the mount point is already the
+ * delegated subtree. Only where we may not write there (a container without the right, a user's session), our own v2 cgroup is the
+ * base: what was delegated to us. */
 #include "runtime/cgroup_host.h"
 
 #include <fcntl.h>
@@ -12,8 +13,12 @@
 #include "base/fs.h"
 
 static const char *const names[] = {
-	[CGROUP_CPU] = "cpu", [CGROUP_CPUACCT] = "cpuacct", [CGROUP_MEMORY] = "memory",
-	[CGROUP_PIDS] = "pids", [CGROUP_DEVICES] = "devices", [CGROUP_FREEZER] = "freezer",
+	[CGROUP_CPU] = "cpu",
+	[CGROUP_CPUACCT] = "cpuacct",
+	[CGROUP_MEMORY] = "memory",
+	[CGROUP_PIDS] = "pids",
+	[CGROUP_DEVICES] = "devices",
+	[CGROUP_FREEZER] = "freezer",
 };
 static_assert(ARRAY_SIZE(names) == CGROUP_CONTROLLER_N_, "one name per controller");
 
@@ -93,8 +98,9 @@ static void v1_options(const char *super, char *ret, size_t size)
 	ret[0] = '\0';
 	while (*super) {
 		size_t n = strcspn(super, ",");
-		bool skip = (n == 2 && (strncmp(super, "rw", 2) == 0 || strncmp(super, "ro", 2) == 0)) || strncmp(super, "release_agent=", 14) == 0 ||
-			    strncmp(super, "clone_children", 14) == 0 || strncmp(super, "xattr", 5) == 0;
+		bool skip = (n == 2 && (strncmp(super, "rw", 2) == 0 || strncmp(super, "ro", 2) == 0)) ||
+			strncmp(super, "release_agent=", 14) == 0 || strncmp(super, "clone_children", 14) == 0 ||
+			strncmp(super, "xattr", 5) == 0;
 		if (!skip && at + n + 2 < size)
 			at += (size_t)snprintf(ret + at, size - at, "%s%.*s", at ? "," : "", (int)n, super);
 		super += n + (super[n] == ',');
@@ -104,7 +110,7 @@ static void v1_options(const char *super, char *ret, size_t size)
 /* The path of the v2 cgroup that we are in, "/" when unknown. */
 static void own_cgroup(char *buf, size_t size)
 {
-	AUTO_STR struct str text = {0};
+	AUTO_STR struct str text = { 0 };
 	char *save = NULL;
 	snprintf(buf, size, "/");
 	if (fs_read(AT_FDCWD, "/proc/self/cgroup", 1 << 16, &text, NULL) != 0)
@@ -220,11 +226,11 @@ int cgroup_host_read(char *mountinfo, struct cgroup_host **ret, struct err *err)
 
 int cgroup_host_open(struct cgroup_host **ret, struct err *err)
 {
-	AUTO_STR struct str text = {0};
+	AUTO_STR struct str text = { 0 };
 	int rc = fs_read(AT_FDCWD, "/proc/self/mountinfo", 64 << 20, &text, err);
 	if (rc != 0)
 		return rc < 0 ? -1 : err_set(err, ERR_UNSUPPORTED, "cgroups: /proc is not mounted");
-	return cgroup_host_read(text.p ? text.p : (char[1]){""}, ret, err);
+	return cgroup_host_read(text.p ? text.p : (char[1]){ "" }, ret, err);
 }
 
 struct cgroup_host *cgroup_host_close(struct cgroup_host *h)

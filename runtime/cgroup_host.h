@@ -10,7 +10,7 @@ enum cgroup_controller { CGROUP_CPU, CGROUP_CPUACCT, CGROUP_MEMORY, CGROUP_PIDS,
 enum { CGROUP_HIERARCHY_MAX = 8, CGROUP_PATH_MAX = 512 };
 
 struct cgroup_hierarchy {
-	int dirfd;            /* the mount point */
+	int dirfd; /* the mount point */
 	bool v2;
 	unsigned controllers; /* bits 1 << enum cgroup_controller */
 	char options[64];     /* v1: the mount option that selects it, "cpu,cpuacct" */

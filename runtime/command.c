@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages follow docker's, word for word where users grep for them: exec: "x": executable file not found in $PATH. Lookups run with the user's
- * identity and inside the container's root, after everything else is in place. */
+/* Messages follow docker's, word for word where users grep for them: exec: "x": executable file not found in $PATH. Lookups run with
+ * the user's identity and inside the container's root, after everything else is in place. */
 #include "runtime/command.h"
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static const char *env_get(char *const *envp, const char *key)
 
 char **command_environ(char *const *envp, const char *hostname, bool tty, const char *home)
 {
-	struct strv out = {0};
+	struct strv out = { 0 };
 	if (!env_get(envp, "PATH"))
 		strv_push(&out, "PATH=" COMMAND_DEFAULT_PATH);
 	if (hostname && !env_get(envp, "HOSTNAME"))
@@ -58,10 +58,13 @@ int command_find(const char *argv0, char *const *envp, char *ret_path, size_t si
 	if (strchr(argv0, '/')) {
 		rc = check_executable(argv0);
 		if (rc == -ENOENT || rc == -ENOTDIR)
-			return err_set(err, ERR_NO_COMMAND, "exec: \"%s\": stat %s: %s", quoted, quoted, rc == -ENOENT ? "no such file or directory" : "not a directory");
+			return err_set(err, ERR_NO_COMMAND, "exec: \"%s\": stat %s: %s", quoted, quoted,
+				rc == -ENOENT ? "no such file or directory" : "not a directory");
 		if (rc < 0 || strlen(argv0) >= size)
-			return err_set(err, ERR_NOT_EXEC, "exec: \"%s\": %s", quoted, rc == -EACCES ? "permission denied" : rc == -EISDIR ? "is a directory" :
-				       strerror(rc < 0 ? -rc : ENAMETOOLONG));
+			return err_set(err, ERR_NOT_EXEC, "exec: \"%s\": %s", quoted,
+				rc == -EACCES         ? "permission denied" :
+					rc == -EISDIR ? "is a directory" :
+							strerror(rc < 0 ? -rc : ENAMETOOLONG));
 		strcpy(ret_path, argv0);
 		return 0;
 	}
@@ -115,5 +118,8 @@ int command_exec(int fd, const char *path, char *const *argv, char *const *envp,
 	err_quote(quoted, sizeof(quoted), path);
 	if (e == ENOENT)
 		return err_set(err, ERR_NO_COMMAND, "exec: \"%s\": no such file or directory (its interpreter is missing)", quoted);
-	return err_set(err, ERR_NOT_EXEC, "exec: \"%s\": %s", quoted, e == ENOEXEC ? "exec format error" : e == EACCES ? "permission denied" : strerror(e));
+	return err_set(err, ERR_NOT_EXEC, "exec: \"%s\": %s", quoted,
+		e == ENOEXEC        ? "exec format error" :
+			e == EACCES ? "permission denied" :
+				      strerror(e));
 }

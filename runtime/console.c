@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pty helpers. What is opened inside a container is checked to be what it claims: ptmx must be the master clone device of a devpts, the slave
- * a unix98 pty, because a container's root can put anything at those names. */
+/* Pty helpers. What is opened inside a container is checked to be what it claims: ptmx must be the master clone device of a devpts,
+ * the slave a unix98 pty, because a container's root can put anything at those names. */
 #include "runtime/console.h"
 
 #include <asm/ioctls.h>

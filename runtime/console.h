@@ -5,8 +5,8 @@
 
 #include "base/err.h"
 
-/* Opens a new pty of the devpts whose "ptmx" is below dev_dirfd ("pts/ptmx", no symlinks followed). Both close-on-exec; the window size is set
- * unless rows and cols are 0. 0 or -1 + err. */
+/* Opens a new pty of the devpts whose "ptmx" is below dev_dirfd ("pts/ptmx", no symlinks followed). Both close-on-exec; the window
+ * size is set unless rows and cols are 0. 0 or -1 + err. */
 int console_open(int dev_dirfd, uint16_t rows, uint16_t cols, int *ret_master, int *ret_slave, struct err *err);
 /* Makes slave the controlling terminal and descriptors 0-2 of the calling session leader. */
 int console_adopt(int slave, struct err *err);

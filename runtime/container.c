@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parent's half of a start: check the specification, clone3, remember. All expensive work is the child's, so that a serial spawner keeps both
- * processors busy: the mount namespace is made there, too. The network namespace comes from clone3, because the caller wires it at once. */
+/* The parent's half of a start: check the specification, clone3, remember. All expensive work is the child's, so that a serial spawner
+ * keeps both processors busy: the mount namespace is made there, too. The network namespace comes from clone3, because the caller
+ * wires it at once. */
 #include "runtime/container.h"
 
 #include <fcntl.h>
@@ -52,7 +53,8 @@ static int check_spec(const struct container_spec *s, struct err *err)
 		return err_set(err, ERR_INVALID, "both the host's and another network namespace");
 	for (size_t i = 0; i < s->n_mounts; i++)
 		if (!s->mounts[i].target || s->mounts[i].target[0] != '/')
-			return err_set(err, ERR_INVALID, "mount target \"%s\" is not absolute", s->mounts[i].target ? s->mounts[i].target : "");
+			return err_set(
+				err, ERR_INVALID, "mount target \"%s\" is not absolute", s->mounts[i].target ? s->mounts[i].target : "");
 	return 0;
 }
 
@@ -95,8 +97,8 @@ int container_spawn(const struct container_spec *spec, struct container_proc *re
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (sock_pair(SOCK_SEQPACKET, pair, err) < 0)
 		return -1;
-	p.pid = spawn_clone(CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | (own_net ? CLONE_NEWNET : 0), spec->cgroup ? cgroup_clone_fd(spec->cgroup) : -1, &p.pidfd,
-			    &cloned, err);
+	p.pid = spawn_clone(CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | (own_net ? CLONE_NEWNET : 0),
+		spec->cgroup ? cgroup_clone_fd(spec->cgroup) : -1, &p.pidfd, &cloned, err);
 	if (p.pid == 0) {
 		close(pair[0]);
 		container_child_run(spec, pair[1], cloned);

@@ -24,21 +24,21 @@ enum container_mount_kind { CONTAINER_MOUNT_BIND, CONTAINER_MOUNT_TMPFS };
 
 struct container_mount {
 	enum container_mount_kind kind;
-	int source_fd;          /* bind (volume, host path, file): a descriptor (O_PATH does) of what appears at target; kept open by the caller */
-	const char *target;     /* absolute; resolved inside the container's root, created when missing (a directory, or a file for a file) */
+	int source_fd; /* bind (volume, host path, file): a descriptor (O_PATH does) of what appears at target; kept open by the caller */
+	const char *target; /* absolute; resolved inside the container's root, created when missing (a directory, or a file for a file) */
 	bool read_only;
-	bool recursive;         /* bind: with the mounts below it (host paths); false for volumes */
-	uint64_t size_bytes;    /* tmpfs: 0 = the kernel's default, half of the memory */
-	unsigned mode;          /* tmpfs: 0 = 01777 */
-	/* bind: called in the child, before anything is mounted on the new root, with a descriptor of that root: fills an empty volume from the
-	 * image. Returns 0 or -1 + err; may take its time. NULL: nothing to do. */
+	bool recursive;      /* bind: with the mounts below it (host paths); false for volumes */
+	uint64_t size_bytes; /* tmpfs: 0 = the kernel's default, half of the memory */
+	unsigned mode;       /* tmpfs: 0 = 01777 */
+	/* bind: called in the child, before anything is mounted on the new root, with a descriptor of that root: fills an empty volume
+	 * from the image. Returns 0 or -1 + err; may take its time. NULL: nothing to do. */
 	int (*fill)(int root_fd, const char *target, int fill_fd, struct err *err);
 	int fill_fd;
 };
 
 struct container_rlimit {
-	int resource;           /* RLIMIT_* */
-	uint64_t soft, hard;    /* RLIM_INFINITY = unlimited */
+	int resource;        /* RLIMIT_* */
+	uint64_t soft, hard; /* RLIM_INFINITY = unlimited */
 };
 
 /* One extent of a user namespace's map, as a line of /proc/PID/uid_map. */
@@ -48,35 +48,35 @@ struct container_idmap {
 
 /* Everything is borrowed for the duration of container_spawn(); descriptors that are not used are -1 (container_spec_init sets them). */
 struct container_spec {
-	const char *hostname;          /* NULL: the host's name shows through */
-	const char *domainname;        /* NULL: none */
-	char *const *argv;             /* at least one element; argv[0] is looked up in the container's PATH */
-	char *const *envp;             /* "K=V"; PATH, HOSTNAME, TERM (with tty) and HOME are added when absent, as docker does; NULL = none */
-	const char *cwd;               /* NULL or "": "/"; created when missing */
-	const char *user;              /* NULL, "", "name", "uid", "uid:gid", "name:group": resolved inside the image (see runtime/user.h) */
-	bool tty;                      /* a pty inside the container's devpts: its master comes back in container_proc.console_fd */
-	uint16_t tty_rows, tty_cols;   /* initial window size; 0 = leave it */
-	bool init;                     /* run argv under the tiny init of runtime/init.h: needs init_fd */
+	const char *hostname;   /* NULL: the host's name shows through */
+	const char *domainname; /* NULL: none */
+	char *const *argv;      /* at least one element; argv[0] is looked up in the container's PATH */
+	char *const *envp;      /* "K=V"; PATH, HOSTNAME, TERM (with tty) and HOME are added when absent, as docker does; NULL = none */
+	const char *cwd;        /* NULL or "": "/"; created when missing */
+	const char *user;       /* NULL, "", "name", "uid", "uid:gid", "name:group": resolved inside the image (see runtime/user.h) */
+	bool tty;               /* a pty inside the container's devpts: its master comes back in container_proc.console_fd */
+	uint16_t tty_rows, tty_cols; /* initial window size; 0 = leave it */
+	bool init;                   /* run argv under the tiny init of runtime/init.h: needs init_fd */
 	bool read_only_root;
-	bool volatile_upper;           /* overlay "volatile": for one-shot containers whose upper directory is thrown away */
+	bool volatile_upper; /* overlay "volatile": for one-shot containers whose upper directory is thrown away */
 	bool no_new_privs;
-	const int *layer_fds;          /* lower directories, bottom to top, O_PATH|O_DIRECTORY does; at least 1, at most 500 */
+	const int *layer_fds; /* lower directories, bottom to top, O_PATH|O_DIRECTORY does; at least 1, at most 500 */
 	size_t n_layers;
-	int upper_fd, work_fd;         /* directories on one file system (see probe_overlay) */
+	int upper_fd, work_fd; /* directories on one file system (see probe_overlay) */
 	const struct container_mount *mounts;
-	size_t n_mounts;               /* any order: parents are mounted before what is below them */
-	int hostname_fd, hosts_fd, resolv_fd; /* files bound to /etc/hostname, /etc/hosts, /etc/resolv.conf; -1 = the image's */
-	uint64_t shm_bytes;            /* 0 = 64 MiB */
-	int stdio[3];                  /* descriptors for 0-2; -1 = /dev/null. FIFOs are given to the user. Ignored with tty */
-	int init_fd;                   /* sealed memfd of muster-run (proc_seal_binary); its argv[0] will be INIT_NAME */
-	struct cgroup *cgroup;         /* NULL: the caller's own */
+	size_t n_mounts;                       /* any order: parents are mounted before what is below them */
+	int hostname_fd, hosts_fd, resolv_fd;  /* files bound to /etc/hostname, /etc/hosts, /etc/resolv.conf; -1 = the image's */
+	uint64_t shm_bytes;                    /* 0 = 64 MiB */
+	int stdio[3];                          /* descriptors for 0-2; -1 = /dev/null. FIFOs are given to the user. Ignored with tty */
+	int init_fd;                           /* sealed memfd of muster-run (proc_seal_binary); its argv[0] will be INIT_NAME */
+	struct cgroup *cgroup;                 /* NULL: the caller's own */
 	const struct seccomp_program *seccomp; /* NULL: none */
-	uint64_t caps;                 /* bounding, permitted, effective for root; inheritable is always empty */
+	uint64_t caps;                         /* bounding, permitted, effective for root; inheritable is always empty */
 	const struct container_rlimit *rlimits;
-	size_t n_rlimits;              /* an RLIMIT_NOFILE here replaces the default below */
-	int join_netns_fd;             /* -1: a new one; else the container lives in this one (network_mode) */
-	bool host_network;             /* stay in the caller's network namespace */
-	bool user_namespace;           /* reserved: ERR_UNSUPPORTED when set */
+	size_t n_rlimits;    /* an RLIMIT_NOFILE here replaces the default below */
+	int join_netns_fd;   /* -1: a new one; else the container lives in this one (network_mode) */
+	bool host_network;   /* stay in the caller's network namespace */
+	bool user_namespace; /* reserved: ERR_UNSUPPORTED when set */
 	const struct container_idmap *uid_map, *gid_map;
 	size_t n_uid_map, n_gid_map;
 };
@@ -85,17 +85,17 @@ struct container_spec {
 struct container_proc {
 	pid_t pid;
 	int pidfd;
-	int sync_fd;        /* readable: call container_progress(); -1 once it is decided */
-	int netns_fd;       /* -1 after container_release_netns(), and with host_network */
-	int console_fd;     /* tty: the pty's master, from the moment progress returns CONTAINER_PREPARED; the caller takes it */
-	uint64_t start_ticks; /* /proc/PID/stat field 22: identifies the process together with pid and boot id */
-	bool prepared, exec, gone;  /* inside: what was reported so far */
+	int sync_fd;               /* readable: call container_progress(); -1 once it is decided */
+	int netns_fd;              /* -1 after container_release_netns(), and with host_network */
+	int console_fd;            /* tty: the pty's master, from the moment progress returns CONTAINER_PREPARED; the caller takes it */
+	uint64_t start_ticks;      /* /proc/PID/stat field 22: identifies the process together with pid and boot id */
+	bool prepared, exec, gone; /* inside: what was reported so far */
 };
 
 enum container_progress {
-	CONTAINER_STARTED,   /* the command was exec'd */
-	CONTAINER_WAITING,   /* nothing decided yet */
-	CONTAINER_PREPARED,  /* mounts and console are ready, waiting for go (reported once) */
+	CONTAINER_STARTED,  /* the command was exec'd */
+	CONTAINER_WAITING,  /* nothing decided yet */
+	CONTAINER_PREPARED, /* mounts and console are ready, waiting for go (reported once) */
 };
 
 /* docker's default capabilities: chown dac_override fsetid fowner mknod net_raw setgid setuid setfcap setpcap net_bind_service
@@ -117,7 +117,8 @@ int container_netns_fd(const struct container_proc *proc);
 /* Closes it: an open descriptor keeps the namespace (and its links) alive after the container's death. */
 void container_release_netns(struct container_proc *proc);
 
-/* Lets the child exec once it is prepared. 0, or -1 + the child's own error when it has failed already (see container_progress). Call it once. */
+/* Lets the child exec once it is prepared. 0, or -1 + the child's own error when it has failed already (see container_progress). Call
+ * it once. */
 int container_go(struct container_proc *proc, struct err *err);
 
 /* Reads what the child reported; never blocks. Returns an enum container_progress, or -1 + err: the child failed and exits by

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The child of container_spawn(), a fork of the supervisor that becomes pid 1 of the container. Until exec it must die with its parent, may not be
- * looked into from the container (the parent is non-dumpable, which the child inherits), and holds only the descriptors that it needs: everything
- * else of the supervisor, its locks above all, is closed as soon as the layers and sources are turned into mounts. The parent's blocked
- * signals stay blocked until the clean state right before exec, so that none of its handlers ever runs here. */
+/* The child of container_spawn(), a fork of the supervisor that becomes pid 1 of the container. Until exec it must die with its
+ * parent, may not be looked into from the container (the parent is non-dumpable, which the child inherits), and holds only the
+ * descriptors that it needs: everything else of the supervisor, its locks above all, is closed as soon as the layers and sources are
+ * turned into mounts. The parent's blocked signals stay blocked until the clean state right before exec, so that none of its handlers
+ * ever runs here. */
 #include "runtime/container_child.h"
 
 #include <fcntl.h>
@@ -96,7 +97,7 @@ static int connect_stdio(struct rootfs *r, uid_t uid, struct err *err)
 static int run(const struct container_spec *s, const struct rights *rights, char **envp, int sync_fd, struct err *err)
 {
 	char path[4096];
-	struct strv argv = {0};
+	struct strv argv = { 0 };
 	if (command_find(s->argv[0], envp, path, sizeof(path), err) < 0 || rights_seal(rights, err) < 0)
 		return -1;
 	report_send(sync_fd, REPORT_EXEC, NULL, -1);
@@ -128,11 +129,15 @@ static int prepare(struct rootfs *r, struct user_identity *user, const struct co
 
 _Noreturn void container_child_run(const struct container_spec *s, int sync_fd, bool cloned)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	struct rootfs r;
 	struct user_identity user;
-	struct rights rights = { .user = &user, .caps = s->caps, .no_new_privs = s->no_new_privs, .seccomp = s->seccomp, .rlimits = s->rlimits,
-				 .n_rlimits = s->n_rlimits };
+	struct rights rights = { .user = &user,
+		.caps = s->caps,
+		.no_new_privs = s->no_new_privs,
+		.seccomp = s->seccomp,
+		.rlimits = s->rlimits,
+		.n_rlimits = s->n_rlimits };
 	char **envp;
 	if (prepare(&r, &user, s, sync_fd, cloned, &err) < 0)
 		report_fail(sync_fd, &err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Joining a running container. The caller points the pid namespace of its next child at the container's, clones, and points back: the child is the
- * caller's own, born in the container's pid namespace and, on v2, in its cgroup. All that the container could reach of it before exec is its /proc
- * entry, which non-dumpability closes (CVE-2016-9962, CVE-2019-5736). Namespace joins of the child itself come after the cgroup. */
+/* Joining a running container. The caller points the pid namespace of its next child at the container's, clones, and points back: the
+ * child is the caller's own, born in the container's pid namespace and, on v2, in its cgroup. All that the container could reach of it
+ * before exec is its /proc entry, which non-dumpability closes (CVE-2016-9962, CVE-2019-5736). Namespace joins of the child itself
+ * come after the cgroup. */
 #include "runtime/exec.h"
 
 #include <fcntl.h>
@@ -30,7 +31,11 @@ static const struct {
 	const char *name;
 	int flag;
 } namespaces[] = {
-	{ "cgroup", CLONE_NEWCGROUP }, { "ipc", CLONE_NEWIPC }, { "uts", CLONE_NEWUTS }, { "net", CLONE_NEWNET }, { "mnt", CLONE_NEWNS },
+	{ "cgroup", CLONE_NEWCGROUP },
+	{ "ipc", CLONE_NEWIPC },
+	{ "uts", CLONE_NEWUTS },
+	{ "net", CLONE_NEWNET },
+	{ "mnt", CLONE_NEWNS },
 };
 
 void exec_proc_init(struct exec_proc *p)
@@ -102,8 +107,10 @@ static int child_steps(const struct child *c, struct err *err)
 {
 	const struct exec_spec *s = c->spec;
 	struct user_identity user;
-	struct rights rights = { .user = &user, .caps = s->privileged ? EVERY_CAPABILITY : s->caps, .no_new_privs = s->no_new_privs,
-				 .seccomp = s->privileged ? NULL : c->program };
+	struct rights rights = { .user = &user,
+		.caps = s->privileged ? EVERY_CAPABILITY : s->caps,
+		.no_new_privs = s->no_new_privs,
+		.seccomp = s->privileged ? NULL : c->program };
 	char path[4096], **envp;
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC), root = -1;
 	int slave = -1, fds[3];
@@ -134,7 +141,8 @@ static int child_steps(const struct child *c, struct err *err)
 }
 
 /* Clones into the pid namespace of pidfd's process. The way back must not fail: all later children would be born in that container. */
-static pid_t clone_into_pid_namespace(const struct exec_spec *s, int container_pidfd, int cgroup_fd, int *ret_pidfd, bool *ret_cloned, struct err *err)
+static pid_t clone_into_pid_namespace(
+	const struct exec_spec *s, int container_pidfd, int cgroup_fd, int *ret_pidfd, bool *ret_cloned, struct err *err)
 {
 	AUTO_CLOSE int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	AUTO_CLOSE int target = -1;
@@ -152,8 +160,8 @@ static pid_t clone_into_pid_namespace(const struct exec_spec *s, int container_p
 	return pid;
 }
 
-int exec_start(const struct exec_spec *spec, const int stdio[3], struct cgroup *cg, const struct seccomp_program *program, struct exec_proc *ret,
-	       struct err *err)
+int exec_start(const struct exec_spec *spec, const int stdio[3], struct cgroup *cg, const struct seccomp_program *program,
+	struct exec_proc *ret, struct err *err)
 {
 	AUTO_CLOSE int container = -1;
 	struct exec_proc p;
@@ -171,7 +179,7 @@ int exec_start(const struct exec_spec *spec, const int stdio[3], struct cgroup *
 	p.pid = clone_into_pid_namespace(spec, container, cg ? cgroup_clone_fd(cg) : -1, &p.pidfd, &cloned, err);
 	if (p.pid == 0) {
 		struct child c = { spec, stdio, cg, program, container, pair[1], cloned };
-		struct err failure = {0};
+		struct err failure = { 0 };
 		close(pair[0]);
 		child_steps(&c, &failure);
 		report_fail(pair[1], &failure);

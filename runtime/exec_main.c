@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `muster-run exec`: the process between the CLI and a command in a container. It stays outside of the container, passes signals on, reports how the
- * command ended, and holds no terminal: the pty's master goes to the CLI. See exec.h for the protocol.
+/* `muster-run exec`: the process between the CLI and a command in a container. It stays outside of the container, passes signals on,
+ * reports how the command ended, and holds no terminal: the pty's master goes to the CLI. See exec.h for the protocol.
  *
- * It is the command's parent and must always be there to reap it: a zombie keeps the container's pid namespace, and so the container's own end, from
- * completing. Hence a session of its own, which a Ctrl+Z at the CLI does not stop, and hence a detached command keeps its parent, too, while
- * the process that the CLI waits for returns. */
+ * It is the command's parent and must always be there to reap it: a zombie keeps the container's pid namespace, and so the container's
+ * own end, from completing. Hence a session of its own, which a Ctrl+Z at the CLI does not stop, and hence a detached command keeps
+ * its parent, too, while the process that the CLI waits for returns. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static int send_error(int fd, const struct err *e)
 
 static int read_spec(int fd, struct arena *a, struct exec_spec *ret, struct err *err)
 {
-	AUTO_STR struct str text = {0};
+	AUTO_STR struct str text = { 0 };
 	AUTO_JSON json_t *j = NULL;
 	int rc = sock_recv_frame(fd, &text, NULL, NULL, err);
 	if (rc <= 0)
@@ -57,7 +57,7 @@ static int load_filter(const struct exec_spec *s, struct seccomp_program *ret, s
 static int start(const struct exec_spec *s, struct exec_proc *ret, struct err *err)
 {
 	static const int stdio[3] = { 0, 1, 2 };
-	struct seccomp_program program = {0};
+	struct seccomp_program program = { 0 };
 	struct cgroup_host *host = NULL;
 	AUTO_CGROUP struct cgroup *cg = NULL;
 	int rc = load_filter(s, &program, err);

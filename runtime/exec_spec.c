@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The specification of an exec as JSON, both directions; the keys are the fields of struct exec_spec. What comes in is checked for type and size,
- * not for sense: exec_start() does that. */
+/* The specification of an exec as JSON, both directions; the keys are the fields of struct exec_spec. What comes in is checked for
+ * type and size, not for sense: exec_start() does that. */
 #include "runtime/exec.h"
 
 enum { STRINGS_MAX = 65536 };
@@ -42,7 +42,8 @@ static int get_list(const json_t *j, const char *key, struct arena *a, char *con
 	if (n > STRINGS_MAX || (list && !json_is_array(list) && !json_is_null(list)))
 		return err_set(err, ERR_INVALID, "exec: %s is not a list", key);
 	v = arena_alloc(a, (n + 1) * sizeof(*v));
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (!json_is_string(item))
 			return err_set(err, ERR_INVALID, "exec: %s[%zu] is not a string", key, i);
 		v[i] = arena_strdup(a, json_string_value(item));
@@ -53,7 +54,7 @@ static int get_list(const json_t *j, const char *key, struct arena *a, char *con
 
 int exec_spec_from_json(const json_t *j, struct arena *a, struct exec_spec *ret, struct err *err)
 {
-	struct exec_spec s = {0};
+	struct exec_spec s = { 0 };
 	int64_t pid = json_get_int(j, "pid", 0), rows = json_get_int(j, "tty_rows", 0), cols = json_get_int(j, "tty_cols", 0);
 	if (!json_is_object(j) || pid <= 0 || pid > INT32_MAX || rows < 0 || rows > UINT16_MAX || cols < 0 || cols > UINT16_MAX)
 		return err_set(err, ERR_INVALID, "exec: malformed specification");

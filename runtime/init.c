@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tiny init. It blocks every signal and takes them one by one with sigwaitinfo: no handler, no race between SIGCHLD and exit. The command
- * runs in its own process group, which owns the terminal when there is one, so that Ctrl+C reaches it once. Descriptors 0-2 stay open: programs
- * log to /proc/1/fd/1. What exits first without being the command is only reaped. When the command ends, init ends, and the kernel kills the rest of the pid namespace. */
+/* The tiny init. It blocks every signal and takes them one by one with sigwaitinfo: no handler, no race between SIGCHLD and exit. The
+ * command runs in its own process group, which owns the terminal when there is one, so that Ctrl+C reaches it once. Descriptors 0-2
+ * stay open: programs log to /proc/1/fd/1. What exits first without being the command is only reaped. When the command ends, init
+ * ends, and the kernel kills the rest of the pid namespace. */
 #include "runtime/init.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See mounts.h. Detached clones are made private at once: a clone of a shared mount is its peer, and what is mounted below it later would appear on
- * the host. After mount(2) the target has to be opened again by name, because a descriptor from before shows what is underneath. */
+/* See mounts.h. Detached clones are made private at once: a clone of a shared mount is its peer, and what is mounted below it later
+ * would appear on the host. After mount(2) the target has to be opened again by name, because a descriptor from before shows what is
+ * underneath. */
 #include "runtime/mounts.h"
 
 #include <fcntl.h>
@@ -70,7 +71,8 @@ int mounts_make_read_only(int root_fd, const char *path, struct err *err)
 		return 0;
 	if (!refused(errno) || fstatvfs(fd, &v) < 0)
 		return err_sys(err, errno, "make %s read-only", path);
-	flags |= (v.f_flag & ST_NOSUID ? MS_NOSUID : 0UL) | (v.f_flag & ST_NODEV ? MS_NODEV : 0UL) | (v.f_flag & ST_NOEXEC ? MS_NOEXEC : 0UL);
+	flags |= (v.f_flag & ST_NOSUID ? MS_NOSUID : 0UL) | (v.f_flag & ST_NODEV ? MS_NODEV : 0UL) |
+		(v.f_flag & ST_NOEXEC ? MS_NOEXEC : 0UL);
 	if (mount(NULL, fs_fd_path(fd, link), NULL, flags, NULL) < 0)
 		return err_sys(err, errno, "make %s read-only", path);
 	return 0;
@@ -103,7 +105,8 @@ int mounts_source_attach(struct mounts_source *s, int root_fd, const char *path,
 		if (again < 0)
 			return -1;
 	}
-	if (mount(fs_fd_path(s->foreign ? again : s->fd, from), fs_fd_path(target_fd, to), NULL, MS_BIND | (s->recursive ? MS_REC : 0), NULL) < 0)
+	if (mount(fs_fd_path(s->foreign ? again : s->fd, from), fs_fd_path(target_fd, to), NULL, MS_BIND | (s->recursive ? MS_REC : 0),
+		    NULL) < 0)
 		return err_sys(err, errno, "mount %s", path);
 	return finish_plain(s, root_fd, path, err);
 }
@@ -119,7 +122,8 @@ int mounts_fs(const char *type, int target_fd, unsigned long flags, const char *
 static int make(int root_fd, const char *path, bool directory, int depth, struct err *err);
 
 /* The name exists but leads nowhere: a dangling symlink. What it points to is made, inside the root. */
-static int make_link_target(int root_fd, int parent_fd, const char *prefix, size_t parent_len, const char *name, bool directory, int depth, struct err *err)
+static int make_link_target(
+	int root_fd, int parent_fd, const char *prefix, size_t parent_len, const char *name, bool directory, int depth, struct err *err)
 {
 	char link[PATH_MAX], quoted[256];
 	AUTO_FREE char *to = NULL;
@@ -135,7 +139,8 @@ static int make_link_target(int root_fd, int parent_fd, const char *prefix, size
 static int make_component(int root_fd, int parent_fd, const char *prefix, const char *name, bool directory, int depth, struct err *err)
 {
 	char quoted[256];
-	int rc = directory ? mkdirat(parent_fd, name, 0755) : openat(parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int rc = directory ? mkdirat(parent_fd, name, 0755) :
+			     openat(parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (rc >= 0) {
 		if (!directory)
 			close(rc);

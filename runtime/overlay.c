@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layers are named /proc/self/fd/N, so that neither the length of a state root nor the number of layers meets a limit: fsconfig takes strings of
- * 255 bytes, mount(2) one page of options (with the working directory at /proc/self/fd that is more than 500 layers). */
+/* Layers are named /proc/self/fd/N, so that neither the length of a state root nor the number of layers meets a limit: fsconfig takes
+ * strings of 255 bytes, mount(2) one page of options (with the working directory at /proc/self/fd that is more than 500 layers). */
 #include "runtime/overlay.h"
 
 #include <fcntl.h>
@@ -56,7 +56,8 @@ int overlay_new(const struct overlay *o, struct err *err)
 	int fd, e;
 	if (fs < 0)
 		return errno == ENOSYS || errno == EPERM ? OVERLAY_OLD : err_sys(err, errno, "overlay");
-	/* before 6.5 any key is taken and only the mount fails, with a line in the kernel's log each time: a senseless key tells them apart */
+	/* before 6.5 any key is taken and only the mount fails, with a line in the kernel's log each time: a senseless key tells them
+	 * apart */
 	if (set_string(fs, "muster", "probe") == 0)
 		return OVERLAY_OLD;
 	read_log(fs, log, sizeof(log)); /* what it said to that is nobody's concern */
@@ -75,7 +76,7 @@ int overlay_new(const struct overlay *o, struct err *err)
 
 int overlay_mount_here(const struct overlay *o, const char *target, struct err *err)
 {
-	AUTO_STR struct str options = {0};
+	AUTO_STR struct str options = { 0 };
 	AUTO_FREE int *fds = xcalloc(o->n_layers + 2, sizeof(*fds));
 	size_t n = 0;
 	int rc = 0;

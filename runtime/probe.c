@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An overlay whose upper directory is on overlayfs, NFS, FUSE or an old XFS fails with a bare EINVAL at the first start; here it is found once, by
- * trying, and named. Trying leaves nothing: a detached mount dies with its descriptor, the old way happens in a child's own namespace. */
+/* An overlay whose upper directory is on overlayfs, NFS, FUSE or an old XFS fails with a bare EINVAL at the first start; here it is
+ * found once, by trying, and named. Trying leaves nothing: a detached mount dies with its descriptor, the old way happens in a child's
+ * own namespace. */
 #include "runtime/probe.h"
 
 #include <fcntl.h>
@@ -20,9 +21,22 @@ static const struct {
 	unsigned magic;
 	const char *name;
 } file_systems[] = {
-	{ 0x794c7630, "overlay" }, { 0x6969, "nfs" },     { 0x65735546, "fuse" },  { 0x58465342, "xfs" },         { 0xff534d42, "cifs" }, { 0xfe534d42, "smb2" },
-	{ 0x4d44, "vfat" },        { 0x2011bab0, "exfat" }, { 0xf15f, "ecryptfs" }, { 0x01021997, "9p" },         { 0x00c36400, "ceph" }, { 0xef53, "ext4" },
-	{ 0x9123683e, "btrfs" },   { 0x01021994, "tmpfs" }, { 0x2fc12fc1, "zfs" },  { 0x858458f6, "ramfs" },
+	{ 0x794c7630, "overlay" },
+	{ 0x6969, "nfs" },
+	{ 0x65735546, "fuse" },
+	{ 0x58465342, "xfs" },
+	{ 0xff534d42, "cifs" },
+	{ 0xfe534d42, "smb2" },
+	{ 0x4d44, "vfat" },
+	{ 0x2011bab0, "exfat" },
+	{ 0xf15f, "ecryptfs" },
+	{ 0x01021997, "9p" },
+	{ 0x00c36400, "ceph" },
+	{ 0xef53, "ext4" },
+	{ 0x9123683e, "btrfs" },
+	{ 0x01021994, "tmpfs" },
+	{ 0x2fc12fc1, "zfs" },
+	{ 0x858458f6, "ramfs" },
 };
 
 static const char *file_system_name(int dirfd)
@@ -43,7 +57,7 @@ static int try_in_child(const struct overlay *o, struct err *err)
 	if (pid < 0)
 		return err_sys(err, errno, "fork");
 	if (pid == 0) {
-		struct err e = {0};
+		struct err e = { 0 };
 		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 			_exit(errno & 0xff);
 		_exit(overlay_mount_here(o, "/dev", &e) == 0 ? 0 : e.sys ? e.sys & 0xff : EIO);
@@ -79,7 +93,7 @@ int probe_overlay(int dirfd, struct err *err)
 {
 	char name[32] = ".probe-", path[32], at[4096];
 	AUTO_CLOSE int dir = -1;
-	struct err inner = {0};
+	struct err inner = { 0 };
 	ssize_t n;
 	int rc;
 	random_hex(name + 7, 8);
@@ -96,8 +110,9 @@ int probe_overlay(int dirfd, struct err *err)
 		return err_set(err, ERR_UNSUPPORTED, "this kernel has no overlay file system (CONFIG_OVERLAY_FS)");
 	if (inner.sys != EINVAL && inner.sys != EOPNOTSUPP && inner.sys != EREMOTE)
 		return err_set(err, ERR_UNSUPPORTED, "%s (%s): %s", at, file_system_name(dirfd), inner.msg);
-	return err_set(err, ERR_UNSUPPORTED, "%s is on %s, which cannot hold the layers of running containers: use --root on ext4, xfs (ftype=1), btrfs or tmpfs", at,
-		       file_system_name(dirfd));
+	return err_set(err, ERR_UNSUPPORTED,
+		"%s is on %s, which cannot hold the layers of running containers: use --root on ext4, xfs (ftype=1), btrfs or tmpfs", at,
+		file_system_name(dirfd));
 }
 
 int probe_kernel(struct err *err)

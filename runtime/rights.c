@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loading a filter needs CAP_SYS_ADMIN as long as no_new_privs is off (docker's default), so that capability stays permitted, not effective, from
- * rights_become() to rights_seal(), which drops it in the last call before exec. The filter is loaded as late as that: what it forbids only has
- * to allow capset, sendmsg and exec. */
+/* Loading a filter needs CAP_SYS_ADMIN as long as no_new_privs is off (docker's default), so that capability stays permitted, not
+ * effective, from rights_become() to rights_seal(), which drops it in the last call before exec. The filter is loaded as late as that:
+ * what it forbids only has to allow capset, sendmsg and exec. */
 #include "runtime/rights.h"
 
 #include <fcntl.h>
@@ -57,7 +57,8 @@ static int set_one_limit(int resource, uint64_t soft, uint64_t hard, struct err 
 {
 	struct rlimit l = { .rlim_cur = soft, .rlim_max = hard };
 	if (setrlimit((__rlimit_resource_t)resource, &l) < 0)
-		return err_sys(err, errno, "set resource limit %d to %llu:%llu", resource, (unsigned long long)soft, (unsigned long long)hard);
+		return err_sys(
+			err, errno, "set resource limit %d to %llu:%llu", resource, (unsigned long long)soft, (unsigned long long)hard);
 	return 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Order of one build: overlay on top of the host's root; /proc /dev /dev/pts /dev/shm /dev/mqueue /sys /sys/fs/cgroup; files and volumes, outer ones
- * first; console; masked and read-only paths; pivot_root. Every place is a descriptor below root_fd. /dev is a fresh tmpfs before anything is made in
- * it, /proc and /sys must be real directories of the image (CVE-2025-52565, CVE-2019-19921), and what masks a file is the host's /dev/null opened
- * before the image was there (CVE-2025-31133). The lists are docker's. */
+/* Order of one build: overlay on top of the host's root; /proc /dev /dev/pts /dev/shm /dev/mqueue /sys /sys/fs/cgroup; files and
+ * volumes, outer ones first; console; masked and read-only paths; pivot_root. Every place is a descriptor below root_fd. /dev is a
+ * fresh tmpfs before anything is made in it, /proc and /sys must be real directories of the image (CVE-2025-52565, CVE-2019-19921),
+ * and what masks a file is the host's /dev/null opened before the image was there (CVE-2025-31133). The lists are docker's. */
 #include "runtime/rootfs.h"
 
 #include <fcntl.h>
@@ -24,7 +24,16 @@ enum { HARDENED = MS_NOSUID | MS_NOEXEC | MS_NODEV };
 static const char *const file_targets[] = { "/etc/hostname", "/etc/hosts", "/etc/resolv.conf" };
 
 static const char *const masked_proc[] = {
-	"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats",
+	"acpi",
+	"asound",
+	"interrupts",
+	"kcore",
+	"keys",
+	"latency_stats",
+	"sched_debug",
+	"scsi",
+	"timer_list",
+	"timer_stats",
 };
 static const char *const masked_sys[] = { "firmware", "devices/virtual/powercap" };
 static const char *const read_only_proc[] = { "bus", "fs", "irq", "sys", "sysrq-trigger" };
@@ -33,13 +42,22 @@ static const struct {
 	const char *name;
 	unsigned minor, major;
 } nodes[] = {
-	{ "null", 3, 1 }, { "zero", 5, 1 }, { "full", 7, 1 }, { "random", 8, 1 }, { "urandom", 9, 1 }, { "tty", 0, 5 },
+	{ "null", 3, 1 },
+	{ "zero", 5, 1 },
+	{ "full", 7, 1 },
+	{ "random", 8, 1 },
+	{ "urandom", 9, 1 },
+	{ "tty", 0, 5 },
 };
 static const struct {
 	const char *name, *to;
 } links[] = {
-	{ "fd", "/proc/self/fd" }, { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
-	{ "ptmx", "pts/ptmx" },    { "core", "/proc/kcore" },
+	{ "fd", "/proc/self/fd" },
+	{ "stdin", "/proc/self/fd/0" },
+	{ "stdout", "/proc/self/fd/1" },
+	{ "stderr", "/proc/self/fd/2" },
+	{ "ptmx", "pts/ptmx" },
+	{ "core", "/proc/kcore" },
 };
 
 static int open_null(struct err *err)
@@ -67,7 +85,9 @@ int rootfs_prepare(struct rootfs *r, const struct container_spec *spec, struct e
 	r->sources = xcalloc(spec->n_mounts + 1, sizeof(*r->sources));
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const struct container_mount *m = &spec->mounts[i];
-		r->sources[i] = (struct mounts_source){ .fd = m->source_fd, .recursive = m->recursive, .read_only = m->read_only, .foreign = true, .tree = -1 };
+		r->sources[i] = (struct mounts_source){
+			.fd = m->source_fd, .recursive = m->recursive, .read_only = m->read_only, .foreign = true, .tree = -1
+		};
 		if (m->kind == CONTAINER_MOUNT_BIND && mounts_source_prepare(&r->sources[i], err) < 0)
 			return err_wrap(err, "mount %s", m->target);
 	}
@@ -284,7 +304,8 @@ static int mount_all(struct rootfs *r, struct err *err)
 	return 0;
 }
 
-/* Covers name below dirfd, when it is there: a file by the null device, a directory by `empty`, a read-only tmpfs made with the first one. */
+/* Covers name below dirfd, when it is there: a file by the null device, a directory by `empty`, a read-only tmpfs made with the first
+ * one. */
 static int mask(const struct rootfs *r, int dirfd, const char *name, int *empty, struct err *err)
 {
 	AUTO_CLOSE int target = fs_open_in_root(dirfd, name, O_PATH | O_NOFOLLOW, 0);
@@ -388,7 +409,8 @@ static int pivot(struct rootfs *r, struct err *err)
 		return err_sys(err, errno, "enter the root file system");
 	if (syscall(SYS_pivot_root, ".", ".") < 0) {
 		if (errno == EINVAL)
-			return err_set(err, ERR_UNSUPPORTED, "pivot_root is refused: the host's root is an initramfs; switch_root to a tmpfs or disk first");
+			return err_set(err, ERR_UNSUPPORTED,
+				"pivot_root is refused: the host's root is an initramfs; switch_root to a tmpfs or disk first");
 		return err_sys(err, errno, "pivot_root");
 	}
 	if (umount2(".", MNT_DETACH) < 0)

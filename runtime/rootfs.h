@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The container's view of the file system, in the child only and in two halves: rootfs_prepare() while the child still is in the parent's mount
- * namespace, where the descriptors of layers and volumes are valid; rootfs_build() in a mount namespace of its own. */
+/* The container's view of the file system, in the child only and in two halves: rootfs_prepare() while the child still is in the
+ * parent's mount namespace, where the descriptors of layers and volumes are valid; rootfs_build() in a mount namespace of its own. */
 #ifndef RUNTIME_ROOTFS_H
 #define RUNTIME_ROOTFS_H
 
@@ -9,10 +9,10 @@
 
 struct rootfs {
 	const struct container_spec *spec;
-	int root_fd;                     /* the overlay: detached, then the container's / */
-	int null_fd;                     /* the host's /dev/null, checked */
-	struct mounts_source *sources;   /* one per mount of the specification */
-	struct mounts_source files[3];   /* hostname, hosts, resolv.conf */
+	int root_fd;                       /* the overlay: detached, then the container's / */
+	int null_fd;                       /* the host's /dev/null, checked */
+	struct mounts_source *sources;     /* one per mount of the specification */
+	struct mounts_source files[3];     /* hostname, hosts, resolv.conf */
 	int console_master, console_slave; /* -1 without tty */
 };
 

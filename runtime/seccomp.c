@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiling, caching and loading the filter. libseccomp turns the table into BPF, as a binary tree (a third of the kernel's load time of the
- * linear form). In front of it goes a prelude of ours: a call newer than the newest that libseccomp knows is ENOSYS, not EPERM, because only
- * on ENOSYS do C libraries fall back to what they did before the call existed (fchmodat2 broke chmod in older engines).
+/* Compiling, caching and loading the filter. libseccomp turns the table into BPF, as a binary tree (a third of the kernel's load time
+ * of the linear form). In front of it goes a prelude of ours: a call newer than the newest that libseccomp knows is ENOSYS, not EPERM,
+ * because only on ENOSYS do C libraries fall back to what they did before the call existed (fchmodat2 broke chmod in older engines).
  *
- * A cache file is a header and the instructions, with their SHA-256 in the header; its name is the SHA-256 of everything that decided them. */
+ * A cache file is a header and the instructions, with their SHA-256 in the header; its name is the SHA-256 of everything that decided
+ * them. */
 #include "runtime/seccomp.h"
 
 #include <fcntl.h>
@@ -26,15 +27,18 @@ struct header {
 static const char magic[8] = { 'M', 'U', 'S', 'T', 'E', 'R', 'S', '1' };
 
 #define CAP_ADMIN_BIT (1ULL << 21)
-#define X32_BIT 0x40000000U
+#define X32_BIT       0x40000000U
 enum { FILE_BYTES_MAX = sizeof(struct header) + BPF_MAXINSNS * sizeof(struct sock_filter) };
 
 /* The architectures of one filter: the native one first, then what the same kernel also runs. */
 static const uint32_t arches[] = {
 #if defined(__x86_64__)
-	SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32,
+	SCMP_ARCH_X86_64,
+	SCMP_ARCH_X86,
+	SCMP_ARCH_X32,
 #elif defined(__aarch64__)
-	SCMP_ARCH_AARCH64, SCMP_ARCH_ARM,
+	SCMP_ARCH_AARCH64,
+	SCMP_ARCH_ARM,
 #else
 	SCMP_ARCH_NATIVE,
 #endif
@@ -81,7 +85,9 @@ static int add_conditions(scmp_filter_ctx ctx, uint64_t caps, struct err *err)
 {
 	for (size_t i = 0; i < seccomp_profile_n_conditions; i++) {
 		const struct seccomp_condition *c = &seccomp_profile_conditions[i];
-		struct scmp_arg_cmp arg = { .arg = c->argument, .op = c->compare == SECCOMP_NOT_EQUAL ? SCMP_CMP_NE : SCMP_CMP_EQ, .datum_a = c->value };
+		struct scmp_arg_cmp arg = {
+			.arg = c->argument, .op = c->compare == SECCOMP_NOT_EQUAL ? SCMP_CMP_NE : SCMP_CMP_EQ, .datum_a = c->value
+		};
 		int rc;
 		if (c->without & caps)
 			continue;
@@ -105,7 +111,8 @@ static uint32_t newest_call(uint32_t arch)
 	char name[64];
 	int newest = 0;
 	for (size_t i = 0; i < seccomp_profile_n_groups; i++)
-		for (const char *p = next_name(seccomp_profile_groups[i].names, name, sizeof(name)); p; p = next_name(p, name, sizeof(name)))
+		for (const char *p = next_name(seccomp_profile_groups[i].names, name, sizeof(name)); p;
+			p = next_name(p, name, sizeof(name)))
 			newest = MAX(newest, seccomp_syscall_resolve_name_arch(arch, name));
 	return (uint32_t)newest;
 }
@@ -121,7 +128,8 @@ static size_t build_prelude(struct sock_filter *p)
 		if (arches[i] == SCMP_ARCH_X32)
 			continue;
 #endif
-		p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arches[i] == SCMP_ARCH_NATIVE ? seccomp_arch_native() : arches[i], 0, 0);
+		p[n++] = (struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, arches[i] == SCMP_ARCH_NATIVE ? seccomp_arch_native() : arches[i], 0, 0);
 		p[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 #if defined(__x86_64__)
 		if (arches[i] == SCMP_ARCH_X86_64) {
@@ -143,7 +151,7 @@ static size_t build_prelude(struct sock_filter *p)
 static int export_filter(scmp_filter_ctx ctx, struct str *out, struct err *err)
 {
 	AUTO_CLOSE int fd = memfd_create("seccomp", MFD_CLOEXEC);
-	AUTO_STR struct str bytes = {0};
+	AUTO_STR struct str bytes = { 0 };
 	int rc;
 	if (fd < 0)
 		return err_sys(err, errno, "memfd_create");
@@ -185,7 +193,7 @@ static int compile(uint64_t caps, struct str *out, struct err *err)
 /* The name of the cache file: all that decides the program. Of the capabilities, those that a group asks for. */
 static void cache_key(uint64_t caps, char key[static 65])
 {
-	AUTO_STR struct str text = {0};
+	AUTO_STR struct str text = { 0 };
 	const struct scmp_version *v = seccomp_version();
 	uint64_t asked = CAP_ADMIN_BIT;
 	str_addf(&text, "%s %u.%u.%u", SECCOMP_PROFILE_VERSION, v->major, v->minor, v->micro);
@@ -198,7 +206,8 @@ static void cache_key(uint64_t caps, char key[static 65])
 	}
 	for (size_t i = 0; i < seccomp_profile_n_conditions; i++) {
 		const struct seccomp_condition *c = &seccomp_profile_conditions[i];
-		str_addf(&text, "\n%s %u %d %llx %llx", c->name, c->argument, (int)c->compare, (unsigned long long)c->value, (unsigned long long)c->without);
+		str_addf(&text, "\n%s %u %d %llx %llx", c->name, c->argument, (int)c->compare, (unsigned long long)c->value,
+			(unsigned long long)c->without);
 	}
 	str_addf(&text, "\n%llx", (unsigned long long)(caps & asked));
 	sha256_hex(text.p, text.len, key);
@@ -207,7 +216,7 @@ static void cache_key(uint64_t caps, char key[static 65])
 /* Reads a whole and untorn cache file; false otherwise. */
 static bool read_cache(int dirfd, const char *key, struct seccomp_program *ret)
 {
-	AUTO_STR struct str file = {0};
+	AUTO_STR struct str file = { 0 };
 	struct header h;
 	char digest[65];
 	const char *code;
@@ -230,7 +239,7 @@ static bool read_cache(int dirfd, const char *key, struct seccomp_program *ret)
 
 static void write_cache(int dirfd, const char *key, const struct seccomp_program *p)
 {
-	AUTO_STR struct str file = {0};
+	AUTO_STR struct str file = { 0 };
 	struct header h = { .n = p->n };
 	char digest[65];
 	memcpy(h.magic, magic, sizeof(magic));
@@ -243,7 +252,7 @@ static void write_cache(int dirfd, const char *key, const struct seccomp_program
 
 int seccomp_default(int cache_dirfd, uint64_t caps, struct seccomp_program *ret, struct err *err)
 {
-	AUTO_STR struct str code = {0};
+	AUTO_STR struct str code = { 0 };
 	char key[65];
 	cache_key(caps, key);
 	if (cache_dirfd >= 0 && read_cache(cache_dirfd, key, ret))

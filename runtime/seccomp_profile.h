@@ -8,7 +8,7 @@
 
 /* Names that are allowed without a condition when the container has one of `with` (0: always) and none of `without`. */
 struct seccomp_group {
-	const char *names;     /* separated by blanks; those that libseccomp does not know are skipped */
+	const char *names; /* separated by blanks; those that libseccomp does not know are skipped */
 	uint64_t with, without;
 };
 

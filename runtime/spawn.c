@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clone3 is called raw, with fork's semantics: the callers are single-threaded, so that glibc's view of the child needs no repair. Filters of older
- * container engines answer clone3 with ENOSYS or EPERM; clone(2) can do all of it but the cgroup. */
+/* clone3 is called raw, with fork's semantics: the callers are single-threaded, so that glibc's view of the child needs no repair.
+ * Filters of older container engines answer clone3 with ENOSYS or EPERM; clone(2) can do all of it but the cgroup. */
 #include "runtime/spawn.h"
 
 #include <linux/sched.h>

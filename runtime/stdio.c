@@ -20,7 +20,8 @@ int stdio_connect(const int fds[3], uid_t uid, struct err *err)
 		if (dup2(from[i], i) < 0)
 			return err_sys(err, errno, "set descriptor %d", i);
 		close(from[i]);
-		if (fstat(i, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid != uid && fchown(i, uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS)
+		if (fstat(i, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid != uid && fchown(i, uid, (gid_t)-1) < 0 && errno != EPERM &&
+			errno != EROFS)
 			return err_sys(err, errno, "give descriptor %d to the user", i);
 	}
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Users and groups of an image. Both files are hostile: read below the root by descriptor, only when regular, at most 4 MiB, and a line whose
- * numbers do not parse as a whole is no entry at all (reading it as 0 would make somebody root). The order of the rules is runc's:
- * a number is always an id; the first matching line wins; an explicit group replaces the supplementary ones. */
+/* Users and groups of an image. Both files are hostile: read below the root by descriptor, only when regular, at most 4 MiB, and a
+ * line whose numbers do not parse as a whole is no entry at all (reading it as 0 would make somebody root). The order of the rules is
+ * runc's: a number is always an id; the first matching line wins; an explicit group replaces the supplementary ones. */
 #include "runtime/user.h"
 
 #include <stdio.h>
@@ -10,8 +10,8 @@
 
 enum { USER_FILE_MAX = 4 << 20, USER_ID_MAX = 0x7fffffff };
 
-/* A file's text, NUL-terminated. The usual few kilobytes stay on the stack: in the child of a big parent a large allocation tidies the whole
- * inherited heap and pays a page fault for each page of it (0.5 ms). */
+/* A file's text, NUL-terminated. The usual few kilobytes stay on the stack: in the child of a big parent a large allocation tidies the
+ * whole inherited heap and pays a page fault for each page of it (0.5 ms). */
 struct text {
 	char *p;
 	char small[8192];
@@ -32,7 +32,7 @@ static int read_file(int root_fd, const char *path, struct text *ret, struct err
 	struct stat st;
 	ret->p = ret->small;
 	ret->small[0] = '\0';
-	ret->large = (struct str){0};
+	ret->large = (struct str){ 0 };
 	if (fd == -ENOENT || fd == -ENOTDIR)
 		return 0;
 	if (fd < 0)
@@ -103,7 +103,8 @@ static int find_user(int root_fd, const char *text, struct user_identity *ret, c
 		return 0;
 	}
 	if (!numeric)
-		return err_set(err, ERR_INVALID, "unable to find user %s: no matching entries in passwd file", err_quote(quoted, sizeof(quoted), text));
+		return err_set(err, ERR_INVALID, "unable to find user %s: no matching entries in passwd file",
+			err_quote(quoted, sizeof(quoted), text));
 	ret->uid = (uid_t)want;
 	return 0;
 }
@@ -142,7 +143,8 @@ static int find_groups(int root_fd, const char *group, const char *user, struct 
 			ret->groups[ret->n_groups++] = (gid_t)gid;
 	}
 	if (*group)
-		return err_set(err, ERR_INVALID, "unable to find group %s: no matching entries in group file", err_quote(quoted, sizeof(quoted), group));
+		return err_set(err, ERR_INVALID, "unable to find group %s: no matching entries in group file",
+			err_quote(quoted, sizeof(quoted), group));
 	return 0;
 }
 
@@ -158,7 +160,8 @@ int user_resolve(int root_fd, const char *text, struct user_identity *ret, struc
 	ret->n_groups = 0;
 	strcpy(ret->home, "/");
 	if (n >= sizeof(user) || (colon && strchr(colon + 1, ':')))
-		return err_set(err, ERR_INVALID, "invalid user \"%s\": expected user or user:group", err_quote(quoted, sizeof(quoted), text));
+		return err_set(
+			err, ERR_INVALID, "invalid user \"%s\": expected user or user:group", err_quote(quoted, sizeof(quoted), text));
 	memcpy(user, text, n);
 	user[n] = '\0';
 	if (find_user(root_fd, user, ret, name, sizeof(name), err) < 0)

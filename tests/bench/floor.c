@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The floor program: what the kernel alone costs for N containers. The same namespaces, mounts, masks, wiring and exec as the runtime
- * makes, and nothing else: no records, no filter, no user lookup, no logs, no DNS, no published ports. Numbers of the bench are read as ratios
- * to this one, measured in the same run, because the machine under it changes more than the code. One file, no library, every error ends it.
+ * makes, and nothing else: no records, no filter, no user lookup, no logs, no DNS, no published ports. Numbers of the bench are read
+ * as ratios to this one, measured in the same run, because the machine under it changes more than the code. One file, no library,
+ * every error ends it.
  *
  *   floor [-c] [-r ROUNDS] COUNT ROOTFS COMMAND [ARGUMENT...]
  *
- * -c: also a v1 cgroup per container in each hierarchy. COMMAND should run until it is killed (sleep 1000). It prints, per round, the time
- * until every command was exec'd and the time from the first kill until processes, bridge and veths are gone, in the end the medians. */
+ * -c: also a v1 cgroup per container in each hierarchy. COMMAND should run until it is killed (sleep 1000). It prints, per round, the
+ * time until every command was exec'd and the time from the first kill until processes, bridge and veths are gone, in the end the
+ * medians. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -189,7 +191,7 @@ static void make_veth(int nl, unsigned bridge, unsigned n, int netns_fd)
 {
 	struct request r;
 	struct ifinfomsg *m = begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
-	struct ifinfomsg peer = {0};
+	struct ifinfomsg peer = { 0 };
 	struct rtattr *info, *data, *inner;
 	char name[32];
 	uint32_t one = 1;
@@ -253,7 +255,7 @@ static void mount_overlay(const char *rootfs, const char *dir)
 	if (fs < 0)
 		die("fsopen");
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", rootfs, 0) < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper, 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work, 0) < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work, 0) < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		die("overlay");
 	fd = fsmount(fs, FSMOUNT_CLOEXEC, 0);
 	if (fd < 0 || move_mount(fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(fd) < 0)
@@ -289,8 +291,9 @@ static void cover(void)
 			die(masked[i]);
 	}
 	for (size_t i = 0; i < sizeof(read_only) / sizeof(read_only[0]); i++)
-		if (access(read_only[i], F_OK) == 0 && (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0 ||
-						       mount(NULL, read_only[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | HARDENED, NULL) < 0))
+		if (access(read_only[i], F_OK) == 0 &&
+			(mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0 ||
+				mount(NULL, read_only[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | HARDENED, NULL) < 0))
 			die(read_only[i]);
 }
 
@@ -353,7 +356,8 @@ static void become_container(const char *rootfs, const char *dir, unsigned n, co
 static void start_one(struct container *c, unsigned n, const char *rootfs, int nl, unsigned bridge, char **argv)
 {
 	struct clone_args args = { .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_PIDFD,
-				   .pidfd = (uint64_t)(uintptr_t)&c->pidfd, .exit_signal = SIGCHLD };
+		.pidfd = (uint64_t)(uintptr_t)&c->pidfd,
+		.exit_signal = SIGCHLD };
 	bool with_cgroups = state.with_cgroups;
 	char path[512], cgroup[64];
 	int go[2], done[2], netns;
@@ -488,15 +492,16 @@ static double run_round(unsigned round, char **argv, int nl, double *ret_gone)
 	for (unsigned i = 0; i < state.count; i++)
 		start_one(&all[i], i, argv[0], nl, bridge, argv + 1);
 	for (unsigned i = 0; i < state.count; i++) {
-		siginfo_t info = {0};
-		if (read(all[i].exec_fd, &c, 1) != 0 || waitid(P_PID, (id_t)all[i].pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid)
+		siginfo_t info = { 0 };
+		if (read(all[i].exec_fd, &c, 1) != 0 || waitid(P_PID, (id_t)all[i].pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+			info.si_pid)
 			die("a container did not start");
 		close(all[i].exec_fd);
 	}
 	started = now_ms() - t;
 	*ret_gone = tear_down(all, state.count, nl, bridge);
 	printf("round %u: %u started in %.2f ms (%.2f each), gone in %.2f ms\n", round + 1, state.count, started, started / state.count,
-	       *ret_gone);
+		*ret_gone);
 	remove_round();
 	return started;
 }

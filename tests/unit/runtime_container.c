@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Containers seen from inside: what a process finds at its first instruction, who it is, what it cannot reach, how a failed start reads. Real
- * containers of a busybox layer; needs root. Each function names the invariant that it protects. */
+/* Containers seen from inside: what a process finds at its first instruction, who it is, what it cannot reach, how a failed start
+ * reads. Real containers of a busybox layer; needs root. Each function names the invariant that it protects. */
 #include "tests/unit/runtime_rig_run.h"
 
 #include <sched.h>
@@ -17,12 +17,13 @@ static bool says(const struct rig *r, const char *text)
 	return strstr(str_get(&r->out), text) != NULL;
 }
 
-/* Signals, capabilities, descriptors, umask, session and cgroups are what the specification says, whatever state the supervisor itself is in. */
+/* Signals, capabilities, descriptors, umask, session and cgroups are what the specification says, whatever state the supervisor itself
+ * is in. */
 static void test_first_instruction(struct rig *r, struct seccomp_program *program)
 {
 	struct container_spec s;
 	struct cgroup *cg = NULL;
-	struct err err = {0};
+	struct err err = { 0 };
 	sigset_t set, old;
 	char path[96];
 	rig_spec(r, &s);
@@ -40,14 +41,19 @@ static void test_first_instruction(struct rig *r, struct seccomp_program *progra
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	CHECK(says(r, "SigBlk:\t0000000000000000") && says(r, "SigIgn:\t0000000000000000"), "signals leak into the container: %s", str_get(&r->out));
-	CHECK(says(r, "CapInh:\t0000000000000000") && says(r, "CapAmb:\t0000000000000000"), "inheritable capabilities: %s", str_get(&r->out));
-	CHECK(says(r, "CapPrm:\t00000000a80425fb") && says(r, "CapEff:\t00000000a80425fb") && says(r, "CapBnd:\t00000000a80425fb"), "%s", str_get(&r->out));
+	CHECK(says(r, "SigBlk:\t0000000000000000") && says(r, "SigIgn:\t0000000000000000"), "signals leak into the container: %s",
+		str_get(&r->out));
+	CHECK(says(r, "CapInh:\t0000000000000000") && says(r, "CapAmb:\t0000000000000000"), "inheritable capabilities: %s",
+		str_get(&r->out));
+	CHECK(says(r, "CapPrm:\t00000000a80425fb") && says(r, "CapEff:\t00000000a80425fb") && says(r, "CapBnd:\t00000000a80425fb"), "%s",
+		str_get(&r->out));
 	CHECK(says(r, "NoNewPrivs:\t0") && says(r, "Seccomp:\t2") && says(r, "Umask:\t0022"), "%s", str_get(&r->out));
 	CHECK(says(r, "\nPid:\t1\n") && says(r, "NSsid:\t1") && says(r, "TracerPid:\t0"), "%s", str_get(&r->out));
-	CHECK(!says(r, "muster-test") && (says(r, "memory:/\n") || says(r, "0::/\n")) && says(r, "\n0\n"), "the cgroup's path shows: %s", str_get(&r->out));
+	CHECK(!says(r, "muster-test") && (says(r, "memory:/\n") || says(r, "0::/\n")) && says(r, "\n0\n"), "the cgroup's path shows: %s",
+		str_get(&r->out));
 	CHECK(rig_sh(r, &s, "ls /proc/self/fd; pwd; hostname; echo $HOME $PATH $HOSTNAME") == 0, "ls");
-	CHECK(says(r, "0\n1\n2\n3\n/\nrig\n/root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin rig\n"), "more than 0-2 is open: %s", str_get(&r->out));
+	CHECK(says(r, "0\n1\n2\n3\n/\nrig\n/root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin rig\n"),
+		"more than 0-2 is open: %s", str_get(&r->out));
 	cg = cgroup_free(cg);
 	CHECK(cgroup_remove(r->host, path, &err) == 0, "%s", err.msg);
 	cgroup_remove_parents(r->host, path);
@@ -57,12 +63,21 @@ static void test_first_instruction(struct rig *r, struct seccomp_program *progra
 static void test_confined(struct rig *r, struct seccomp_program *program)
 {
 	static const char *const refused[] = {
-		"echo 1 > /proc/sys/kernel/panic", "echo b > /proc/sysrq-trigger", "echo x > /proc/irq/default_smp_affinity", "mkdir /sys/x", "mkdir /sys/fs/cgroup/x",
-		"mkdir /sys/fs/cgroup/memory/x", "mount -t tmpfs x /tmp", "mount -o remount,rw /sys", "unshare -n true", "hostname x", "ls /sys/firmware/acpi",
+		"echo 1 > /proc/sys/kernel/panic",
+		"echo b > /proc/sysrq-trigger",
+		"echo x > /proc/irq/default_smp_affinity",
+		"mkdir /sys/x",
+		"mkdir /sys/fs/cgroup/x",
+		"mkdir /sys/fs/cgroup/memory/x",
+		"mount -t tmpfs x /tmp",
+		"mount -o remount,rw /sys",
+		"unshare -n true",
+		"hostname x",
+		"ls /sys/firmware/acpi",
 	};
 	struct container_spec s;
 	struct cgroup *cg = NULL;
-	struct err err = {0};
+	struct err err = { 0 };
 	struct stat st;
 	char path[96], script[256];
 	rig_spec(r, &s);
@@ -72,12 +87,16 @@ static void test_confined(struct rig *r, struct seccomp_program *program)
 	s.seccomp = program;
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		CHECK(rig_sh(r, &s, refused[i]) != 0, "allowed: %s", refused[i]);
-	CHECK(rig_sh(r, &s, "cat /proc/timer_list /proc/keys /proc/interrupts 2>/dev/null | wc -c") == 0 && says(r, "0\n"), "masked: %s", str_get(&r->out));
-	CHECK(rig_sh(r, &s, "ls -A /sys/firmware /proc/acpi 2>/dev/null | grep -v : | grep . | wc -l") == 0 && says(r, "0\n"), "masked: %s", str_get(&r->out));
+	CHECK(rig_sh(r, &s, "cat /proc/timer_list /proc/keys /proc/interrupts 2>/dev/null | wc -c") == 0 && says(r, "0\n"), "masked: %s",
+		str_get(&r->out));
+	CHECK(rig_sh(r, &s, "ls -A /sys/firmware /proc/acpi 2>/dev/null | grep -v : | grep . | wc -l") == 0 && says(r, "0\n"), "masked: %s",
+		str_get(&r->out));
 	CHECK(stat("/", &st) == 0, "stat");
-	snprintf(script, sizeof(script), "mknod /tmp/disk b %u %u && dd if=/tmp/disk of=/dev/null bs=1 count=1", major(st.st_dev), minor(st.st_dev));
+	snprintf(script, sizeof(script), "mknod /tmp/disk b %u %u && dd if=/tmp/disk of=/dev/null bs=1 count=1", major(st.st_dev),
+		minor(st.st_dev));
 	CHECK(rig_sh(r, &s, script) != 0 && says(r, "not permitted"), "the host's disk can be read: %s", str_get(&r->out));
-	CHECK(rig_sh(r, &s, "mknod /tmp/n c 1 3 && echo x > /tmp/n && head -c 4 /dev/zero | wc -c") == 0 && says(r, "4\n"), "%s", str_get(&r->out));
+	CHECK(rig_sh(r, &s, "mknod /tmp/n c 1 3 && echo x > /tmp/n && head -c 4 /dev/zero | wc -c") == 0 && says(r, "4\n"), "%s",
+		str_get(&r->out));
 	s.read_only_root = true;
 	CHECK(rig_sh(r, &s, "touch /new") != 0 && rig_sh(r, &s, "touch /dev/shm/new") == 0, "read-only root");
 	s.read_only_root = false;
@@ -112,32 +131,39 @@ static void test_users(struct rig *r)
 		{ "0x0", "unable to find user 0x0" },
 		{ "a:b:c", "invalid user" },
 	};
-	char *const argv[] = { (char *)(uintptr_t)"true", NULL };
+	char *const argv[] = { (char *)(uintptr_t) "true", NULL };
 	struct container_spec s;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		rig_spec(r, &s);
 		s.user = cases[i].user;
-		CHECK(rig_sh(r, &s, "id") == 0 && says(r, cases[i].want), "user %s: %s", cases[i].user ? cases[i].user : "", str_get(&r->out));
+		CHECK(rig_sh(r, &s, "id") == 0 && says(r, cases[i].want), "user %s: %s", cases[i].user ? cases[i].user : "",
+			str_get(&r->out));
 	}
 	s.user = "web";
-	CHECK(rig_sh(r, &s, "grep -E 'Cap(Inh|Prm|Eff|Amb).*0000000000000000' /proc/self/status | wc -l; echo $HOME; echo hi > /dev/stdout; ls -ld /proc/self/fd/1") == 0 &&
-	      says(r, "4\n/home\nhi\n"), "%s", str_get(&r->out));
+	CHECK(rig_sh(r, &s,
+		      "grep -E 'Cap(Inh|Prm|Eff|Amb).*0000000000000000' /proc/self/status | wc -l; echo $HOME; "
+		      "echo hi > /dev/stdout; ls -ld /proc/self/fd/1") ==
+				0 &&
+			says(r, "4\n/home\nhi\n"),
+		"%s", str_get(&r->out));
 	s.argv = argv;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct err err = {0};
+		struct err err = { 0 };
 		s.user = bad[i].user;
-		CHECK(rig_run(r, &s, &err) == -1 && strstr(err.msg, bad[i].message) && err.code == ERR_INVALID, "user %s: %s", bad[i].user, err.msg);
+		CHECK(rig_run(r, &s, &err) == -1 && strstr(err.msg, bad[i].message) && err.code == ERR_INVALID, "user %s: %s", bad[i].user,
+			err.msg);
 	}
 }
 
 static void fails(struct rig *r, struct container_spec *s, const char *command, enum err_code code, const char *message)
 {
 	char *const argv[] = { (char *)(uintptr_t)command, NULL };
-	struct err err = {0};
+	struct err err = { 0 };
 	int rc;
 	s->argv = argv;
 	rc = rig_run(r, s, &err);
-	CHECK(rc == -1 && err.code == code && strstr(err.msg, message), "%s: %d, code %d: %s (%s)", command, rc, (int)err.code, err.msg, err.origin);
+	CHECK(rc == -1 && err.code == code && strstr(err.msg, message), "%s: %d, code %d: %s (%s)", command, rc, (int)err.code, err.msg,
+		err.origin);
 }
 
 /* A start that fails reads like a local error, with the code that decides the exit status. */
@@ -161,8 +187,8 @@ static void test_failures(struct rig *r)
 	fails(r, &s, "true", ERR_INVALID, "working directory \"etc\" is not absolute");
 	/* CVE-2024-21626: no descriptor of the host's file system can be entered */
 	for (int fd = 3; fd < 40; fd++) {
-		struct err err = {0};
-		char *const argv[] = { (char *)(uintptr_t)"/bin/ls", NULL };
+		struct err err = { 0 };
+		char *const argv[] = { (char *)(uintptr_t) "/bin/ls", NULL };
 		snprintf(escape, sizeof(escape), "/proc/self/fd/%d", fd);
 		s.cwd = escape;
 		s.argv = argv;
@@ -226,9 +252,13 @@ static void test_mounts(struct rig *r)
 	m[3].source_fd = m[4].source_fd = s.hosts_fd = s.hostname_fd = s.resolv_fd = openat(r->dirfd, "file", O_PATH | O_CLOEXEC);
 	s.mounts = m;
 	s.n_mounts = ARRAY_SIZE(m);
-	CHECK(rig_sh(r, &s, "cat /data/inner/inside /tmp/muster-escape/file /not/there /etc/hosts /etc/hostname /etc/resolv.conf; touch /data/new; touch /data/inner/new;"
-			    "dd if=/dev/zero of=/scratch/x bs=1M count=2 2>&1 | grep -c 'No space'") == 0, "%s", str_get(&r->out));
-	CHECK(says(r, "insidecontentcontentcontentcontentcontent") && says(r, "Read-only file system") && says(r, "1\n"), "%s", str_get(&r->out));
+	CHECK(rig_sh(r, &s,
+		      "cat /data/inner/inside /tmp/muster-escape/file /not/there /etc/hosts /etc/hostname "
+		      "/etc/resolv.conf; touch /data/new; touch /data/inner/new;"
+		      "dd if=/dev/zero of=/scratch/x bs=1M count=2 2>&1 | grep -c 'No space'") == 0,
+		"%s", str_get(&r->out));
+	CHECK(says(r, "insidecontentcontentcontentcontentcontent") && says(r, "Read-only file system") && says(r, "1\n"), "%s",
+		str_get(&r->out));
 	CHECK(fstatat(r->dirfd, "outer/new", &st, 0) == 0 && fstatat(r->dirfd, "in/new", &st, 0) < 0, "volumes");
 	CHECK(lstat("/tmp/muster-escape", &st) < 0 && lstat("/not", &st) < 0, "a mount target left the root");
 	s.n_mounts = 1;
@@ -249,15 +279,19 @@ static void test_mounts(struct rig *r)
 static void test_init(struct rig *r)
 {
 	struct container_spec s;
-	struct err err = {0};
+	struct err err = { 0 };
 	AUTO_CLOSE int binary = proc_seal_binary("/proc/self/exe", &err);
 	struct container_mount libs[] = {
 		{ .kind = CONTAINER_MOUNT_BIND, .target = "/lib", .read_only = true, .source_fd = open("/lib", O_PATH | O_CLOEXEC) },
 		{ .kind = CONTAINER_MOUNT_BIND, .target = "/lib64", .read_only = true, .source_fd = open("/lib64", O_PATH | O_CLOEXEC) },
-		{ .kind = CONTAINER_MOUNT_BIND, .target = "/usr/lib", .read_only = true, .source_fd = open("/usr/lib", O_PATH | O_CLOEXEC) },
+		{ .kind = CONTAINER_MOUNT_BIND,
+			.target = "/usr/lib",
+			.read_only = true,
+			.source_fd = open("/usr/lib", O_PATH | O_CLOEXEC) },
 	};
 	struct container_proc p;
-	char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"trap 'exit 7' USR1; while :; do sleep 0.05; done", NULL };
+	char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c",
+		(char *)(uintptr_t) "trap 'exit 7' USR1; while :; do sleep 0.05; done", NULL };
 	int status;
 	CHECK(binary >= 0, "%s", err.msg);
 	rig_spec(r, &s);
@@ -286,9 +320,10 @@ static void test_tty(struct rig *r)
 {
 	struct container_spec s;
 	struct container_proc p;
-	struct err err = {0};
-	char *script = (char *)(uintptr_t)"trap 'exit 42' INT; tty; stty size; ls -l /dev/console; echo $TERM; while :; do sleep 0.05; done";
-	char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", script, NULL };
+	struct err err = { 0 };
+	char *script =
+		(char *)(uintptr_t) "trap 'exit 42' INT; tty; stty size; ls -l /dev/console; echo $TERM; while :; do sleep 0.05; done";
+	char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", script, NULL };
 	char buf[4096];
 	size_t at = 0;
 	int status;
@@ -315,30 +350,32 @@ static void test_tty(struct rig *r)
 
 static int compare_text(const char *path, struct str *before)
 {
-	AUTO_STR struct str now = {0};
+	AUTO_STR struct str now = { 0 };
 	CHECK(fs_read(AT_FDCWD, path, 1 << 24, &now, NULL) == 0, "%s", path);
 	if (!before->p) {
 		*before = now;
-		now = (struct str){0};
+		now = (struct str){ 0 };
 		return 0;
 	}
 	return strcmp(before->p, now.p);
 }
 
-/* Nothing runs before go; the network namespace is there at once; whoever dies on the way, parent or child, leaves no process and no mount. */
+/* Nothing runs before go; the network namespace is there at once; whoever dies on the way, parent or child, leaves no process and no
+ * mount. */
 static void test_every_arrow(struct rig *r)
 {
-	char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"echo ran > /mark; sleep 30", NULL };
-	struct str mounts = {0};
+	char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "echo ran > /mark; sleep 30", NULL };
+	struct str mounts = { 0 };
 	struct container_spec s;
 	struct container_proc p;
-	struct err err = {0};
+	struct err err = { 0 };
 	struct stat own, net;
 	rig_spec(r, &s);
 	s.argv = argv;
 	compare_text("/proc/self/mountinfo", &mounts);
 	CHECK(container_spawn(&s, &p, &err) == 0, "%s", err.msg);
-	CHECK(fstat(container_netns_fd(&p), &net) == 0 && stat("/proc/self/ns/net", &own) == 0 && net.st_ino != own.st_ino, "network namespace");
+	CHECK(fstat(container_netns_fd(&p), &net) == 0 && stat("/proc/self/ns/net", &own) == 0 && net.st_ino != own.st_ino,
+		"network namespace");
 	CHECK(proc_is(p.pid, p.start_ticks), "start time");
 	while (!p.prepared)
 		CHECK(container_progress(&p, &err) >= 0, "%s", err.msg);
@@ -354,14 +391,15 @@ static void test_every_arrow(struct rig *r)
 		parent = fork();
 		if (parent == 0) {
 			if (container_spawn(&s, &p, &err) < 0 || write(pipefd[1], &p.pid, sizeof(p.pid)) != sizeof(p.pid) ||
-			    write(pipefd[1], &p.start_ticks, sizeof(p.start_ticks)) != sizeof(p.start_ticks))
+				write(pipefd[1], &p.start_ticks, sizeof(p.start_ticks)) != sizeof(p.start_ticks))
 				_exit(1);
 			for (struct err e; step > 8 && !p.prepared;)
 				container_progress(&p, &e);
 			usleep((useconds_t)step * 150);
 			_exit(0);
 		}
-		CHECK(read(pipefd[0], &child, sizeof(child)) == sizeof(child) && read(pipefd[0], &ticks, sizeof(ticks)) == sizeof(ticks), "spawn in a child");
+		CHECK(read(pipefd[0], &child, sizeof(child)) == sizeof(child) && read(pipefd[0], &ticks, sizeof(ticks)) == sizeof(ticks),
+			"spawn in a child");
 		waitpid(parent, &status, 0);
 		for (int i = 0; i < 200 && proc_is(child, ticks); i++)
 			usleep(10000);
@@ -388,26 +426,31 @@ static void test_self_exe(struct rig *r)
 	struct container_mount libs[] = {
 		{ .kind = CONTAINER_MOUNT_BIND, .target = "/lib", .read_only = true, .source_fd = open("/lib", O_PATH | O_CLOEXEC) },
 		{ .kind = CONTAINER_MOUNT_BIND, .target = "/lib64", .read_only = true, .source_fd = open("/lib64", O_PATH | O_CLOEXEC) },
-		{ .kind = CONTAINER_MOUNT_BIND, .target = "/usr/lib", .read_only = true, .source_fd = open("/usr/lib", O_PATH | O_CLOEXEC) },
+		{ .kind = CONTAINER_MOUNT_BIND,
+			.target = "/usr/lib",
+			.read_only = true,
+			.source_fd = open("/usr/lib", O_PATH | O_CLOEXEC) },
 	};
-	char *const argv[] = { (char *)(uintptr_t)"/proc/self/exe", (char *)(uintptr_t)"attack", NULL };
-	AUTO_STR struct str before = {0}, after = {0};
+	char *const argv[] = { (char *)(uintptr_t) "/proc/self/exe", (char *)(uintptr_t) "attack", NULL };
+	AUTO_STR struct str before = { 0 }, after = { 0 };
 	struct container_spec s;
-	struct err err = {0};
+	struct err err = { 0 };
 	CHECK(fs_read(AT_FDCWD, "/proc/self/exe", 1 << 28, &before, &err) == 0, "%s", err.msg);
 	rig_spec(r, &s);
 	s.mounts = libs;
 	s.n_mounts = ARRAY_SIZE(libs);
 	s.argv = argv;
 	CHECK(rig_run(r, &s, &err) == 0 && says(r, "REFUSED") && !says(r, "WROTE"), "%s %s", err.msg, str_get(&r->out));
-	CHECK(fs_read(AT_FDCWD, "/proc/self/exe", 1 << 28, &after, &err) == 0 && after.len == before.len && memcmp(after.p, before.p, after.len) == 0, "overwritten");
+	CHECK(fs_read(AT_FDCWD, "/proc/self/exe", 1 << 28, &after, &err) == 0 && after.len == before.len &&
+			memcmp(after.p, before.p, after.len) == 0,
+		"overwritten");
 	for (size_t i = 0; i < ARRAY_SIZE(libs); i++)
 		close(libs[i].source_fd);
 }
 
 static void test_probes(struct rig *r)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	AUTO_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY);
 	CHECK(probe_kernel(&err) == 0 && probe_overlay(r->dirfd, &err) == 0, "%s", err.msg);
 	CHECK(probe_overlay(proc, &err) == -1, "an overlay on /proc");
@@ -416,8 +459,8 @@ static void test_probes(struct rig *r)
 int main(int argc, char **argv)
 {
 	struct rig r;
-	struct seccomp_program program = {0};
-	struct err err = {0};
+	struct seccomp_program program = { 0 };
+	struct err err = { 0 };
 	int binary;
 	if (strcmp(argv[0], INIT_NAME) == 0)
 		return init_main(argc, argv);
@@ -426,7 +469,7 @@ int main(int argc, char **argv)
 	if (argc == 1) { /* everything runs from a sealed copy, as muster-run does */
 		binary = proc_seal_binary("/proc/self/exe", &err);
 		CHECK(binary >= 0, "%s", err.msg);
-		fexecve(binary, (char *const[]){ argv[0], (char *)(uintptr_t)"sealed", NULL }, environ);
+		fexecve(binary, (char *const[]){ argv[0], (char *)(uintptr_t) "sealed", NULL }, environ);
 		CHECK(false, "fexecve: %s", strerror(errno));
 	}
 	rig_init(&r);

@@ -19,9 +19,10 @@ struct target {
 
 static void target_start(struct rig *r, struct target *t)
 {
-	char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"while :; do sleep 0.2; done", NULL };
+	char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "while :; do sleep 0.2; done",
+		NULL };
 	struct container_spec s;
-	struct err err = {0};
+	struct err err = { 0 };
 	rig_spec(r, &s);
 	snprintf(t->path, sizeof(t->path), "%s/c/target", r->base);
 	CHECK(cgroup_create(r->host, t->path, NULL, true, &t->cg, &err) == 0, "%s", err.msg);
@@ -29,7 +30,8 @@ static void target_start(struct rig *r, struct target *t)
 	s.cgroup = t->cg;
 	s.seccomp = &t->program;
 	s.argv = argv;
-	CHECK(container_spawn(&s, &t->proc, &err) == 0 && container_go(&t->proc, &err) == 0 && rig_wait_started(&t->proc, &err) == 0, "%s", err.msg);
+	CHECK(container_spawn(&s, &t->proc, &err) == 0 && container_go(&t->proc, &err) == 0 && rig_wait_started(&t->proc, &err) == 0, "%s",
+		err.msg);
 }
 
 static void spec_for(const struct target *t, struct exec_spec *s, char *const *argv)
@@ -63,9 +65,9 @@ static int wait_started(struct exec_proc *p, struct err *err)
 /* Runs a script in the container; its exit code, output in r->out. */
 static int exec_sh(struct rig *r, const struct target *t, struct exec_spec *s, const char *script)
 {
-	char *const argv[] = { (char *)(uintptr_t)"/bin/sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)script, NULL };
+	char *const argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)script, NULL };
 	struct exec_proc p;
-	struct err err = {0};
+	struct err err = { 0 };
 	int fds[2], stdio[3] = { -1, -1, -1 }, status;
 	s->argv = argv;
 	CHECK(pipe2(fds, O_CLOEXEC) == 0, "pipe");
@@ -94,35 +96,43 @@ static void test_first_instruction(struct rig *r, struct target *t)
 	sigfillset(&set);
 	sigprocmask(SIG_BLOCK, &set, &old);
 	signal(SIGTERM, SIG_IGN);
-	CHECK(exec_sh(r, t, &s, "cat /proc/self/status /proc/self/cgroup; ls /proc/self/fd; [ $(readlink /proc/self/ns/cgroup) = $(readlink /proc/1/ns/cgroup) ]; echo $?;"
-				"hostname; exit 5") == 5, "exit code: %s", str_get(&r->out));
+	CHECK(exec_sh(r, t, &s,
+		      "cat /proc/self/status /proc/self/cgroup; ls /proc/self/fd; [ $(readlink "
+		      "/proc/self/ns/cgroup) = $(readlink /proc/1/ns/cgroup) ]; echo $?;"
+		      "hostname; exit 5") == 5,
+		"exit code: %s", str_get(&r->out));
 	signal(SIGTERM, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	CHECK(says(r, "SigBlk:\t0000000000000000") && says(r, "SigIgn:\t0000000000000000") && says(r, "CapEff:\t00000000a80425fb") && says(r, "Seccomp:\t2"), "%s",
-	      str_get(&r->out));
+	CHECK(says(r, "SigBlk:\t0000000000000000") && says(r, "SigIgn:\t0000000000000000") && says(r, "CapEff:\t00000000a80425fb") &&
+			says(r, "Seccomp:\t2"),
+		"%s", str_get(&r->out));
 	CHECK(says(r, "CapInh:\t0000000000000000") && says(r, "NSsid:"), "%s", str_get(&r->out));
-	CHECK(!says(r, "muster-test") && (says(r, "memory:/\n") || says(r, "0::/\n")) && says(r, "\n0\n1\n2\n3\n0\nrig\n"), "%s", str_get(&r->out));
+	CHECK(!says(r, "muster-test") && (says(r, "memory:/\n") || says(r, "0::/\n")) && says(r, "\n0\n1\n2\n3\n0\nrig\n"), "%s",
+		str_get(&r->out));
 	CHECK(exec_sh(r, t, &s, "kill -TERM $$") == 128 + SIGTERM, "signal");
 	CHECK(exec_sh(r, t, &s, "ps | grep -c 'sleep'") == 0, "the container's processes are visible");
 	s.user = "web";
 	s.cwd = "/tmp";
-	CHECK(exec_sh(r, t, &s, "id -u; pwd; echo $HOME; cat /proc/self/status") == 0 && says(r, "1000\n/tmp\n/home\n") && says(r, "CapEff:\t0000000000000000"), "%s",
-	      str_get(&r->out));
+	CHECK(exec_sh(r, t, &s, "id -u; pwd; echo $HOME; cat /proc/self/status") == 0 && says(r, "1000\n/tmp\n/home\n") &&
+			says(r, "CapEff:\t0000000000000000"),
+		"%s", str_get(&r->out));
 	s.user = NULL;
 	s.privileged = true;
-	CHECK(exec_sh(r, t, &s, "grep Seccomp: /proc/self/status; mount -t tmpfs x /tmp && mount | grep -c ' /tmp '") == 0 && says(r, "Seccomp:\t0"), "%s", str_get(&r->out));
+	CHECK(exec_sh(r, t, &s, "grep Seccomp: /proc/self/status; mount -t tmpfs x /tmp && mount | grep -c ' /tmp '") == 0 &&
+			says(r, "Seccomp:\t0"),
+		"%s", str_get(&r->out));
 }
 
-/* The process is in its cgroup already when it is first seen there by the kernel: a pids limit of what runs now refuses nothing it should not,
- * and every process of the script is listed. */
+/* The process is in its cgroup already when it is first seen there by the kernel: a pids limit of what runs now refuses nothing it
+ * should not, and every process of the script is listed. */
 static void test_cgroup(struct rig *r, struct target *t)
 {
-	char *const argv[] = { (char *)(uintptr_t)"sleep", (char *)(uintptr_t)"30", NULL };
+	char *const argv[] = { (char *)(uintptr_t) "sleep", (char *)(uintptr_t) "30", NULL };
 	static const int stdio[3] = { -1, -1, -1 };
 	AUTO_FREE pid_t *pids = NULL;
 	struct exec_spec s;
 	struct exec_proc p;
-	struct err err = {0};
+	struct err err = { 0 };
 	size_t n = 0;
 	bool found = false;
 	int status;
@@ -139,9 +149,11 @@ static void test_cgroup(struct rig *r, struct target *t)
 	exec_proc_done(&p);
 	waitpid(t->proc.pid, &status, 0);
 	CHECK(WIFSIGNALED(status), "the container is killed");
-	CHECK(exec_start(&s, stdio, t->cg, &t->program, &p, &err) == -1 && err.code == ERR_NOT_FOUND, "an exec into what is gone: %s", err.msg);
+	CHECK(exec_start(&s, stdio, t->cg, &t->program, &p, &err) == -1 && err.code == ERR_NOT_FOUND, "an exec into what is gone: %s",
+		err.msg);
 	s.pid = getpid();
-	CHECK(exec_start(&s, stdio, t->cg, &t->program, &p, &err) == -1 && err.code == ERR_NOT_FOUND, "another process of that number: %s", err.msg);
+	CHECK(exec_start(&s, stdio, t->cg, &t->program, &p, &err) == -1 && err.code == ERR_NOT_FOUND, "another process of that number: %s",
+		err.msg);
 }
 
 static void fails(const struct target *t, struct exec_spec *s, const char *command, enum err_code code, const char *message)
@@ -149,10 +161,11 @@ static void fails(const struct target *t, struct exec_spec *s, const char *comma
 	char *const argv[] = { (char *)(uintptr_t)command, NULL };
 	static const int stdio[3] = { -1, -1, -1 };
 	struct exec_proc p;
-	struct err err = {0};
+	struct err err = { 0 };
 	s->argv = argv;
 	CHECK(exec_start(s, stdio, t->cg, &t->program, &p, &err) == 0, "%s", err.msg);
-	CHECK(wait_started(&p, &err) == -1 && err.code == code && strstr(err.msg, message), "%s: %d %s (%s)", command, (int)err.code, err.msg, err.origin);
+	CHECK(wait_started(&p, &err) == -1 && err.code == code && strstr(err.msg, message), "%s: %d %s (%s)", command, (int)err.code,
+		err.msg, err.origin);
 }
 
 static void test_failures(struct target *t)
@@ -168,10 +181,10 @@ static void test_failures(struct target *t)
 	s.cwd = "/not/there";
 	fails(t, &s, "true", ERR_INVALID, "working directory \"/not/there\" does not exist");
 	for (int fd = 3; fd < 24; fd++) { /* CVE-2024-21626 for exec */
-		char *const argv[] = { (char *)(uintptr_t)"true", NULL };
+		char *const argv[] = { (char *)(uintptr_t) "true", NULL };
 		static const int stdio[3] = { -1, -1, -1 };
 		struct exec_proc p;
-		struct err err = {0};
+		struct err err = { 0 };
 		snprintf(cwd, sizeof(cwd), "/proc/self/fd/%d", fd);
 		s.cwd = cwd;
 		s.argv = argv;
@@ -184,7 +197,7 @@ static int run_main(const struct exec_spec *s, struct str *frames, int *ret_cons
 {
 	int pair[2], status;
 	pid_t pid;
-	AUTO_STR struct str frame = {0};
+	AUTO_STR struct str frame = { 0 };
 	AUTO_JSON json_t *j = exec_spec_to_json(s);
 	char *text = json_dumps(j, 0);
 	CHECK(sock_pair(SOCK_STREAM, pair, err) == 0, "%s", err->msg);
@@ -214,13 +227,13 @@ static int run_main(const struct exec_spec *s, struct str *frames, int *ret_cons
 
 static void test_main(struct target *t)
 {
-	char *const good[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"exit 9", NULL };
-	char *const bad[] = { (char *)(uintptr_t)"nosuchcmd", NULL };
-	char *const tty[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"tty; stty size; sleep 0.2", NULL };
-	AUTO_STR struct str out = {0};
+	char *const good[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "exit 9", NULL };
+	char *const bad[] = { (char *)(uintptr_t) "nosuchcmd", NULL };
+	char *const tty[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "tty; stty size; sleep 0.2", NULL };
+	AUTO_STR struct str out = { 0 };
 	AUTO_CLOSE int console = -1;
 	struct exec_spec s;
-	struct err err = {0};
+	struct err err = { 0 };
 	char buf[256];
 	ssize_t n;
 	spec_for(t, &s, good);
@@ -247,8 +260,8 @@ static void test_main(struct target *t)
 int main(void)
 {
 	struct rig r;
-	struct target t = {0};
-	struct err err = {0};
+	struct target t = { 0 };
+	struct err err = { 0 };
 	rig_init(&r);
 	target_start(&r, &t);
 	test_first_instruction(&r, &t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernels and filters that refuse what is new: with each call answered by ENOSYS, or by EPERM as old container engines do, a container still starts with
- * the same view, mounts and protections, and an exec still joins it. Needs root. */
+/* Kernels and filters that refuse what is new: with each call answered by ENOSYS, or by EPERM as old container engines do, a container
+ * still starts with the same view, mounts and protections, and an exec still joins it. Needs root. */
 #include "tests/unit/runtime_rig_run.h"
 
 #include <seccomp.h>
@@ -19,8 +19,11 @@ static const struct {
 	{ "fsopen", { SYS_fsopen } },
 	{ "mount_setattr", { SYS_mount_setattr } },
 	{ "open_tree", { SYS_open_tree } },
-	{ "move_mount and what comes with it", { SYS_open_tree, SYS_move_mount, SYS_mount_setattr, SYS_fsopen, SYS_fsconfig, SYS_fsmount } },
-	{ "everything", { SYS_openat2, SYS_clone3, SYS_close_range, SYS_open_tree, SYS_move_mount, SYS_mount_setattr, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_execveat } },
+	{ "move_mount and what comes with it",
+		{ SYS_open_tree, SYS_move_mount, SYS_mount_setattr, SYS_fsopen, SYS_fsconfig, SYS_fsmount } },
+	{ "everything",
+		{ SYS_openat2, SYS_clone3, SYS_close_range, SYS_open_tree, SYS_move_mount, SYS_mount_setattr, SYS_fsopen, SYS_fsconfig,
+			SYS_fsmount, SYS_execveat } },
 };
 
 static void refuse(const int *calls, size_t n, int error)
@@ -35,11 +38,12 @@ static void refuse(const int *calls, size_t n, int error)
 
 static void exec_in(const struct container_proc *target)
 {
-	char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"[ $(hostname) = rig ] && [ -d /vol ] && exit 6", NULL };
+	char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c",
+		(char *)(uintptr_t) "[ $(hostname) = rig ] && [ -d /vol ] && exit 6", NULL };
 	static const int stdio[3] = { -1, -1, -1 };
 	struct exec_spec s = { .pid = target->pid, .start_ticks = target->start_ticks, .argv = argv, .caps = CONTAINER_DEFAULT_CAPS };
 	struct exec_proc p;
-	struct err err = {0};
+	struct err err = { 0 };
 	int status, rc;
 	CHECK(exec_start(&s, stdio, NULL, NULL, &p, &err) == 0, "%s", err.msg);
 	do {
@@ -57,24 +61,32 @@ static void exec_in(const struct container_proc *target)
 static void start_under(struct rig *r)
 {
 	struct container_mount m[] = {
-		{ .kind = CONTAINER_MOUNT_BIND, .target = "/vol", .read_only = true, .source_fd = openat(r->dirfd, "vol", O_PATH | O_CLOEXEC) },
+		{ .kind = CONTAINER_MOUNT_BIND,
+			.target = "/vol",
+			.read_only = true,
+			.source_fd = openat(r->dirfd, "vol", O_PATH | O_CLOEXEC) },
 		{ .kind = CONTAINER_MOUNT_BIND, .target = "/vol/rw", .source_fd = openat(r->dirfd, "rw", O_PATH | O_CLOEXEC) },
 		{ .kind = CONTAINER_MOUNT_TMPFS, .target = "/t", .source_fd = -1 },
 	};
-	static const char *const script = "cat /vol/file /etc/hosts; touch /vol/x; touch /vol/rw/y /t/z /upper && echo writable; echo 1 > /proc/sys/kernel/panic;"
-					  "cat /proc/timer_list | wc -c; ls /proc/self/fd | wc -l; mkdir /sys/x; readlink /proc/self/exe; mount | grep -c ' /dev/pts '";
-	char *const argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"while :; do sleep 0.1; done", NULL };
+	static const char *const script =
+		"cat /vol/file /etc/hosts; touch /vol/x; touch /vol/rw/y /t/z /upper && echo writable; echo 1 > /proc/sys/kernel/panic;"
+		"cat /proc/timer_list | wc -c; ls /proc/self/fd | wc -l; mkdir /sys/x; readlink "
+		"/proc/self/exe; mount | grep -c ' /dev/pts '";
+	char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "while :; do sleep 0.1; done",
+		NULL };
 	struct container_spec s;
 	struct container_proc p;
-	struct err err = {0};
+	struct err err = { 0 };
 	int status;
 	rig_spec(r, &s);
 	s.mounts = m;
 	s.n_mounts = ARRAY_SIZE(m);
 	s.hosts_fd = openat(r->dirfd, "hosts", O_PATH | O_CLOEXEC);
 	CHECK(rig_sh(r, &s, script) == 0, "%s", str_get(&r->out));
-	CHECK(strstr(r->out.p, "in the volume\nthe hosts\ntouch: /vol/x: Read-only file system\nwritable\n") && strstr(r->out.p, "/proc/sys/kernel/panic: Read-only") &&
-	      strstr(r->out.p, "\n0\n4\n") && strstr(r->out.p, "'/sys/x': Read-only") && strstr(r->out.p, "\n1\n"), "%s", r->out.p);
+	CHECK(strstr(r->out.p, "in the volume\nthe hosts\ntouch: /vol/x: Read-only file system\nwritable\n") &&
+			strstr(r->out.p, "/proc/sys/kernel/panic: Read-only") && strstr(r->out.p, "\n0\n4\n") &&
+			strstr(r->out.p, "'/sys/x': Read-only") && strstr(r->out.p, "\n1\n"),
+		"%s", r->out.p);
 	s.argv = argv;
 	CHECK(container_spawn(&s, &p, &err) == 0 && container_go(&p, &err) == 0 && rig_wait_started(&p, &err) == 0, "%s", err.msg);
 	exec_in(&p);

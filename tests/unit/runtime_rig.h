@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the runtime's tests share: a busybox layer in a temporary directory, containers of it that run a shell script, their output and status. */
+/* What the runtime's tests share: a busybox layer in a temporary directory, containers of it that run a shell script, their output and
+ * status. */
 #ifndef TESTS_RUNTIME_RIG_H
 #define TESTS_RUNTIME_RIG_H
 
@@ -23,7 +24,14 @@ struct rig {
 };
 
 #define CHECK(cond, ...) \
-	do { if (!(cond)) { fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); fprintf(stderr, __VA_ARGS__); fputc('\n', stderr); exit(1); } } while (0)
+	do { \
+		if (!(cond)) { \
+			fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
+			fprintf(stderr, __VA_ARGS__); \
+			fputc('\n', stderr); \
+			exit(1); \
+		} \
+	} while (0)
 
 static inline void rig_file(int dirfd, const char *path, const char *text, mode_t mode)
 {
@@ -41,7 +49,7 @@ static char rig_dir[64];
 /* Also after a failed check nothing stays behind: children of ours are containers, which die with their first process. */
 static inline void rig_remove(void)
 {
-	AUTO_STR struct str children = {0};
+	AUTO_STR struct str children = { 0 };
 	struct cgroup_host *host = NULL;
 	char path[64], *save = NULL;
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
@@ -61,11 +69,12 @@ static inline void rig_remove(void)
 static inline void rig_init(struct rig *r)
 {
 	static const char *const dirs[] = { "layer", "upper", "work", "layer/bin", "layer/etc", "layer/tmp", "layer/root", "layer/home" };
-	static const char *const names[] = { "sh", "cat", "ls", "id", "mount", "sleep", "echo", "true", "false", "stat", "readlink", "grep", "touch", "kill", "env", "pwd",
-					     "ps", "hostname", "mkdir", "dd", "stty", "head", "tail", "sort", "wc", "mknod", "seq", "chmod", "rm", "tty", "test", "unshare", "ulimit" };
+	static const char *const names[] = { "sh", "cat", "ls", "id", "mount", "sleep", "echo", "true", "false", "stat", "readlink", "grep",
+		"touch", "kill", "env", "pwd", "ps", "hostname", "mkdir", "dd", "stty", "head", "tail", "sort", "wc", "mknod", "seq",
+		"chmod", "rm", "tty", "test", "unshare", "ulimit" };
 	AUTO_CLOSE int from = open("/bin/busybox", O_RDONLY | O_CLOEXEC);
 	AUTO_CLOSE int to = -1;
-	struct err err = {0};
+	struct err err = { 0 };
 	off_t at = 0;
 	if (geteuid() != 0 || from < 0) {
 		printf("needs root and a static /bin/busybox (busybox-static)\n");
@@ -88,7 +97,8 @@ static inline void rig_init(struct rig *r)
 		snprintf(path, sizeof(path), "layer/bin/%s", names[i]);
 		rig_link(r->dirfd, "busybox", path);
 	}
-	rig_file(r->dirfd, "layer/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/home:/bin/sh\nbad:x:zero:0::/:/bin/sh\n", 0644);
+	rig_file(r->dirfd, "layer/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/home:/bin/sh\nbad:x:zero:0::/:/bin/sh\n",
+		0644);
 	rig_file(r->dirfd, "layer/etc/group", "root:x:0:\nweb:x:1001:\nvideo:x:44:web\naudio:x:29:web,root\n", 0644);
 	r->layer_fd = openat(r->dirfd, "layer", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r->upper_fd = openat(r->dirfd, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -34,7 +34,8 @@ static inline int rig_wait_started(struct container_proc *p, struct err *err)
 	}
 }
 
-/* Runs the specification to its end; output (1 and 2) goes to r->out. Returns the exit code as a shell shows it, or -1 + err when it did not start. */
+/* Runs the specification to its end; output (1 and 2) goes to r->out. Returns the exit code as a shell shows it, or -1 + err when it
+ * did not start. */
 static inline int rig_run(struct rig *r, struct container_spec *s, struct err *err)
 {
 	struct container_proc p;
@@ -59,8 +60,8 @@ static inline int rig_run(struct rig *r, struct container_spec *s, struct err *e
 /* Runs a shell script with the rest of the specification as given. */
 static inline int rig_sh(struct rig *r, struct container_spec *s, const char *script)
 {
-	char *const argv[] = { (char *)(uintptr_t)"/bin/sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)script, NULL };
-	struct err err = {0};
+	char *const argv[] = { (char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)script, NULL };
+	struct err err = { 0 };
 	int rc;
 	s->argv = argv;
 	rc = rig_run(r, s, &err);

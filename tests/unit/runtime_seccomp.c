@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The filter does what docker's default profile does, compiled or from the cache, and a bad cache file never becomes a filter. Each probe is a child
- * process that loads the program and makes one call. Needs root (a filter without no_new_privs). */
+/* The filter does what docker's default profile does, compiled or from the cache, and a bad cache file never becomes a filter. Each
+ * probe is a child process that loads the program and makes one call. Needs root (a filter without no_new_privs). */
 #include "runtime/seccomp.h"
 
 #include <errno.h>
@@ -16,7 +16,14 @@
 #include "runtime/container.h"
 
 #define CHECK(cond, ...) \
-	do { if (!(cond)) { fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); fprintf(stderr, __VA_ARGS__); fputc('\n', stderr); exit(1); } } while (0)
+	do { \
+		if (!(cond)) { \
+			fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
+			fprintf(stderr, __VA_ARGS__); \
+			fputc('\n', stderr); \
+			exit(1); \
+		} \
+	} while (0)
 
 static char dir[] = "/tmp/muster-seccomp-XXXXXX";
 
@@ -76,12 +83,13 @@ static int remember(void *arg, const char *name)
 	return 0;
 }
 
-/* The second start reads what the first has written; another set of capabilities is another file; torn and foreign files are compiled anew. */
+/* The second start reads what the first has written; another set of capabilities is another file; torn and foreign files are compiled
+ * anew. */
 static void test_cache(int dirfd, const struct seccomp_program *fresh)
 {
-	struct seccomp_program p = {0};
-	struct err err = {0};
-	AUTO_STR struct str file = {0};
+	struct seccomp_program p = { 0 };
+	struct err err = { 0 };
+	AUTO_STR struct str file = { 0 };
 	char name[80] = "";
 	CHECK(seccomp_default(dirfd, CONTAINER_DEFAULT_CAPS, &p, &err) == 0, "%s", err.msg);
 	seccomp_done(&p);
@@ -90,25 +98,29 @@ static void test_cache(int dirfd, const struct seccomp_program *fresh)
 	for (size_t cut = 0; cut <= file.len; cut += 997) {
 		CHECK(fs_write_volatile(dirfd, name, file.p, cut, 0600, &err) == 0, "%s", err.msg);
 		CHECK(seccomp_default(dirfd, CONTAINER_DEFAULT_CAPS, &p, &err) == 0 && p.n == fresh->n &&
-		      memcmp(p.filter, fresh->filter, p.n * sizeof(struct sock_filter)) == 0, "cut at %zu", cut);
+				memcmp(p.filter, fresh->filter, p.n * sizeof(struct sock_filter)) == 0,
+			"cut at %zu", cut);
 		seccomp_done(&p);
 	}
 	file.p[file.len / 2] ^= 1;
 	CHECK(fs_write_volatile(dirfd, name, file.p, file.len, 0600, &err) == 0, "%s", err.msg);
-	CHECK(seccomp_default(dirfd, CONTAINER_DEFAULT_CAPS, &p, &err) == 0 && memcmp(p.filter, fresh->filter, p.n * sizeof(struct sock_filter)) == 0, "a flipped bit");
+	CHECK(seccomp_default(dirfd, CONTAINER_DEFAULT_CAPS, &p, &err) == 0 &&
+			memcmp(p.filter, fresh->filter, p.n * sizeof(struct sock_filter)) == 0,
+		"a flipped bit");
 	seccomp_done(&p);
 	CHECK(seccomp_default(dirfd, CONTAINER_DEFAULT_CAPS | 1ULL << 21, &p, &err) == 0, "%s", err.msg);
 	CHECK(call(&p, SYS_unshare, CLONE_NEWUTS, 0, 0) == 0 && call(&p, SYS_clone3, 0, 0, 0) != ENOSYS, "CAP_SYS_ADMIN opens its group");
 	seccomp_done(&p);
-	CHECK(seccomp_default(dirfd, 0, &p, &err) == 0 && call(&p, SYS_chroot, 0, 0, 0) == EPERM, "without CAP_SYS_CHROOT there is no chroot");
+	CHECK(seccomp_default(dirfd, 0, &p, &err) == 0 && call(&p, SYS_chroot, 0, 0, 0) == EPERM,
+		"without CAP_SYS_CHROOT there is no chroot");
 	seccomp_done(&p);
 	seccomp_done(&p);
 }
 
 int main(void)
 {
-	struct seccomp_program fresh = {0};
-	struct err err = {0};
+	struct seccomp_program fresh = { 0 };
+	struct err err = { 0 };
 	int dirfd;
 	if (geteuid() != 0) {
 		printf("needs root\n");

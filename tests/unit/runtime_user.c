@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Users and groups of hostile images, without a container: what is no number is no entry, files that are no files are refused, nothing outside of
- * the root is read. */
+/* Users and groups of hostile images, without a container: what is no number is no entry, files that are no files are refused, nothing
+ * outside of the root is read. */
 #include <stdio.h>
 
 #include "base/fs.h"
 #include "runtime/user.h"
 
 #define CHECK(cond, ...) \
-	do { if (!(cond)) { fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); fprintf(stderr, __VA_ARGS__); fputc('\n', stderr); exit(1); } } while (0)
+	do { \
+		if (!(cond)) { \
+			fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
+			fprintf(stderr, __VA_ARGS__); \
+			fputc('\n', stderr); \
+			exit(1); \
+		} \
+	} while (0)
 
 static char dir[] = "/tmp/muster-user-XXXXXX";
 
@@ -18,7 +25,7 @@ static void cleanup(void)
 
 static void put(int root, const char *path, const char *text)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	AUTO_CLOSE int fd = -1;
 	unlinkat(root, path, 0);
 	fd = openat(root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -28,21 +35,22 @@ static void put(int root, const char *path, const char *text)
 static void resolves(int root, const char *text, uid_t uid, gid_t gid, size_t n_groups, const char *home)
 {
 	struct user_identity u;
-	struct err err = {0};
+	struct err err = { 0 };
 	CHECK(user_resolve(root, text, &u, &err) == 0, "%s: %s", text, err.msg);
-	CHECK(u.uid == uid && u.gid == gid && u.n_groups == n_groups && strcmp(u.home, home) == 0, "%s: %u:%u, %zu groups, %s", text, u.uid, u.gid, u.n_groups, u.home);
+	CHECK(u.uid == uid && u.gid == gid && u.n_groups == n_groups && strcmp(u.home, home) == 0, "%s: %u:%u, %zu groups, %s", text, u.uid,
+		u.gid, u.n_groups, u.home);
 }
 
 static void refused(int root, const char *text, const char *message)
 {
 	struct user_identity u;
-	struct err err = {0};
+	struct err err = { 0 };
 	CHECK(user_resolve(root, text, &u, &err) == -1 && strstr(err.msg, message), "%s: %s", text, err.msg);
 }
 
 int main(void)
 {
-	AUTO_STR struct str big = {0};
+	AUTO_STR struct str big = { 0 };
 	int root;
 	CHECK(mkdtemp(dir), "mkdtemp");
 	atexit(cleanup);
@@ -57,8 +65,10 @@ int main(void)
 	refused(root, "0:wheel", "unable to find group wheel: no matching entries in group file");
 	mkdirat(root, "etc", 0755);
 	/* lines that do not parse are nobody, never uid 0; the first match wins; comments and short lines are skipped */
-	put(root, "etc/passwd", "# root:x:0:0::/c:\n\nevil:x:0x0:0::/e:\nneg:x:-1:0::/e:\nempty:x:::\nshort\n:x:5:5::/anon:\nweb:x:10:20::/home/web:/bin/sh\nweb:x:0:0::/second:\n"
-				"relative:x:11:21::home:\n12:x:99:99::/numeric-name:\nlast:x:13:23::/last");
+	put(root, "etc/passwd",
+		"# root:x:0:0::/c:\n\nevil:x:0x0:0::/e:\nneg:x:-1:0::/e:\nempty:x:::\nshort\n"
+		":x:5:5::/anon:\nweb:x:10:20::/home/web:/bin/sh\nweb:x:0:0::/second:\n"
+		"relative:x:11:21::home:\n12:x:99:99::/numeric-name:\nlast:x:13:23::/last");
 	put(root, "etc/group", "g:x:30:web,other\nbad:x:zero:web\nh:x:31:web\nh:x:0:\nprefix:x:32:webx,xweb\n40:x:41:\n");
 	refused(root, "evil", "unable to find user evil");
 	refused(root, "neg", "unable to find user neg");
