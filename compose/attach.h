@@ -8,6 +8,9 @@
 #include "compose/cmd_request.h"
 #include "runtime/logs_reader.h"
 
+/* Nothing must run for so long before a command that follows containers ends: somebody's `restart` stops them only to start them. */
+enum { ATTACH_QUIET_MS = 300 };
+
 /* Prints log lines: "web-1  | text", aligned over all containers, a colour for each. */
 struct attach_printer;
 struct attach_printer *attach_printer_new(bool colour, bool prefix, bool timestamps);

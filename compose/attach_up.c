@@ -33,6 +33,7 @@ struct attach {
 	struct seen *v;
 	size_t n, cap;
 	uint64_t start_ns;
+	uint64_t quiet_ns;     /* monotonic: since when nothing runs; 0 = something does */
 	bool announced, stopping, aborted, ended;
 	unsigned interrupts;
 	int exit;
@@ -315,10 +316,15 @@ static bool is_over(struct attach *a)
 		return true;
 	if (a->stopping)
 		return a->stop.done;
-	if (!a->up.done || alive(a))
+	if (!a->up.done)
 		return false;
-	look(a); /* the last event may be older than the latest start */
-	return !alive(a) && !a->stopping;
+	if (!alive(a))
+		look(a); /* the last event may be older than the latest start */
+	if (alive(a))
+		a->quiet_ns = 0;
+	else if (!a->quiet_ns)
+		a->quiet_ns = clock_mono_ns();
+	return a->quiet_ns && clock_mono_ns() - a->quiet_ns >= ATTACH_QUIET_MS * 1000000ull;
 }
 
 static void step(struct attach *a)
@@ -331,6 +337,8 @@ static void step(struct attach *a)
 		{ .fd = a->stopping && !a->stop.done ? a->stop.fd : -1, .events = POLLIN },
 	};
 	int timeout = a->up.done ? -1 : progress_tick(a->up.progress, clock_mono_ns());
+	if (timeout < 0 && a->quiet_ns)
+		timeout = ATTACH_QUIET_MS;
 	if (poll(pf, ARRAY_SIZE(pf), a->follow_fd < 0 && timeout < 0 ? 500 : timeout) < 0)
 		return;
 	if (pf[0].revents)

@@ -122,18 +122,19 @@ static void receive_event(struct follower *f)
 static int follow(struct follower *f)
 {
 	AUTO_CLOSE int signal_fd = request_signal_fd();
-	unsigned running = 1;
+	unsigned running = 1, quiet = 0;
 	int rc = 0;
 	open_control(f);
-	while (rc == 0 && running && !logs_reader_past_until(f->reader)) {
+	while (rc == 0 && quiet < 2 && !logs_reader_past_until(f->reader)) {
 		struct pollfd pf[] = {
 			{ .fd = logs_reader_fd(f->reader), .events = POLLIN },
 			{ .fd = f->control_fd, .events = POLLIN },
 			{ .fd = signal_fd, .events = POLLIN },
 			{ .fd = 1, .events = 0 }, /* POLLERR when the reader of a pipe has gone */
 		};
-		if (poll(pf, ARRAY_SIZE(pf), f->control_fd < 0 ? 1000 : 30000) == 0 || pf[1].revents)
-			running = 0;
+		int n = poll(pf, ARRAY_SIZE(pf), quiet ? ATTACH_QUIET_MS : f->control_fd < 0 ? 1000 : 30000);
+		if (n == 0 || pf[1].revents)
+			running = 0; /* look again */
 		if (pf[2].revents && request_signal_read(signal_fd))
 			rc = CMD_CANCELLED;
 		if (pf[3].revents & (POLLERR | POLLHUP))
@@ -142,6 +143,8 @@ static int follow(struct follower *f)
 			receive_event(f);
 		if (running == 0)
 			running = look(f);
+		if (running || !n || !quiet)
+			quiet = running ? 0 : quiet + 1;
 		if (rc == 0)
 			rc = show(f);
 	}
@@ -163,8 +166,11 @@ static int read_range(struct app *app, struct logs_range *ret)
 	}
 	if (cli_is_set(a, "since") && logs_reader_parse_time(cli_str(a, "since"), now, &ret->since_ns, &err) < 0)
 		return err_wrap(&err, "logs: --since"), cmd_fail(app, &err);
-	if (cli_is_set(a, "until") && logs_reader_parse_time(cli_str(a, "until"), now, &ret->until_ns, &err) < 0)
-		return err_wrap(&err, "logs: --until"), cmd_fail(app, &err);
+	if (cli_is_set(a, "until")) {
+		if (logs_reader_parse_time(cli_str(a, "until"), now, &ret->until_ns, &err) < 0)
+			return err_wrap(&err, "logs: --until"), cmd_fail(app, &err);
+		ret->until_ns += ret->until_ns < UINT64_MAX; /* a line of that very time is shown */
+	}
 	return 0;
 }
 
