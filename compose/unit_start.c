@@ -225,6 +225,62 @@ static int lease_addresses(struct unit *u, const struct model_service *m, struct
 	return 0;
 }
 
+struct holder_scan {
+	int run_fd;                /* <run>/<project> */
+	uint16_t port;
+	enum port_protocol protocol;
+	char *id;                  /* found: 12 digits */
+};
+
+static int holder_of_container(void *arg, const char *id)
+{
+	struct holder_scan *h = arg;
+	AUTO_FREE char *path = xasprintf("c/%s/state.json", id);
+	AUTO_JSON json_t *state = NULL;
+	json_t *p;
+	size_t i;
+	if (json_read_file(h->run_fd, path, &state, NULL) != 0)
+		return 0;
+	json_array_foreach(json_object_get(state, "ports"), i, p)
+		if (json_get_int(p, "host_port", 0) == h->port && json_get_int(p, "protocol", 0) == (int64_t)h->protocol)
+			h->id = xstrdup(id);
+	return h->id != NULL;
+}
+
+static int holder_of_project(void *arg, const char *project)
+{
+	struct holder_scan *h = arg;
+	AUTO_FREE char *records = xasprintf("projects/%s", project);
+	AUTO_CLOSE int project_fd = -1;
+	struct record *r = NULL;
+	char *name;
+	h->run_fd = openat(ANCHOR_FD_RUN, project, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (h->run_fd >= 0)
+		fs_each(h->run_fd, "c", holder_of_container, h, NULL);
+	util_close(&h->run_fd);
+	if (!h->id)
+		return 0;
+	project_fd = openat(ANCHOR_FD_ROOT, records, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (project_fd < 0 || record_load(project_fd, -1, h->id, &r, NULL) < 0)
+		return 1;
+	name = xstrdup(r->name);
+	free(h->id);
+	h->id = name;
+	record_free(r);
+	return 1;
+}
+
+/* A port that another container of ours holds: say which, rather than that our anchor has it bound. Returns -1. */
+static int name_holder(const struct model_port *p, struct err *err)
+{
+	struct holder_scan h = { .run_fd = -1, .port = p->published_lo, .protocol = p->protocol };
+	if (p->published_lo == p->published_hi && fs_each(ANCHOR_FD_RUN, ".", holder_of_project, &h, NULL) == 1)
+		err_set(err, ERR_CONFLICT, "%s:%u/%s: port is already allocated by container %s", p->host_ip[0] ? p->host_ip : "0.0.0.0",
+			p->published_lo, ports_protocol_name(p->protocol), h.id);
+	free(h.id);
+	return -1;
+}
+
 /* Reserves the host ports; the anchor keeps the sockets. */
 static int reserve_ports(struct unit *u, const struct model_service *m, struct err *err)
 {
@@ -241,14 +297,8 @@ static int reserve_ports(struct unit *u, const struct model_service *m, struct e
 		int fd;
 		if (p->host_ip[0] && !net_ip_parse(p->host_ip, &ip))
 			return err_set(err, ERR_UNSUPPORTED, "publish on address %s: not supported yet", p->host_ip);
-		if (ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, &fd, &port, err) < 0) {
-			for (size_t k = 0; err->code == ERR_CONFLICT && k < u->sv->n_units; k++)
-				for (size_t j = 0; u->sv->units[k] != u && j < u->sv->units[k]->rec->n_ports; j++)
-					if (u->sv->units[k]->rec->ports[j].host_port == p->published_lo)
-						return err_set(err, ERR_CONFLICT, "%s:%u: port is already allocated by container %s",
-							       p->host_ip[0] ? p->host_ip : "0.0.0.0", p->published_lo, u->sv->units[k]->rec->name);
-			return -1;
-		}
+		if (ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, &fd, &port, err) < 0)
+			return err->code == ERR_CONFLICT ? name_holder(p, err) : -1;
 		snprintf(what, sizeof(what), "port/%zu", i);
 		key_of(u, what, key);
 		supervisor_anchor_put(u->sv, key, fd);

@@ -230,6 +230,7 @@ void unit_log_drained(struct unit *u)
 	AUTO_ARENA struct arena *a = arena_new();
 	struct model_service m = {0};
 	struct err err = {0};
+	char id[sizeof(r->id)];
 	bool again;
 	loop_timer_cancel(&u->timer);
 	model_read_service(r->service, r->config, a, &m, NULL);
@@ -250,9 +251,10 @@ void unit_log_drained(struct unit *u)
 	if (u->op) {
 		struct op *op = u->op;
 		u->op = NULL;
+		memcpy(id, r->id, sizeof(id));
 		apply_action_done(op, u->action, NULL);
-		if (!supervisor_find(sv, r->id))
-			return;
+		if (supervisor_find(sv, id) != u)
+			return; /* the next action removed it */
 	}
 	apply_unit_exited(u);
 	if (r->oneoff && r->remove_on_exit && u->phase == UNIT_IDLE && !u->op) {
