@@ -125,18 +125,14 @@ void progress_event(struct progress *p, const char *kind, const char *name, cons
 {
 	AUTO_STR struct str label = {0}, safe = {0};
 	struct item *it;
-	bool was_done;
 	if (!p || p->mode == PROGRESS_QUIET)
 		return;
 	str_addf(&label, "%c%s ", toupper((unsigned char)*kind), *kind ? kind + 1 : "");
 	add_safe(&label, name);
 	add_safe(&safe, text ? text : "");
 	it = item_get(p, str_get(&label), now_ns);
-	was_done = *it->status && progress_is_done(it->status);
 	if (strcmp(it->status, status) == 0 && strcmp(it->text, str_get(&safe)) == 0)
 		return;
-	if (was_done && !progress_is_done(status))
-		it->start_ns = now_ns; /* a second step begins: Created, now Starting */
 	free(it->status);
 	free(it->text);
 	it->status = xstrdup(status);

@@ -87,7 +87,7 @@ static void test_frame(void)
 	same("frame at 60 columns", str_get(&wide),
 	     "[+] Running 3/3\n"
 	     " ✔ Network shop_default  Created                       0.0s \n"
-	     " ✔ Container shop-db-1   Started                       2.0s \n"
+	     " ✔ Container shop-db-1   Started                       3.0s \n"
 	     " ✘ Container shop-web-1  Error no \\x1b[31mway          0.0s \n");
 	check(lines == 4, "lines of the frame");
 	progress_frame(p, 5 * second, 20, 24, &narrow, &lines);
