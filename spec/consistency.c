@@ -111,8 +111,9 @@ static void check_depends_on(const struct check *c)
 			continue;
 		if (off) {
 			const struct node *profiles = node_get(off, "profiles");
+			const char *profile = profiles && profiles->n ? profiles->items[0]->text : "NAME";
 			d = fail(c, e->key_pos, "depends_on", arena_printf(c->a, "service \"%s\" is not active", e->key));
-			diag_hint(c->ds, d, "activate it with --profile %s, or write required: false", profiles && profiles->n ? profiles->items[0]->text : "NAME");
+			diag_hint(c->ds, d, "activate it with --profile %s, or write required: false", profile);
 			continue;
 		}
 		d = fail(c, e->key_pos, "depends_on", arena_printf(c->a, "undefined service \"%s\"", diag_quote(c->ds, e->key)));

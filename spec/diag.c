@@ -224,9 +224,13 @@ static void add_excerpt(struct str *ret, struct pos pos, bool colour)
 		i = run + 1;
 	}
 	str_add(ret, from ? "\n   " : "\n  ");
-	for (size_t i = from; i < at && i < len; i++)
-		if (((unsigned char)line[i] & 0xc0) != 0x80)
-			str_addc(ret, line[i] == '\t' ? '\t' : ' ');
+	for (size_t i = from; i < at && i < len; i++) {
+		unsigned char c = (unsigned char)line[i];
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
+			str_add(ret, "    "); /* it is shown as \xNN */
+		else if ((c & 0xc0) != 0x80)
+			str_addc(ret, c == '\t' ? '\t' : ' ');
+	}
 	str_add(ret, colour ? "\033[1;32m^\033[0m\n" : "^\n");
 }
 

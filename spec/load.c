@@ -227,7 +227,7 @@ int load_identity(const struct load_options *opts, const char **ret_name, const 
 	r = discover_files(&l.fl, opts, !named, &l.env, &l.found);
 	if (r == 0) {
 		if (named && !(opts->files && *opts->files))
-			l.found.files.n = 0; /* the name is known: do not look into files that may be broken */
+			strv_done(&l.found.files); /* the name is known: do not look into files that may be broken */
 		r = discover_name(&l.fl, opts, &l.env, &l.found);
 	}
 	if (r == 0) {

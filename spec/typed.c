@@ -166,7 +166,8 @@ static void to_command(struct typed *t, struct node *n, const struct node_path *
 		return;
 	}
 	if (rest) {
-		struct diag *d = diag_warning(t->ds, n->pos, node_path_text(t->a, path), "\"%s\" is dropped: no shell reads this command", diag_quote(t->ds, rest));
+		struct diag *d = diag_warning(t->ds, n->pos, node_path_text(t->a, path), "\"%s\" is dropped: no shell reads this command",
+			diag_quote(t->ds, rest));
 		diag_hint(t->ds, d, "for a shell command write [\"sh\", \"-c\", \"...\"]");
 	}
 	*n = *node_new(t->a, NODE_SEQ, whole.pos);

@@ -140,6 +140,11 @@ static bool reads_as_other(struct out *o, const char *s)
 	return !scalar_resolve(o->a, &n, s) || n.kind != NODE_STRING || strcmp(n.text, s) != 0;
 }
 
+static bool is_tail(char c)
+{
+	return ((unsigned char)c & 0xc0) == 0x80;
+}
+
 static void put_double(struct out *o, const char *p)
 {
 	static const char special[] = "\"\\\a\b\t\n\v\f\r\033", letter[] = "\"\\abtnvfre";
@@ -154,8 +159,9 @@ static void put_double(struct out *o, const char *p)
 		} else if (n) {
 			memcpy(one, p, n);
 			put(o, one);
-		} else if ((unsigned char)p[0] >= 0xf0 && (p[1] & 0xc0) == 0x80 && p[1] && (p[2] & 0xc0) == 0x80 && p[2] && (p[3] & 0xc0) == 0x80) {
-			str_addf(o->s, "\\U%08X", ((unsigned)p[0] & 7) << 18 | ((unsigned)p[1] & 63) << 12 | ((unsigned)p[2] & 63) << 6 | ((unsigned)p[3] & 63));
+		} else if ((unsigned char)p[0] >= 0xf0 && is_tail(p[1]) && is_tail(p[2]) && is_tail(p[3])) {
+			unsigned rune = ((unsigned)p[0] & 7) << 18 | ((unsigned)p[1] & 63) << 12 | ((unsigned)p[2] & 63) << 6 | ((unsigned)p[3] & 63);
+			str_addf(o->s, "\\U%08X", rune);
 			n = 4;
 		} else if (strncmp(p, "\xef\xbb\xbf", 3) == 0) {
 			str_add(o->s, "\\uFEFF");
