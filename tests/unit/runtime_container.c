@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 
 #include "runtime/probe.h"
@@ -412,6 +413,41 @@ static void test_every_arrow(struct rig *r)
 	str_done(&mounts);
 }
 
+/* Network namespaces: a new one with docker's sysctls, the caller's own, or another container's; resource limits as documented. */
+static void test_networks_and_limits(struct rig *r)
+{
+	static const struct container_rlimit limits[] = { { RLIMIT_NOFILE, 100, 200 }, { RLIMIT_CORE, 0, 0 } };
+	char *const argv[] = { (char *)(uintptr_t) "sleep", (char *)(uintptr_t) "30", NULL };
+	struct container_spec s;
+	struct container_proc p;
+	struct err err = { 0 };
+	struct rlimit own;
+	struct stat st;
+	char want[64];
+	rig_spec(r, &s);
+	CHECK(getrlimit(RLIMIT_NOFILE, &own) == 0, "getrlimit");
+	CHECK(rig_sh(r, &s, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range; ulimit -n; ulimit -Hn") == 0,
+		"%s", str_get(&r->out));
+	snprintf(want, sizeof(want), "0\n0\t2147483647\n%llu\n",
+		(unsigned long long)(own.rlim_max < CONTAINER_DEFAULT_NOFILE ? own.rlim_max : CONTAINER_DEFAULT_NOFILE));
+	CHECK(says(r, want), "%s", str_get(&r->out));
+	s.rlimits = limits;
+	s.n_rlimits = ARRAY_SIZE(limits);
+	CHECK(rig_sh(r, &s, "ulimit -n; ulimit -Hn; ulimit -c") == 0 && says(r, "100\n200\n0\n"), "%s", str_get(&r->out));
+	s.host_network = true;
+	CHECK(stat("/proc/self/ns/net", &st) == 0 && rig_sh(r, &s, "readlink /proc/self/ns/net") == 0, "host network");
+	snprintf(want, sizeof(want), "net:[%llu]\n", (unsigned long long)st.st_ino);
+	CHECK(says(r, want), "%s", str_get(&r->out));
+	s.host_network = false;
+	s.argv = argv;
+	CHECK(container_spawn(&s, &p, &err) == 0 && container_go(&p, &err) == 0 && rig_wait_started(&p, &err) == 0, "%s", err.msg);
+	s.join_netns_fd = container_netns_fd(&p);
+	CHECK(fstat(s.join_netns_fd, &st) == 0 && rig_sh(r, &s, "readlink /proc/self/ns/net; ls /sys/class/net") == 0, "%s", str_get(&r->out));
+	snprintf(want, sizeof(want), "net:[%llu]\nlo\n", (unsigned long long)st.st_ino);
+	CHECK(says(r, want), "%s", str_get(&r->out));
+	container_discard(&p);
+}
+
 /* As the entrypoint: a program that tries to overwrite the binary that started it, by the descriptor it was run from (CVE-2019-5736). */
 static int attack(void)
 {
@@ -484,6 +520,7 @@ int main(int argc, char **argv)
 	test_init(&r);
 	test_tty(&r);
 	test_every_arrow(&r);
+	test_networks_and_limits(&r);
 	test_self_exe(&r);
 	seccomp_done(&program);
 	rig_done(&r);
