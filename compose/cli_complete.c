@@ -145,10 +145,12 @@ int cli_completion(const char *prog, const char *shell, struct str *ret, struct 
 		return 0;
 	}
 	if (strcmp(shell, "zsh") == 0) {
-		str_addf(ret, "#compdef %s\n# zsh completion for %s: put it into a directory of $fpath as _%s\nsetopt localoptions shwordsplit\n", name, name, name);
+		str_addf(ret, "#compdef %s\n# zsh completion for %s: put it into a directory of $fpath as _%s\n", name, name, name);
+		str_add(ret, "setopt localoptions shwordsplit\n");
 		add_functions(fn, ret);
 		add_walk(fn, name, ret);
-		str_addf(ret, "local -a found\nfound=(${(f)\"$(__%s_candidates \"${words[CURRENT]}\" \"${words[CURRENT-1]}\" \"${(@)words[2,CURRENT-1]}\")\"})\n", fn);
+		str_addf(ret, "local -a found\nfound=(${(f)\"$(__%s_candidates \"${words[CURRENT]}\" \"${words[CURRENT-1]}\" "
+			      "\"${(@)words[2,CURRENT-1]}\")\"})\n", fn);
 		str_add(ret, "compadd -a found || _files\n");
 		return 0;
 	}

@@ -78,6 +78,8 @@ static void test_words(void)
 		same("size", table_human_bytes(sizes[i].bytes, small), sizes[i].want);
 }
 
+#define KNOWN "known are fields and the functions json, upper, lower, title, len, join, truncate, println"
+
 static void test_templates(void)
 {
 	static const struct { const char *text, *want; } cases[] = {
@@ -97,7 +99,7 @@ static void test_templates(void)
 		{ "{{.Nope}}", "error: template: there is no field \"Nope\"" },
 		{ "{{.Name", "error: template: \"{{\" without \"}}\"" },
 		{ "{{}}", "error: template: a command is missing" },
-		{ "{{range .Ports}}", "error: template: \"range\" is not supported; known are fields and the functions json, upper, lower, title, len, join, truncate, println" },
+		{ "{{range .Ports}}", "error: template: \"range\" is not supported; " KNOWN },
 		{ "{{.Name |}}", "error: template: a command is missing" },
 		{ "plain", "plain" },
 	};
