@@ -30,19 +30,26 @@ static const char magic[8] = { 'M', 'U', 'S', 'T', 'E', 'R', 'S', '1' };
 #define X32_BIT       0x40000000U
 enum { FILE_BYTES_MAX = sizeof(struct header) + BPF_MAXINSNS * sizeof(struct sock_filter) };
 
-/* The architectures of one filter: the native one first, then what the same kernel also runs. */
-static const uint32_t arches[] = {
+enum { ARCHES_MAX = 3 };
+
+/* The architectures of one filter: the native one first, then what this kernel also runs. x32 is left out where the kernel answers it with
+ * ENOSYS anyway, as the prelude then does: it is a third of the program, and of the time to load it. Returns their number. */
+static size_t list_arches(uint32_t ret[static ARCHES_MAX])
+{
+	size_t n = 0;
 #if defined(__x86_64__)
-	SCMP_ARCH_X86_64,
-	SCMP_ARCH_X86,
-	SCMP_ARCH_X32,
+	ret[n++] = SCMP_ARCH_X86_64;
+	ret[n++] = SCMP_ARCH_X86;
+	if (syscall(X32_BIT | SYS_getpid) >= 0)
+		ret[n++] = SCMP_ARCH_X32;
 #elif defined(__aarch64__)
-	SCMP_ARCH_AARCH64,
-	SCMP_ARCH_ARM,
+	ret[n++] = SCMP_ARCH_AARCH64;
+	ret[n++] = SCMP_ARCH_ARM;
 #else
-	SCMP_ARCH_NATIVE,
+	ret[n++] = seccomp_arch_native();
 #endif
-};
+	return n;
+}
 
 static bool applies(const struct seccomp_group *g, uint64_t caps)
 {
@@ -117,25 +124,21 @@ static uint32_t newest_call(uint32_t arch)
 	return (uint32_t)newest;
 }
 
-/* The prelude: per architecture "if nr > newest: ENOSYS", else on to the filter. x32 shares its token with x86_64 and is left alone. */
-static size_t build_prelude(struct sock_filter *p)
+/* The prelude: per architecture "if nr > newest: ENOSYS", else on to the filter. x32 shares its token with x86_64: its numbers go on to
+ * the filter when it knows them. */
+static size_t build_prelude(struct sock_filter *p, const uint32_t *arches, size_t n_arches)
 {
-	size_t n = 0, to_end[16], n_to_end = 0;
+	size_t n = 0, to_end[ARCHES_MAX], n_to_end = 0;
+	bool x32 = n_arches == 3;
 	p[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	for (size_t i = 0; i < ARRAY_SIZE(arches); i++) {
+	for (size_t i = 0; i < n_arches; i++) {
 		size_t first = n;
-#if defined(__x86_64__)
-		if (arches[i] == SCMP_ARCH_X32)
+		if (x32 && i == 2)
 			continue;
-#endif
-		p[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, arches[i] == SCMP_ARCH_NATIVE ? seccomp_arch_native() : arches[i], 0, 0);
+		p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arches[i], 0, 0);
 		p[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-#if defined(__x86_64__)
-		if (arches[i] == SCMP_ARCH_X86_64) {
+		if (x32 && i == 0)
 			p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 1, 0);
-		}
-#endif
 		p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, newest_call(arches[i]), 1, 0);
 		to_end[n_to_end++] = n;
 		p[n++] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0);
@@ -164,14 +167,14 @@ static int export_filter(scmp_filter_ctx ctx, struct str *out, struct err *err)
 	return 0;
 }
 
-static int compile(uint64_t caps, struct str *out, struct err *err)
+static int compile(uint64_t caps, const uint32_t *arches, size_t n_arches, struct str *out, struct err *err)
 {
 	struct sock_filter prelude[32];
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = 0;
 	if (!ctx)
 		return err_set(err, ERR_UNSUPPORTED, "libseccomp: no filter for this architecture");
-	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(arches); i++) {
+	for (size_t i = 0; rc == 0 && i < n_arches; i++) {
 		int added = seccomp_arch_add(ctx, arches[i]);
 		if (added < 0 && added != -EEXIST)
 			rc = err_sys(err, -added, "seccomp: add an architecture");
@@ -183,7 +186,7 @@ static int compile(uint64_t caps, struct str *out, struct err *err)
 	if (rc == 0)
 		rc = add_conditions(ctx, caps, err);
 	if (rc == 0) {
-		str_addn(out, prelude, build_prelude(prelude) * sizeof(*prelude));
+		str_addn(out, prelude, build_prelude(prelude, arches, n_arches) * sizeof(*prelude));
 		rc = export_filter(ctx, out, err);
 	}
 	seccomp_release(ctx);
@@ -191,13 +194,13 @@ static int compile(uint64_t caps, struct str *out, struct err *err)
 }
 
 /* The name of the cache file: all that decides the program. Of the capabilities, those that a group asks for. */
-static void cache_key(uint64_t caps, char key[static 65])
+static void cache_key(uint64_t caps, const uint32_t *arches, size_t n_arches, char key[static 65])
 {
 	AUTO_STR struct str text = { 0 };
 	const struct scmp_version *v = seccomp_version();
 	uint64_t asked = CAP_ADMIN_BIT;
 	str_addf(&text, "%s %u.%u.%u", SECCOMP_PROFILE_VERSION, v->major, v->minor, v->micro);
-	for (size_t i = 0; i < ARRAY_SIZE(arches); i++)
+	for (size_t i = 0; i < n_arches; i++)
 		str_addf(&text, " %x", arches[i]);
 	for (size_t i = 0; i < seccomp_profile_n_groups; i++) {
 		const struct seccomp_group *g = &seccomp_profile_groups[i];
@@ -253,11 +256,13 @@ static void write_cache(int dirfd, const char *key, const struct seccomp_program
 int seccomp_default(int cache_dirfd, uint64_t caps, struct seccomp_program *ret, struct err *err)
 {
 	AUTO_STR struct str code = { 0 };
+	uint32_t arches[ARCHES_MAX];
+	size_t n_arches = list_arches(arches);
 	char key[65];
-	cache_key(caps, key);
+	cache_key(caps, arches, n_arches, key);
 	if (cache_dirfd >= 0 && read_cache(cache_dirfd, key, ret))
 		return 0;
-	if (compile(caps, &code, err) < 0)
+	if (compile(caps, arches, n_arches, &code, err) < 0)
 		return -1;
 	if (code.len % sizeof(struct sock_filter) != 0 || code.len / sizeof(struct sock_filter) > BPF_MAXINSNS)
 		return err_set(err, ERR_INVALID, "the seccomp profile compiles to %zu bytes", code.len);

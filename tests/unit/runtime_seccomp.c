@@ -77,6 +77,26 @@ static void test_profile(const struct seccomp_program *p)
 	}
 }
 
+#if defined(__x86_64__)
+/* The other ways into the same kernel are closed the same: 32-bit calls by int 0x80, and x32 numbers. */
+static void test_other_abis(const struct seccomp_program *p)
+{
+	struct err err;
+	int status, got = call(p, 0x40000000 | SYS_unshare, CLONE_NEWNS, 0, 0);
+	pid_t pid = fork();
+	CHECK(got == EPERM || got == ENOSYS, "x32 unshare: %s", strerror(got));
+	if (pid == 0) {
+		long rc = 310; /* unshare of i386 */
+		if (seccomp_load_program(p, &err) < 0)
+			_exit(255);
+		__asm__ volatile("int $0x80" : "+a"(rc) : "b"(CLONE_NEWNS) : "memory");
+		_exit((int)-rc);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid, "waitpid");
+	CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == EPERM || WEXITSTATUS(status) == ENOSYS, "i386 unshare: %d", status);
+}
+#endif
+
 static int remember(void *arg, const char *name)
 {
 	snprintf(arg, 80, "%s", name);
@@ -131,6 +151,9 @@ int main(void)
 	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(seccomp_default(-1, CONTAINER_DEFAULT_CAPS, &fresh, &err) == 0, "%s", err.msg);
 	test_profile(&fresh);
+#if defined(__x86_64__)
+	test_other_abis(&fresh);
+#endif
 	test_cache(dirfd, &fresh);
 	seccomp_done(&fresh);
 	close(dirfd);
