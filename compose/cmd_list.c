@@ -2,6 +2,7 @@
 /* image, volume, network, debug: what lies below a state root. Removing asks first who uses a thing: every container's record of
  * every project counts, running or not. */
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -291,37 +292,28 @@ int cmd_volume_rm(struct app *app)
 	return fflush(stdout) ? 1 : rc;
 }
 
-/* Networks of the projects' last desired states that have a container attached, or whose project runs. */
+/* Networks of a project that exist: recorded by its supervisor, with their bridge in the kernel. */
 static void add_project_networks(const struct app *app, const char *project, json_t *rows)
 {
 	AUTO_CLOSE int fd = paths_project(&app->paths, project, false, NULL);
-	AUTO_JSON json_t *j = NULL;
-	struct observed o = {0};
-	const char *key;
+	AUTO_JSON json_t *all = NULL;
+	const char *name;
 	json_t *value;
-	if (fd < 0 || json_read_file(fd, "desired.json", &j, NULL) != 0 || observe_project(&app->paths, project, &o, NULL) < 0)
+	if (fd < 0 || json_read_file(fd, "networks.json", &all, NULL) != 0)
 		return;
-	json_object_foreach(json_object_get(j, "networks"), key, value) {
-		const char *name = json_get_str(value, "name", key), *bridge = "";
-		unsigned containers = 0;
-		for (size_t i = 0; i < o.n; i++)
-			for (size_t k = 0; k < o.containers[i]->n_endpoints; k++)
-				if (str_eq(o.containers[i]->endpoints[k].network_name, name)) {
-					containers++;
-					bridge = o.containers[i]->endpoints[k].bridge ? o.containers[i]->endpoints[k].bridge : "";
-				}
-		if (o.n == 0)
-			continue;
-		json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "Name", name, "Driver", "bridge", "Scope", "local", "Project",
-						      project, "Bridge", bridge, "Containers", containers));
+	json_object_foreach(all, name, value) {
+		const char *bridge = json_get_str(value, "bridge", "");
+		if (if_nametoindex(bridge))
+			json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "Name", name, "Driver", "bridge", "Scope", "local",
+							      "Project", project, "Bridge", bridge, "Subnet", json_get_str(value, "subnet", ""),
+							      "Internal", json_get_bool(value, "internal", false)));
 	}
-	observe_done(&o);
 }
 
 int cmd_network_ls(struct app *app)
 {
-	static const char *const headings[] = { "NAME", "DRIVER", "SCOPE", "PROJECT", "BRIDGE" };
-	static const char *const fields[] = { "Name", "Driver", "Scope", "Project", "Bridge" };
+	static const char *const headings[] = { "NAME", "DRIVER", "SCOPE", "PROJECT", "BRIDGE", "SUBNET" };
+	static const char *const fields[] = { "Name", "Driver", "Scope", "Project", "Bridge", "Subnet" };
 	AUTO_JSON json_t *rows = json_array();
 	AUTO_STRV struct strv projects = {0};
 	struct err err;
