@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
+
 static int compare_strings(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -24,13 +26,13 @@ static void section_names(const struct load_result *r, const char *section, stru
 }
 
 /* A service after those that it depends on; cycles (possible without the consistency check) are cut. */
-static void push_service(const struct node *services, const char *name, struct strv *seen, struct strv *ret)
+static void push_service(const struct node *services, const char *name, struct map *seen, struct strv *ret)
 {
 	const struct node *deps = node_get(node_get(services, name), "depends_on");
 	AUTO_STRV struct strv names = { 0 };
-	if (!node_get(services, name) || strv_has(seen, name))
+	if (!node_get(services, name) || map_get(seen, name))
 		return;
-	strv_push(seen, name);
+	map_put(seen, name, seen);
 	for (size_t i = 0; node_is(deps, NODE_MAP) && i < deps->n; i++)
 		strv_push(&names, deps->entries[i].key);
 	sort(&names);
@@ -41,7 +43,8 @@ static void push_service(const struct node *services, const char *name, struct s
 
 void canon_services(const struct load_result *r, struct strv *ret)
 {
-	AUTO_STRV struct strv names = { 0 }, seen = { 0 };
+	AUTO_STRV struct strv names = { 0 };
+	AUTO_MAP struct map seen = { 0 };
 	const struct node *services = node_get(r->tree, "services");
 	section_names(r, "services", &names);
 	for (size_t i = 0; i < names.n; i++)

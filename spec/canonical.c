@@ -10,7 +10,7 @@
 #include "spec/short_port.h"
 #include "spec/short_volume.h"
 
-enum { PORTS_MAX = 65536 };
+enum { PORTS_MAX = 70000 }; /* in one document: every port of a host, and a few */
 
 struct canonical {
 	struct diags *ds;
@@ -18,6 +18,7 @@ struct canonical {
 	struct pattern_set set;
 	bool lenient;
 	int failed;
+	size_t n_ports;
 };
 
 /* Returns what takes the node's place (often itself, changed). */
@@ -267,6 +268,8 @@ static struct node *long_ports(struct canonical *c, struct node *n, const struct
 		struct short_port *v;
 		struct err err;
 		size_t count;
+		if (c->n_ports > PORTS_MAX)
+			return n; /* it was said */
 		if (item->kind != NODE_STRING && item->kind != NODE_INT) {
 			node_push(c->a, seq, item);
 			continue;
@@ -277,8 +280,9 @@ static struct node *long_ports(struct canonical *c, struct node *n, const struct
 			diag_hint(c->ds, fail(c, item, &step, err.msg), "write CONTAINER, HOST:CONTAINER or IP:HOST:CONTAINER, and /udp for UDP");
 			continue;
 		}
-		if (seq->n + count > PORTS_MAX) {
-			fail(c, item, &step, "too many ports in one service");
+		c->n_ports += count;
+		if (c->n_ports > PORTS_MAX) {
+			fail(c, item, &step, arena_printf(c->a, "more than %d ports in one document", PORTS_MAX));
 			return n;
 		}
 		for (size_t k = 0; k < count; k++)

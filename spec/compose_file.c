@@ -56,6 +56,15 @@ const struct source *file_read(struct file_loader *fl, const char *path, struct 
 	return src;
 }
 
+int file_charge(struct file_loader *fl, size_t nodes, struct pos pos, const char *model_path)
+{
+	fl->n_nodes += nodes;
+	if (fl->n_nodes <= FILE_MAX_NODES)
+		return 0;
+	diag_error(fl->ds, pos, model_path, "include and extends make more than %d values of this", FILE_MAX_NODES);
+	return -1;
+}
+
 struct parsed {
 	struct node **docs;
 	size_t n;
@@ -74,6 +83,9 @@ int file_parse(struct file_loader *fl, const char *path, struct pos pos, const c
 		src = file_read(fl, path, pos, model_path);
 		if (!src || yaml_parse(src, fl->ds, &p->docs, &p->n) < 0)
 			return -1;
+		for (size_t i = 0; i < p->n; i++)
+			if (file_charge(fl, node_count(p->docs[i]), pos, model_path) < 0)
+				return -1;
 		map_put(&fl->parsed, path, p);
 	}
 	*ret_docs = p->docs;

@@ -9,7 +9,7 @@
 #include "spec/reset.h"
 #include "spec/tree.h"
 
-enum { FILE_MAX_BYTES = 16 << 20, FILE_MAX_COUNT = 1000, FILE_MAX_NESTING = 50 };
+enum { FILE_MAX_BYTES = 16 << 20, FILE_MAX_COUNT = 1000, FILE_MAX_NESTING = 50, FILE_MAX_NODES = 600000 };
 
 /* What all files of one load share. */
 struct file_loader {
@@ -22,6 +22,7 @@ struct file_loader {
 	struct map extended;         /* context and path → struct extended_file, see spec/extends.c */
 	unsigned n_loads;            /* files that were parsed, the same one again counts */
 	unsigned n_contexts;
+	size_t n_nodes;              /* of all documents and of what `extends` copied */
 	bool no_interpolate, no_path_resolution;
 	bool skip_validation;        /* --variables: a draft will do */
 };
@@ -44,6 +45,8 @@ struct file_including {
 
 /* Reads a file (path "-": standard input), once: later calls return the same source. NULL with an error in ds at `pos` (where the name was written). */
 const struct source *file_read(struct file_loader *fl, const char *path, struct pos pos, const char *model_path);
+/* Counts nodes that were made; -1 with an error at pos when the files of one load make more than FILE_MAX_NODES. */
+int file_charge(struct file_loader *fl, size_t nodes, struct pos pos, const char *model_path);
 /* Its documents, parsed once: the first file_load_all uses them up. They may be looked at, not changed. 0, or -1 with errors. */
 int file_parse(struct file_loader *fl, const char *path, struct pos pos, const char *model_path, struct node ***ret_docs, size_t *ret_n);
 /* Loads `paths` in order into one canonical document with defaults. NULL with errors in ds. */

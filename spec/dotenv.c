@@ -78,6 +78,10 @@ static void unset(void *arg, const char *name, size_t offset)
 	if (!ps->vars->warned || map_get(ps->vars->warned, name))
 		return;
 	map_put(ps->vars->warned, name, ps->vars->warned);
+	if (ps->ds->n_warnings > DIAG_MAX) {
+		ps->ds->n_warnings++; /* it would not be shown: spare the search for its place */
+		return;
+	}
 	d = diag_warning(ps->ds, pos_at(ps, ps->value_at), "", "the variable \"%s\" is not set: an empty string takes its place", name);
 	diag_hint(ps->ds, d, "put the value in single quotes when the $ belongs to it");
 }

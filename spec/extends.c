@@ -143,6 +143,8 @@ static int extend_service(const struct scope *s, const char *name, const struct 
 		return -1;
 	if (base->kind != NODE_MAP)
 		return 0; /* nothing to take over: the reference shows the key then */
+	if (file_charge(fl, node_count(base), extends->pos, path) < 0)
+		return -1;
 	base = node_copy(fl->a, base);
 	reset_apply(s->reset, base, prefix, ARRAY_SIZE(prefix));
 	service = merge_member(base, service, prefix, ARRAY_SIZE(prefix), fl->ds);
@@ -163,7 +165,7 @@ int extends_apply(const struct file_context *ctx, struct node *doc, const char *
 		diag_error(ctx->fl->ds, services->pos, "services", "must be a mapping, not %s", node_kind_name(services->kind));
 		return -1;
 	}
-	for (size_t i = 0; i < services->n; i++)
+	for (size_t i = 0; i < services->n && ctx->fl->n_nodes <= FILE_MAX_NODES; i++)
 		extend_service(&s, services->entries[i].key, NULL);
 	return ctx->fl->ds->n_errors > errors ? -1 : 0;
 }

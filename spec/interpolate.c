@@ -122,6 +122,10 @@ static void unset(void *arg, const char *name, size_t offset)
 		return;
 	if (w->warned)
 		map_put(w->warned, name, w->warned);
+	if (w->ds->n_warnings > DIAG_MAX) {
+		w->ds->n_warnings++; /* it would not be shown: spare the search for its place */
+		return;
+	}
 	d = diag_warning(w->ds, pos_inside(w->node, offset), node_path_text(w->ds->arena, w->path),
 		"the variable \"%s\" is not set: an empty string takes its place", name);
 	if (offset > 0 && text[offset + 1] != '{' && (unsigned char)text[offset - 1] > ' ' && !strchr("/:@=,-.\"'", text[offset - 1]))

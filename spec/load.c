@@ -41,18 +41,16 @@ static void sort(struct strv *sv)
 		qsort(sv->v, sv->n, sizeof(*sv->v), compare_strings);
 }
 
-static void push_new(struct strv *sv, const char *s)
-{
-	if (!strv_has(sv, s))
-		strv_push(sv, s);
-}
-
 static void collect_profiles(const struct node *services, struct strv *ret)
 {
+	AUTO_MAP struct map seen = { 0 };
 	for (size_t i = 0; node_is(services, NODE_MAP) && i < services->n; i++) {
 		const struct node *own = node_get(services->entries[i].value, "profiles");
-		for (size_t k = 0; node_is(own, NODE_SEQ) && k < own->n; k++)
-			push_new(ret, own->items[k]->text);
+		for (size_t k = 0; node_is(own, NODE_SEQ) && k < own->n; k++) {
+			if (!map_get(&seen, own->items[k]->text))
+				strv_push(ret, own->items[k]->text);
+			map_put(&seen, own->items[k]->text, ret);
+		}
 	}
 }
 

@@ -4,8 +4,10 @@
  * reference does rather than what one would expect (ipam.config, ulimits): files in the wild rely on the result. */
 #include "spec/merge.h"
 
+#include "base/map.h"
 #include "spec/pattern.h"
-#include "spec/scalar.h"
+
+enum { POOLS_MAX = 200 };
 
 struct merge {
 	struct diags *ds;
@@ -99,15 +101,13 @@ static struct node *merge_lists(struct merge *m, struct node *base, struct node 
 static struct node *merge_hosts(struct merge *m, struct node *base, struct node *over, uint64_t live, size_t depth, const struct node_path *path)
 {
 	struct node *left = to_sequence(m, base, path), *right = to_sequence(m, over, path);
-	size_t n = left->n;
+	AUTO_MAP struct map known = { 0 };
 	(void)live, (void)depth;
-	for (size_t i = 0; i < right->n; i++) {
-		bool known = false;
-		for (size_t k = 0; k < n && !known; k++)
-			known = node_equal(left->items[k], right->items[i]);
-		if (!known)
+	for (size_t i = 0; i < left->n; i++)
+		map_put(&known, left->items[i]->text, left);
+	for (size_t i = 0; i < right->n; i++)
+		if (!map_get(&known, right->items[i]->text))
 			node_push(m->a, left, right->items[i]);
-	}
 	return left;
 }
 
@@ -201,6 +201,10 @@ static struct node *merge_ipam(struct merge *m, struct node *base, struct node *
 	struct node *ret = node_new(m->a, NODE_SEQ, over->pos);
 	if (base->kind != NODE_SEQ || over->kind != NODE_SEQ) {
 		report_clash(m, base, over, path);
+		return base;
+	}
+	if (base->n > POOLS_MAX || over->n > POOLS_MAX) {
+		diag_error(m->ds, over->pos, node_path_text(m->a, path), "more than %d address pools", POOLS_MAX);
 		return base;
 	}
 	for (size_t i = 0; i < base->n; i++) {

@@ -37,18 +37,22 @@ static void resolve_list(struct arena *a, struct node *list, const struct env *e
 	list->n = kept;
 }
 
+static bool has_value(void *arg, const struct node_entry *e)
+{
+	(void)arg;
+	return e->value->kind != NODE_NULL;
+}
+
 static void resolve_map(struct arena *a, struct node *map, const struct env *env, bool keep)
 {
-	for (size_t i = 0; i < map->n;) {
+	for (size_t i = 0; i < map->n; i++) {
 		struct node_entry *e = &map->entries[i];
 		const char *value = e->value->kind == NODE_NULL ? env_get(env, e->key) : NULL;
 		if (value)
 			node_set_string(a, e->value, value);
-		if (e->value->kind == NODE_NULL && !keep)
-			node_del(map, e->key);
-		else
-			i++;
 	}
+	if (!keep)
+		node_keep(map, has_value, NULL);
 }
 
 static void resolve(struct arena *a, struct node *n, const struct env *env, bool keep)

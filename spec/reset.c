@@ -23,6 +23,20 @@ static void note(struct walk *w, const struct node_path *path)
 	w->list->v[w->list->n++] = p;
 }
 
+struct level {
+	struct walk *w;
+	const struct node_path *path;
+};
+
+static bool collect(struct walk *w, struct node *n, const struct node_path *path);
+
+static bool keep_member(void *arg, const struct node_entry *e)
+{
+	const struct level *level = arg;
+	struct node_path step = { .up = level->path, .key = e->key };
+	return !collect(level->w, e->value, &step);
+}
+
 /* True when n is to be taken out of its parent. */
 static bool collect(struct walk *w, struct node *n, const struct node_path *path)
 {
@@ -31,13 +45,8 @@ static bool collect(struct walk *w, struct node *n, const struct node_path *path
 	if (n->tag == NODE_TAG_RESET)
 		return true;
 	if (n->kind == NODE_MAP) {
-		for (size_t i = 0; i < n->n;) {
-			struct node_path step = { .up = path, .key = n->entries[i].key };
-			if (collect(w, n->entries[i].value, &step))
-				node_del(n, step.key);
-			else
-				i++;
-		}
+		struct level level = { w, path };
+		node_keep(n, keep_member, &level);
 	} else if (n->kind == NODE_SEQ) {
 		size_t kept = 0;
 		for (size_t i = 0; i < n->n; i++) {

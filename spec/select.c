@@ -86,16 +86,18 @@ static void choose(struct selection *s, const char *name)
 	}
 }
 
-static void drop_dependencies(const struct map *chosen, struct node *service)
+static bool is_chosen(void *arg, const struct node_entry *e)
+{
+	return map_get(arg, e->key) != NULL;
+}
+
+static void drop_dependencies(struct map *chosen, struct node *service)
 {
 	struct node *deps = node_get(service, "depends_on");
-	for (size_t i = 0; deps && i < deps->n;) {
-		if (map_get(chosen, deps->entries[i].key))
-			i++;
-		else
-			node_del(deps, deps->entries[i].key);
-	}
-	if (deps && !deps->n)
+	if (!deps)
+		return;
+	node_keep(deps, is_chosen, chosen);
+	if (!deps->n)
 		node_del(service, "depends_on");
 }
 
@@ -158,15 +160,9 @@ static void use_service(struct used *u, const struct node *service)
 static void keep_used(struct node *doc, const char *section, struct map *used)
 {
 	struct node *map = node_get(doc, section);
-	size_t kept = 0;
 	if (map) {
-		/* in one pass, and the index anew: a section may hold very many */
-		map->slots = NULL;
-		for (size_t i = 0; i < map->n; i++)
-			if (map_get(used, map->entries[i].key))
-				map->entries[kept++] = map->entries[i];
-		map->n = kept;
-		if (!kept)
+		node_keep(map, is_chosen, used);
+		if (!map->n)
 			node_del(doc, section);
 	}
 	map_done(used);

@@ -222,6 +222,22 @@ bool node_del(struct node *map, const char *key)
 	return true;
 }
 
+void node_keep(struct node *map, bool (*keep)(void *arg, const struct node_entry *e), void *arg)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < map->n; i++)
+		if (keep(arg, &map->entries[i]))
+			map->entries[kept++] = map->entries[i];
+	if (kept == map->n)
+		return;
+	map->n = kept;
+	if (map->slots) {
+		memset(map->slots, 0, map->n_slots * sizeof(*map->slots));
+		for (size_t i = 0; i < map->n; i++)
+			slot_put(map, i);
+	}
+}
+
 void node_push(struct arena *a, struct node *seq, struct node *item)
 {
 	assert(seq->kind == NODE_SEQ);
@@ -255,6 +271,14 @@ const char *node_kind_name(enum node_kind kind)
 	};
 	static_assert(ARRAY_SIZE(names) == NODE_KIND_N_, "a name for each kind");
 	return names[kind];
+}
+
+size_t node_count(const struct node *n)
+{
+	size_t count = 1;
+	for (size_t i = 0; i < n->n; i++)
+		count += node_count(n->kind == NODE_MAP ? n->entries[i].value : n->items[i]);
+	return count;
 }
 
 bool node_equal(const struct node *a, const struct node *b)

@@ -82,6 +82,8 @@ struct node *node_at(const struct node *n, ...) __attribute__((sentinel));
 void node_put(struct arena *a, struct node *map, const char *key, struct pos key_pos, struct node *value);
 /* Removes; true when it was there. Order of the rest is kept. */
 bool node_del(struct node *map, const char *key);
+/* Removes every member that `keep` returns false for, in one pass (node_del in a loop would cost the square). */
+void node_keep(struct node *map, bool (*keep)(void *arg, const struct node_entry *e), void *arg);
 void node_push(struct arena *a, struct node *seq, struct node *item);
 /* Removes item i of a sequence. */
 void node_del_item(struct node *seq, size_t i);
@@ -91,6 +93,8 @@ const char *node_str(const struct node *map, const char *key, const char *def);
 bool node_is(const struct node *n, enum node_kind kind); /* NULL is false */
 /* "a string", "a number", "a list", "a mapping", "null", "true or false": for messages. */
 const char *node_kind_name(enum node_kind kind);
+/* The node and all below it. */
+size_t node_count(const struct node *n);
 /* Same kind and value, recursively; maps unordered, positions ignored. */
 bool node_equal(const struct node *a, const struct node *b);
 
