@@ -128,12 +128,14 @@ void proc_close_from(int first, const int *keep, size_t n)
 	}
 }
 
+/* The raw call, because the C library keeps 32 and 33 to itself: whoever started us may have left them ignored. */
 void proc_reset_signals(void)
 {
+	static const char default_action[64]; /* the kernel's struct sigaction in zeroes: SIG_DFL, no flags */
 	sigset_t none;
-	for (int s = 1; s < NSIG; s++)
-		if (s != SIGKILL && s != SIGSTOP && s != 32 && s != 33)
-			signal(s, SIG_DFL);
+	for (int s = 1; s <= 64; s++)
+		if (s != SIGKILL && s != SIGSTOP)
+			syscall(SYS_rt_sigaction, s, default_action, NULL, (size_t)8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
