@@ -3,6 +3,7 @@
  * without reading what is in it, selection of services, the switches of `config`; and paths, which the rest stands on. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "spec/canon.h"
 #include "spec/load.h"
@@ -157,6 +158,50 @@ static void test_paths(struct arena *a)
 	EXPECT(path_is_windows("C:\\x") && path_is_windows("\\\\h\\s") && !path_is_windows("/c") && !path_is_windows("a"), "Windows");
 }
 
+static void expect_cheap(struct str *text, bool accepted, const char *what)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct load_options o = { 0 };
+	struct load_result r = { 0 };
+	struct diags ds;
+	uint64_t start = clock_mono_ns(), ms;
+	put_file("compose.yaml", str_get(text));
+	EXPECT((load(a, &o, &r, &ds) == 0) == accepted, "%s: %s", what, ds.n ? ds.v[ds.n - 1].message : "accepted");
+	ms = (clock_mono_ns() - start) / 1000000;
+	EXPECT(ms < 5000, "%s took %llu ms", what, (unsigned long long)ms);
+	load_result_done(&r);
+	str_done(text);
+}
+
+/* Small files that ask for much: each is refused or done with in about the time that its size deserves. */
+static void test_bounds(void)
+{
+	struct str text = { 0 };
+	str_add(&text, "services:\n");
+	for (int i = 0; i < 3000; i++)
+		str_addf(&text, "  s%d: {image: x, ports: [\"1-65535\"]}\n", i);
+	expect_cheap(&text, false, "65535 ports in each of 3000 services");
+	str_add(&text, "services:\n  a:\n    image: x\n    labels:\n");
+	for (int i = 0; i < 10000; i++)
+		str_addf(&text, "      l%d: v\n", i);
+	for (int i = 0; i < 10000; i++)
+		str_addf(&text, "  b%d: {extends: a}\n", i);
+	expect_cheap(&text, false, "10 000 services that extend one with 10 000 labels");
+	str_add(&text, "services:\n  web:\n    build:\n      args:\n");
+	for (int i = 0; i < 40000; i++)
+		str_addf(&text, "        A%d:\n", i);
+	expect_cheap(&text, true, "40 000 build arguments without a value");
+	str_add(&text, "services:\n  web:\n    image: x\n    hostname: \"");
+	for (int i = 0; i < 50000; i++)
+		str_addf(&text, "$V%dx", i);
+	str_add(&text, "\"\n");
+	expect_cheap(&text, true, "50 000 unset variables in one line");
+	str_add(&text, "services:\n");
+	for (int i = 0; i < 20000; i++)
+		str_addf(&text, "  s%d: {image: x, depends_on: [s%d]}\n", i, (i + 1) % 20000);
+	expect_cheap(&text, false, "a cycle through 20 000 services");
+}
+
 int main(void)
 {
 	AUTO_ARENA struct arena *a = arena_new();
@@ -169,6 +214,7 @@ int main(void)
 	test_hash(a);
 	test_identity(a);
 	test_paths(a);
+	test_bounds();
 	fs_remove_tree(AT_FDCWD, folder, &err);
 	return failures ? 1 : 0;
 }
