@@ -73,11 +73,7 @@ static int set_limits(const struct rights *r, struct err *err)
 	}
 	if (nofile || getrlimit(RLIMIT_NOFILE, &have) < 0)
 		return 0;
-	if (have.rlim_max >= CONTAINER_DEFAULT_NOFILE)
-		return set_one_limit(RLIMIT_NOFILE, CONTAINER_DEFAULT_NOFILE, CONTAINER_DEFAULT_NOFILE, err);
-	if (set_one_limit(RLIMIT_NOFILE, CONTAINER_DEFAULT_NOFILE, CONTAINER_DEFAULT_NOFILE, NULL) == 0)
-		return 0;
-	return set_one_limit(RLIMIT_NOFILE, have.rlim_max, have.rlim_max, err); /* no CAP_SYS_RESOURCE */
+	return set_one_limit(RLIMIT_NOFILE, MIN(have.rlim_max, CONTAINER_DEFAULT_NOFILE), MIN(have.rlim_max, CONTAINER_DEFAULT_NOFILE), err);
 }
 
 /* Best effort: raising is always allowed, lowering only with CAP_SYS_RESOURCE. */
