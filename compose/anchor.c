@@ -2,6 +2,8 @@
 /* The anchor process. It knows nothing of containers: it starts three children from the sealed binary and starts them again when they die,
  * reaps orphans (noting their status in <run>/<project>/exits before the zombie goes), and keeps descriptors under names.
  *
+ * When the anchor itself dies, the supervisor, which is the containers' parent, goes on as the anchor: anchor_main() finds children then.
+ *
  * Invariants: nothing is allocated after anchor_setup(); an exit is noted before it is reaped, so that a kill between the two repeats the
  * note instead of losing it; the project's lock is held from before the first child to after the run directory is gone; both ends of the
  * log and DNS sockets stay open here, so a restart of either side loses no packet. */
@@ -46,7 +48,7 @@ struct anchor {
 	struct child children[CHILD_N_];
 	struct kept kept[MAX_KEPT];
 	int n_kept;            /* entries in use lie in [0, n_kept) */
-	bool finish;
+	bool finish, keep;     /* keep: containers may still need the run directory */
 };
 
 static const char *const child_names[CHILD_N_] = { [CHILD_SUPERVISE] = "supervise", [CHILD_LOGS] = "logs", [CHILD_DNS] = "dns" };
@@ -95,24 +97,25 @@ static void child_start(struct anchor *a, enum child_kind kind)
 {
 	struct child *c = &a->children[kind];
 	int pair[2] = { -1, -1 };
+	struct err err = {0};
+	c->started_ns = clock_mono_ns();
+	c->due_ns = c->started_ns + 1000000000; /* when it fails */
 	if (kind == CHILD_SUPERVISE) {
 		util_close(&a->store_fd);
-		if (sock_pair(SOCK_SEQPACKET, pair, NULL) < 0)
+		if (sock_pair(SOCK_SEQPACKET, pair, &err) < 0) {
+			log_warn("%s", err.msg);
 			return;
+		}
 		a->store_fd = pair[0];
 	}
-	c->started_ns = clock_mono_ns();
-	c->due_ns = 0;
 	c->pid = fork();
 	if (c->pid == 0)
 		child_exec(a, kind, pair[1]);
-	if (c->pid < 0) {
+	if (c->pid < 0)
 		log_warn("fork: %s", strerror(errno));
-		c->pid = 0;
-		c->due_ns = c->started_ns + 1000000000;
-	}
+	c->pid = MAX(c->pid, 0);
 	util_close(&pair[1]);
-	if (kind == CHILD_SUPERVISE)
+	if (kind == CHILD_SUPERVISE && c->pid)
 		util_close(&a->ready_fd);
 }
 
@@ -122,8 +125,9 @@ static void child_ended(struct anchor *a, enum child_kind kind, int wstatus)
 	struct child *c = &a->children[kind];
 	uint64_t now = clock_mono_ns();
 	c->pid = 0;
-	if (kind == CHILD_SUPERVISE && WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0) {
+	if (kind == CHILD_SUPERVISE && WIFEXITED(wstatus) && (WEXITSTATUS(wstatus) == 0 || WEXITSTATUS(wstatus) == ANCHOR_GIVE_UP)) {
 		a->finish = true;
+		a->keep = WEXITSTATUS(wstatus) != 0 && faccessat(a->project_run_fd, "c", F_OK, 0) == 0;
 		return;
 	}
 	log_warn("%s ended with status %d, starting it again", child_names[kind], proc_exit_code(wstatus));
@@ -192,10 +196,11 @@ static void store_put(struct anchor *a, const char *key, int fd)
 	a->n_kept = MAX(a->n_kept, i + 1);
 }
 
-static void store_list(struct anchor *a)
+/* Sends what is kept (all or nothing of it), then the end. */
+static void store_list(struct anchor *a, bool all)
 {
 	struct anchor_packet p = { .op = ANCHOR_ENTRY };
-	for (int i = 0; i < a->n_kept; i++) {
+	for (int i = 0; all && i < a->n_kept; i++) {
 		if (a->kept[i].fd < 0)
 			continue;
 		memcpy(p.key, a->kept[i].key, ANCHOR_KEY_BYTES);
@@ -227,8 +232,8 @@ static bool store_serve(struct anchor *a)
 		close(fds[0]);
 	if (p.op == ANCHOR_DROP)
 		store_drop(a, p.key);
-	else if (p.op == ANCHOR_LIST)
-		store_list(a);
+	else if (p.op == ANCHOR_LIST || p.op == ANCHOR_SYNC)
+		store_list(a, p.op == ANCHOR_LIST);
 	return true;
 }
 
@@ -283,12 +288,12 @@ static int start_due(struct anchor *a)
 	for (int k = 0; k < CHILD_N_; k++) {
 		struct child *c = &a->children[k];
 		uint64_t now = clock_mono_ns();
-		if (c->pid)
-			continue;
-		if (c->due_ns <= now)
+		if (!c->pid && c->due_ns <= now)
 			child_start(a, (enum child_kind)k);
-		else
-			wait_ms = wait_ms < 0 ? (int)((c->due_ns - now) / 1000000) + 1 : MIN(wait_ms, (int)((c->due_ns - now) / 1000000) + 1);
+		if (!c->pid) {
+			int due_ms = (int)((c->due_ns - now) / 1000000) + 1;
+			wait_ms = wait_ms < 0 ? due_ms : MIN(wait_ms, due_ms);
+		}
 	}
 	return wait_ms;
 }
@@ -300,7 +305,8 @@ static void anchor_end(struct anchor *a)
 			kill(a->children[k].pid, SIGKILL);
 			waitpid(a->children[k].pid, NULL, 0);
 		}
-	fs_remove_tree(a->run_fd, a->project, NULL);
+	if (!a->keep)
+		fs_remove_tree(a->run_fd, a->project, NULL);
 	own_leave(a->rootid, a->project, a->run_fd);
 }
 
@@ -311,6 +317,8 @@ int anchor_main(const char *project, const char *rootid)
 	int rc;
 	a = (struct anchor){ .project = project, .rootid = rootid, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN, .binary_fd = ANCHOR_FD_BINARY,
 			     .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1, .store_fd = -1 };
+	if (fcntl(ANCHOR_FD_READY, F_GETFD) < 0)
+		a.ready_fd = -1; /* a supervisor took its dead anchor's place */
 	proc_cloexec_from(3);
 	rc = anchor_setup(&a, &err);
 	if (rc != 0) {
@@ -318,6 +326,7 @@ int anchor_main(const char *project, const char *rootid)
 			log_warn("%s", err.msg);
 		return rc < 0;
 	}
+	reap(&a);
 	while (!a.finish) {
 		int wait_ms = start_due(&a);
 		struct pollfd p[2] = { { .fd = a.signal_fd, .events = POLLIN }, { .fd = a.store_fd, .events = POLLIN } };

@@ -17,17 +17,19 @@ enum anchor_fd {
 	ANCHOR_FD_STORE,      /* supervisor only: its end of the socket to the anchor */
 	ANCHOR_FD_LOGS,       /* supervisor: its end towards the log process; the log process: the other end */
 	ANCHOR_FD_DNS,        /* the same for the DNS process */
-	ANCHOR_FD_READY,      /* supervisor: write one byte and close once the control socket listens; -1 after a restart */
+	ANCHOR_FD_READY,      /* the first supervisor: a pipe for 'r' once the control socket listens, or 'e' and why it cannot; else no pipe */
 	ANCHOR_FD_N_,
 };
 
 enum { ANCHOR_KEY_BYTES = 48 };
+enum { ANCHOR_GIVE_UP = 2 }; /* exit code of a first supervisor that cannot start: the anchor ends, too */
 
 /* Packets between supervisor and anchor (SOCK_SEQPACKET). */
 enum anchor_op {
 	ANCHOR_PUT,   /* supervisor → anchor: keep this descriptor under key (replacing it) */
 	ANCHOR_DROP,  /* close what is kept under key; a key that ends in '*' drops all with that beginning */
 	ANCHOR_LIST,  /* send everything back as ANCHOR_ENTRY packets, then ANCHOR_END */
+	ANCHOR_SYNC,  /* answer ANCHOR_END: what came before is done */
 	ANCHOR_ENTRY, /* anchor → supervisor */
 	ANCHOR_END,
 	ANCHOR_EXIT,  /* anchor → supervisor: an orphan has exited; exit holds what the notes file holds too */
@@ -51,7 +53,7 @@ struct anchor_packet {
 bool anchor_find_exit(int run_project_fd, pid_t pid, uint64_t pid_ticks, struct anchor_exit *ret);
 
 /* Makes <run_fd>/<project> and takes its anchor.lock, waiting for an ending anchor. ready_fd: a pipe's write end; once its reader has gone
- * (the caller found another anchor) this gives up. 0 with both descriptors set, 1 when it gave up, -1 + err. */
+ * (the caller found another anchor) this gives up; without one (-1) after half a second. 0 with both descriptors set, 1 when it gave up, -1 + err. */
 int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err);
 
 /* `muster-run anchor PROJECT ROOTID`: never returns to the caller's loop; the value is the exit code. ready_fd: handed to the first supervisor. */

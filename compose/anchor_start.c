@@ -22,11 +22,11 @@
 #include "compose/anchor.h"
 #include "compose/paths.h"
 
-enum { START_TIMEOUT_MS = 15000 };
+enum { START_TIMEOUT_MS = 15000, TAKE_OVER_TRIES = 250 };
 
 int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err)
 {
-	for (unsigned lost = 0;;) {
+	for (unsigned lost = 0, tries = 0;; tries++) {
 		struct pollfd wanted = { .fd = ready_fd, .events = 0 };
 		AUTO_CLOSE int dir_fd = fs_make_dir(run_fd, project, 0700, err);
 		AUTO_CLOSE int lock_fd = -1;
@@ -49,7 +49,7 @@ int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_
 			return 0;
 		}
 		poll(&wanted, 1, 2);
-		if (wanted.revents & (POLLERR | POLLHUP))
+		if ((wanted.revents & (POLLERR | POLLHUP)) || (ready_fd < 0 && tries > TAKE_OVER_TRIES))
 			return 1;
 	}
 }
@@ -158,9 +158,12 @@ int anchor_start(const struct paths *p, const char *project, struct err *err)
 	while (clock_mono_ns() < deadline) {
 		struct pollfd ready = { .fd = read_fd, .events = POLLIN };
 		AUTO_CLOSE int fd = -1;
-		char byte;
-		if (poll(&ready, 1, 5) > 0)
-			return read(read_fd, &byte, 1) == 1 ? 0 : 1;
+		char said[sizeof(err->msg)] = "";
+		if (poll(&ready, 1, 5) > 0) {
+			if (read(read_fd, said, sizeof(said) - 1) <= 0)
+				return 1; /* it died on the way; whoever comes next is waited for */
+			return said[0] == 'r' ? 0 : err_set(err, ERR_SYS, "%s", said + 1);
+		}
 		util_close(&run_fd);
 		run_fd = paths_run(p, project, false, NULL);
 		fd = run_fd < 0 ? -1 : sock_connect(run_fd, "control", SOCK_STREAM, NULL);

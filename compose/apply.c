@@ -124,29 +124,33 @@ static int do_create(struct op *op, size_t i, struct err *err)
 	return 0;
 }
 
-/* 1: its end comes as an event. */
+/* 1: its end comes as an event. The record says before that it is started: after a boot that finds no more than this, it has run. */
 static int do_start(struct op *op, size_t i, struct err *err)
 {
 	struct unit *u = unit_of(op, &op->plan.actions[i]);
+	struct record *r = u ? u->rec : NULL;
 	if (!u)
 		return err_set(err, ERR_NOT_FOUND, "the container is gone");
+	if (u->phase == UNIT_RUNNING)
+		return 0;
 	if (u->phase == UNIT_BACKOFF) {
 		loop_timer_cancel(&u->timer);
 		u->phase = UNIT_IDLE;
 	}
-	if (u->phase != UNIT_IDLE)
-		return 0;
-	u->rec->want = WANT_RUNNING;
-	u->rec->generation = op->generation;
-	u->rec->restarts = 0;
+	r->want = WANT_RUNNING;
+	r->generation = op->generation;
+	r->restarts = 0;
 	u->backoff_ms = 0;
+	if (u->phase == UNIT_IDLE) {
+		r->status = r->finished_ns ? STATUS_EXITED : STATUS_CREATED;
+		r->started_ns = clock_real_ns();
+	}
 	if (unit_save(u, false, err) < 0)
 		return -1;
 	u->op = op;
 	u->action = i;
-	if (unit_start(u, err) < 0)
-		return -1;
-	return 1;
+	u->then = u->phase == UNIT_ENDING ? UNIT_THEN_START : UNIT_THEN_NOTHING;
+	return u->phase == UNIT_IDLE && unit_start(u, err) < 0 ? -1 : 1;
 }
 
 static int do_stop(struct op *op, size_t i, struct err *err)
@@ -159,6 +163,8 @@ static int do_stop(struct op *op, size_t i, struct err *err)
 		u->rec->want = WANT_REMOVED;
 	u->op = op;
 	u->action = i;
+	u->then = UNIT_THEN_NOTHING;
+	u->keep_ports = op->plan.actions[i].restart;
 	rc = unit_stop(u, op->timeout_ms, err);
 	if (rc == 0)
 		return 1;
@@ -188,8 +194,14 @@ static int do_kill(struct op *op, size_t i, struct err *err)
 static int do_remove(struct op *op, size_t i, struct err *err)
 {
 	struct unit *u = unit_of(op, &op->plan.actions[i]);
-	bool volumes = json_get_bool(op->request, "volumes", false);
-	return u ? unit_remove(u, volumes, err) : 0;
+	bool renewed = op->plan.actions[i].recreate && json_get_bool(json_object_get(op->request, "options"), "renew_anon_volumes", false);
+	bool volumes = renewed || json_get_bool(op->request, "volumes", false);
+	if (!u || u->phase != UNIT_ENDING)
+		return u ? unit_remove(u, volumes, err) : 0;
+	u->op = op;
+	u->action = i;
+	u->then = volumes ? UNIT_THEN_REMOVE_ALL : UNIT_THEN_REMOVE;
+	return 1;
 }
 
 /* Looks whether the condition holds: 0 it does, 1 not yet, -1 + err it never will. */
@@ -410,7 +422,7 @@ static void pump(struct op *op)
 		return;
 	op->in_pump = true;
 	while (again && !op->failed) {
-		again = false;
+		size_t n_left = op->n_left;
 		for (size_t i = 0; i < op->plan.n && !op->failed; i++) {
 			struct err err = {0};
 			int rc;
@@ -423,8 +435,8 @@ static void pump(struct op *op)
 				continue;
 			op->n_busy--;
 			settle(op, i, rc < 0 ? &err : NULL);
-			again = true;
 		}
+		again = op->n_left != n_left; /* also what was done inside of start_action() */
 	}
 	op->in_pump = false;
 	if (op->n_busy || (!op->failed && op->n_left))

@@ -184,6 +184,9 @@ void server_done(struct op *op)
 	if (op->client)
 		server_send(op->client, done, NULL, 0);
 	json_decref(done);
+	for (size_t i = 0; i < sv->n_units; i++) /* the start that these were kept for did not come */
+		if (sv->units[i]->phase == UNIT_IDLE && sv->units[i]->ports_held)
+			unit_release(sv->units[i], false);
 	sv->current = NULL;
 	op_free(op);
 	start_next(sv);
@@ -223,7 +226,7 @@ void server_flush(struct supervisor *sv)
 /* Begins the operation at the head of the queue, when none is under way. */
 static void start_next(struct supervisor *sv)
 {
-	while (!sv->current && sv->queue) {
+	while (!sv->current && sv->queue && !sv->n_awaiting) {
 		struct op *op = sv->queue;
 		struct err err = {0};
 		sv->queue = op->next;
@@ -243,6 +246,11 @@ static void start_next(struct supervisor *sv)
 			return;
 		}
 	}
+}
+
+void server_wake(struct supervisor *sv)
+{
+	start_next(sv);
 }
 
 static void queued_too_long(struct loop_timer *t)

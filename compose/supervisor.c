@@ -8,6 +8,7 @@
 #include "compose/supervisor.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -15,7 +16,10 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
-#include "runtime/probe.h"
+#include "network/forward.h"
+#include "network/nft.h"
+
+enum { IDLE_MS = 1000, SYNC_MS = 1000 };
 
 void supervisor_anchor_put(struct supervisor *sv, const char *key, int fd)
 {
@@ -33,6 +37,18 @@ void supervisor_anchor_drop(struct supervisor *sv, const char *key)
 	snprintf(p.key, sizeof(p.key), "%s", key);
 	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, &err) != 0)
 		log_warn("anchor: descriptor %s not dropped: %s", key, err.msg);
+}
+
+bool supervisor_anchor_sync(struct supervisor *sv)
+{
+	struct anchor_packet p = { .op = ANCHOR_SYNC };
+	struct pollfd ready = { .fd = sv->store_fd, .events = POLLIN };
+	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, NULL) != 0)
+		return false;
+	while (poll(&ready, 1, SYNC_MS) > 0 && sock_recv(sv->store_fd, &p, sizeof(p), NULL, NULL, NULL) == sizeof(p))
+		if (p.op == ANCHOR_END)
+			return true; /* an exit that was told in between is in the notes, too */
+	return false;
 }
 
 struct unit *supervisor_add_unit(struct supervisor *sv, struct record *rec)
@@ -60,6 +76,7 @@ void supervisor_remove_unit(struct supervisor *sv, struct unit *u)
 	loop_remove(&u->sync);
 	loop_remove(&u->exit);
 	loop_timer_cancel(&u->timer);
+	unit_stop_awaiting(u);
 	container_proc_done(&u->proc);
 	util_close(&u->dns_udp);
 	util_close(&u->dns_tcp);
@@ -90,59 +107,92 @@ void supervisor_observed(struct supervisor *sv, struct observed *ret)
 
 void supervisor_maybe_finish(struct supervisor *sv)
 {
-	if (sv->finishing || sv->n_units || sv->n_nets || sv->n_workers || sv->trash_added != sv->trash_done || !server_idle(sv))
+	if (sv->finishing || sv->n_units || sv->n_nets || sv->n_workers || sv->trash_added != sv->trash_done || sv->dying.n || !server_idle(sv))
 		return;
 	sv->finishing = true;
 	sv->loop.quit = true;
 }
 
+/* The anchor has died. We are the parent of the containers, so it is us who takes its place: the same process goes on as the anchor, with
+ * a new supervisor below it that adopts them. What exits meanwhile stays a zombie until the new anchor has noted it. */
+_Noreturn static void become_anchor(const struct supervisor *sv)
+{
+	const char *argv[] = { "muster-run", "anchor", sv->project, sv->rootid, NULL };
+	const char *envp[] = { NULL };
+	log_warn("the anchor is gone: taking its place");
+	for (int fd = ANCHOR_FD_BINARY; fd <= ANCHOR_FD_RUN; fd++)
+		fcntl(fd, F_SETFD, 0);
+	close(ANCHOR_FD_READY); /* nobody waits for a first supervisor */
+	proc_reset_signals();
+	fexecve(ANCHOR_FD_BINARY, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
+	_exit(1);
+}
+
 static void anchor_readable(struct loop_source *s, uint32_t events)
 {
 	struct supervisor *sv = CONTAINER_OF(s, struct supervisor, anchor_source);
+	struct pollfd ready = { .fd = sv->store_fd, .events = POLLIN };
 	struct anchor_packet p;
-	ssize_t n = sock_recv(sv->store_fd, &p, sizeof(p), NULL, NULL, NULL);
+	ssize_t n;
+	(void)events;
+	if (poll(&ready, 1, 0) <= 0)
+		return; /* somebody has read it in between */
+	n = sock_recv(sv->store_fd, &p, sizeof(p), NULL, NULL, NULL);
 	if (n == sizeof(p) && p.op == ANCHOR_EXIT)
 		unit_anchor_exit(sv, &p.exit);
-	else if (n == 0 || (n < 0 && n != -EAGAIN) || (n < 0 && (events & EPOLLHUP)))
-		loop_remove(s); /* the anchor has died: the next command starts both again; containers run on */
-	if (!s->loop)
-		log_warn("the anchor is gone");
+	else if (n == 0 || (n < 0 && n != -EAGAIN))
+		become_anchor(sv);
 }
 
-/* Takes back what the anchor keeps: DNS sockets and pty masters of running containers; what belongs to nobody is dropped. */
+/* Whether a descriptor that the anchor keeps is one of ours; then it is taken over where the unit needs it. */
+static bool take_descriptor(struct supervisor *sv, const char *key, int *fd)
+{
+	char id[SHORT_ID + 1] = "", kind[16] = "", which[16] = "";
+	struct unit *u = NULL;
+	sscanf(key, "%12[0-9a-f]/%15[a-z]/%15s", id, kind, which);
+	for (size_t i = 0; i < sv->n_units && !u; i++)
+		if (strncmp(sv->units[i]->rec->id, id, SHORT_ID) == 0)
+			u = sv->units[i];
+	if (!u)
+		return false;
+	u->kept = true;
+	if (str_eq(kind, "dns") && str_eq(which, "udp") && u->dns_udp < 0)
+		u->dns_udp = TAKE_FD(*fd);
+	else if (str_eq(kind, "dns") && str_eq(which, "tcp") && u->dns_tcp < 0)
+		u->dns_tcp = TAKE_FD(*fd);
+	else if (str_eq(kind, "tty") && u->console_fd < 0)
+		u->console_fd = TAKE_FD(*fd);
+	else if (str_eq(kind, "port"))
+		u->n_ports_kept++;
+	return true;
+}
+
+/* Takes back what the anchor keeps; what belongs to nobody is dropped, afterwards: neither side may wait for the other while it sends. */
 static int fetch_descriptors(struct supervisor *sv, struct err *err)
 {
 	struct anchor_packet p = { .op = ANCHOR_LIST };
+	AUTO_STRV struct strv nobodys = {0};
 	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, err) != 0)
 		return -1;
 	for (;;) {
 		int fds[1] = { -1 };
 		size_t n_fds = 1;
-		char id[SHORT_ID + 1] = "", kind[16] = "", which[16] = "";
-		struct unit *u = NULL;
 		ssize_t n = sock_recv(sv->store_fd, &p, sizeof(p), fds, &n_fds, err);
+		if (n == 0)
+			become_anchor(sv);
 		if (n != sizeof(p))
-			return n < 0 ? -1 : err_set(err, ERR_CORRUPT, "the anchor went away");
+			return n < 0 ? -1 : err_set(err, ERR_CORRUPT, "a packet of %zd bytes from the anchor", n);
 		if (p.op == ANCHOR_END)
-			return 0;
-		if (p.op != ANCHOR_ENTRY || !n_fds)
-			continue;
-		sscanf(p.key, "%12[0-9a-f]/%15[a-z]/%15s", id, kind, which);
-		for (size_t i = 0; i < sv->n_units && !u; i++)
-			if (strncmp(sv->units[i]->rec->id, id, SHORT_ID) == 0)
-				u = sv->units[i];
-		if (u)
-			u->kept = true;
-		if (u && str_eq(kind, "dns") && str_eq(which, "udp") && u->dns_udp < 0)
-			u->dns_udp = TAKE_FD(fds[0]);
-		else if (u && str_eq(kind, "dns") && str_eq(which, "tcp") && u->dns_tcp < 0)
-			u->dns_tcp = TAKE_FD(fds[0]);
-		else if (u && str_eq(kind, "tty") && u->console_fd < 0)
-			u->console_fd = TAKE_FD(fds[0]);
-		else if (!u)
-			supervisor_anchor_drop(sv, p.key);
-		util_close(&fds[0]);
+			break;
+		p.key[sizeof(p.key) - 1] = '\0';
+		if (p.op == ANCHOR_ENTRY && n_fds && !take_descriptor(sv, p.key, &fds[0]))
+			strv_push(&nobodys, p.key);
+		if (n_fds)
+			util_close(&fds[0]);
 	}
+	for (size_t i = 0; i < nobodys.n; i++)
+		supervisor_anchor_drop(sv, nobodys.v[i]);
+	return 0;
 }
 
 static void logs_event(struct logs_control *c, enum logs_op op, uint32_t serial, const char *id)
@@ -155,10 +205,7 @@ static void logs_event(struct logs_control *c, enum logs_op op, uint32_t serial,
 		for (size_t i = 0; i < sv->n_units; i++)
 			if (sv->units[i]->phase != UNIT_IDLE && sv->units[i]->phase != UNIT_BACKOFF)
 				unit_tell_logs(sv->units[i]);
-		logs_control_sync(c);
-		for (size_t i = 0; i < sv->n_units; i++)
-			if (sv->units[i]->phase == UNIT_ENDING)
-				logs_control_drain(c, sv->units[i]->rec->id);
+		logs_control_sync(c); /* asks for outstanding drains again */
 	} else if (op == LOGS_OP_DRAINED && (u = supervisor_find(sv, id)) && u->phase == UNIT_ENDING) {
 		unit_log_drained(u);
 	}
@@ -185,6 +232,24 @@ static void dns_event(struct dns_control *c, enum dns_op op, uint32_t serial)
 		tell_dns_all(CONTAINER_OF(c, struct supervisor, dns));
 }
 
+/* A container without a readable record is none: what is left of it goes, its processes first. */
+static int discard_torn(struct supervisor *sv, const char *id, const struct err *why)
+{
+	AUTO_FREE char *path = xasprintf("c/%s", id);
+	AUTO_FREE char *group = xasprintf("muster-%s/%s/c/%s", sv->rootid, sv->project, id);
+	AUTO_CGROUP struct cgroup *cg = NULL;
+	struct err err = {0};
+	log_warn("%s: removing it", why->msg);
+	if (cgroup_open(sv->cgroups, group, &cg, &err) == 0 && cgroup_kill(cg, &err) < 0)
+		log_warn("%s", err.msg);
+	if (cg)
+		unit_bury(sv, group);
+	if (fs_remove_tree(sv->project_fd, path, &err) < 0)
+		log_warn("%s", err.msg);
+	fs_remove_tree(sv->run_fd, path, NULL);
+	return 0;
+}
+
 static int load_unit(void *arg, const char *name)
 {
 	struct supervisor *sv = arg;
@@ -192,13 +257,8 @@ static int load_unit(void *arg, const char *name)
 	struct err err = {0};
 	if (strlen(name) != SHORT_ID)
 		return 0;
-	if (record_load(sv->project_fd, sv->run_fd, name, &r, &err) < 0) {
-		AUTO_FREE char *path = xasprintf("c/%s", name);
-		log_warn("%s: removing it", err.msg);
-		fs_remove_tree(sv->project_fd, path, NULL);
-		fs_remove_tree(sv->run_fd, path, NULL);
-		return 0;
-	}
+	if (record_load(sv->project_fd, sv->run_fd, name, &r, &err) < 0)
+		return err.code == ERR_CORRUPT ? discard_torn(sv, name, &err) : err_set(sv->load_err, err.code, "%s", err.msg);
 	supervisor_add_unit(sv, r);
 	sv->generation = MAX(sv->generation, r->generation);
 	return 0;
@@ -207,9 +267,12 @@ static int load_unit(void *arg, const char *name)
 static int load_all(struct supervisor *sv, struct err *err)
 {
 	AUTO_JSON json_t *desired = NULL;
+	AUTO_FREE char *trash = xasprintf("trash/%s", sv->project);
 	AUTO_CLOSE int dir = fs_make_dir(sv->project_fd, "c", 0700, err);
+	sv->load_err = err;
 	if (dir < 0 || fs_each(sv->project_fd, "c", load_unit, sv, err) < 0)
 		return -1;
+	sv->trash_added += faccessat(ANCHOR_FD_ROOT, trash, F_OK, 0) == 0; /* our predecessor's */
 	if (json_read_file(sv->project_fd, "desired.json", &desired, NULL) == 0 && desired_parse(desired, &sv->desired, err) < 0)
 		log_warn("desired.json: %s", err->msg);
 	return nets_load(sv, err);
@@ -248,20 +311,21 @@ static int adopt_all(struct supervisor *sv, struct err *err)
 		return -1;
 	for (size_t i = 0; i < sv->n_units; i++)
 		if (unit_adopt(sv->units[i], err) < 0)
-			log_warn("container %s: %s", sv->units[i]->rec->name, err->msg);
+			return err_wrap(err, "container %s", sv->units[i]->rec->name);
 	logs_event(&sv->logs, LOGS_OP_HELLO, 0, "");
 	tell_dns_all(sv);
 	return 0;
 }
 
-static void say_ready(void)
+/* Answers the command that started us; without one (after a restart) returns false. */
+static bool say(const char *what)
 {
-	ssize_t ignored;
-	if (fcntl(ANCHOR_FD_READY, F_GETFD) < 0)
-		return;
-	ignored = write(ANCHOR_FD_READY, "r", 1);
+	struct stat st;
+	bool first = fstat(ANCHOR_FD_READY, &st) == 0 && S_ISFIFO(st.st_mode);
+	ssize_t ignored = first ? write(ANCHOR_FD_READY, what, strlen(what)) : 0;
 	(void)ignored;
 	close(ANCHOR_FD_READY);
+	return first;
 }
 
 /* A supervisor that nobody ever talked to and that has nothing to look after. */
@@ -270,7 +334,7 @@ static void idle(struct loop_timer *t)
 	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, idle_timer);
 	supervisor_maybe_finish(sv);
 	if (!sv->finishing)
-		loop_timer_set(&sv->loop, t, 5000, idle);
+		loop_timer_set(&sv->loop, t, IDLE_MS, idle);
 }
 
 int supervisor_main(const char *project, const char *rootid)
@@ -284,11 +348,13 @@ int supervisor_main(const char *project, const char *rootid)
 	proc_cloexec_from(3);
 	if (open_all(&sv, &err) < 0 || load_all(&sv, &err) < 0 || open_channels(&sv, &err) < 0 || adopt_all(&sv, &err) < 0 ||
 	    server_open(&sv, &err) < 0 || server_resume(&sv, &err) < 0) {
+		AUTO_FREE char *why = xasprintf("e%s", err.msg);
 		log_warn("%s", err.msg);
-		return 1;
+		return say(why) ? ANCHOR_GIVE_UP : 1;
 	}
-	say_ready();
-	loop_timer_set(&sv.loop, &sv.idle_timer, 5000, idle);
+	say("r");
+	loop_timer_set(&sv.loop, &sv.idle_timer, IDLE_MS, idle);
+	worker_empty_trash(&sv);
 	if (loop_run(&sv.loop, &err) < 0) {
 		log_warn("%s", err.msg);
 		return 1;
@@ -296,6 +362,8 @@ int supervisor_main(const char *project, const char *rootid)
 	server_flush(&sv);
 	if (sv.finishing) { /* nothing of the project is left but its directory */
 		AUTO_FREE char *path = xasprintf("projects/%s", project);
+		if (nft_release(&sv.net, &err) == 0) /* a worker that was killed may have left them */
+			forward_withdraw(&sv.net, &err);
 		fs_remove_tree(ANCHOR_FD_ROOT, path, NULL);
 	}
 	return 0;

@@ -3,6 +3,7 @@
  *
  * supervisor.c  set-up, adoption of what runs, the end · server.c  control socket, clients, the queue of operations · apply.c  carries a plan out ·
  * unit_create.c  records of new containers · unit_start.c  start and wiring · unit_stop.c  stop, exit, restart policy, removal ·
+ * unit_release.c  what an ended one gives back · unit_adopt.c  those of a dead predecessor ·
  * nets.c  networks and their records · worker.c  work that takes long, in forked children · op_run.c  one-off containers */
 #ifndef COMPOSE_SUPERVISOR_H
 #define COMPOSE_SUPERVISOR_H
@@ -45,6 +46,9 @@ enum unit_phase {
 	UNIT_BACKOFF,     /* waits for its next start */
 };
 
+/* What an action waits to do when the unit has ended. */
+enum unit_then { UNIT_THEN_NOTHING, UNIT_THEN_START, UNIT_THEN_REMOVE, UNIT_THEN_REMOVE_ALL /* its anonymous volumes, too */ };
+
 /* A container of the project. */
 struct unit {
 	struct supervisor *sv;
@@ -52,12 +56,18 @@ struct unit {
 	enum unit_phase phase;
 	bool adopted;                      /* not our child: the anchor reaps it */
 	bool stopping;                     /* by a wish: no restart */
-	bool killed;                       /* the whole cgroup was told to die */
-	bool drained;
 	bool kept;                         /* adopted: the anchor still had its descriptors */
+	size_t n_ports_kept;               /* adopted: how many of them were ports' */
+	bool awaiting;                     /* adopted and dead, but its status is not known yet */
+	bool unconfirmed;                  /* adopted: nobody saw whether its command was exec'd */
+	bool again;                        /* ended, and its restart policy wants it back */
+	bool ports_held;                   /* the anchor keeps the sockets of rec->ports */
+	bool keep_ports;                   /* it is stopped only to be started again */
+	enum unit_then then;               /* with op: once it has ended */
 	struct container_proc proc;
 	struct loop_source sync, exit;
-	struct loop_timer timer;           /* grace, back-off, or the wait for an exit note */
+	struct loop_timer timer;           /* grace, back-off, or the wait for its log */
+	struct loop_timer note_timer;      /* the wait for an exit note */
 	struct cgroup *cgroup;
 	uint64_t oom_before, backoff_ms, exec_mono_ns;
 	unsigned exit_tries;
@@ -132,12 +142,17 @@ struct supervisor {
 	struct netw **nets;
 	size_t n_nets, cap_nets;
 	struct desired desired;            /* last applied; arena NULL: none */
+	struct err *load_err;              /* while the records are read */
 	struct map layer_cache;            /* image id → struct layer_set */
 	struct client *clients;
 	struct op *current, *queue;
 	struct map results;                /* request_id → json_t of its "done" */
 	uint64_t generation;               /* of the newest operation */
 	size_t n_workers;
+	size_t n_awaiting;                 /* units; no operation begins before their status is known */
+	struct strv dying;                 /* cgroups that were still busy when they had to go */
+	struct loop_timer dying_timer;
+	unsigned dying_tries;
 	bool trash_busy;                   /* a worker empties <root>/trash/<project> */
 	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
 	struct loop_timer idle_timer;
@@ -148,6 +163,7 @@ struct supervisor {
 int supervisor_main(const char *project, const char *rootid);
 void supervisor_anchor_put(struct supervisor *sv, const char *key, int fd);  /* keeps a copy of fd under key */
 void supervisor_anchor_drop(struct supervisor *sv, const char *key);
+bool supervisor_anchor_sync(struct supervisor *sv);                          /* waits until it has done what it was told; false: it does not answer */
 struct unit *supervisor_add_unit(struct supervisor *sv, struct record *rec);
 void supervisor_remove_unit(struct supervisor *sv, struct unit *u);          /* frees it */
 struct unit *supervisor_find(struct supervisor *sv, const char *id);
@@ -161,6 +177,7 @@ void server_progress(struct op *op, const char *object, const char *name, const 
 void server_warn(struct op *op, const char *text);
 void server_state(struct unit *u, const char *action, bool will_restart);    /* to followers */
 void server_done(struct op *op);                                             /* answers, frees op, takes the next */
+void server_wake(struct supervisor *sv);                                     /* begins the next operation, if one waits */
 void server_attached_done(struct unit *u, int exit_code, const char *error);
 bool server_idle(const struct supervisor *sv);                               /* no client, no operation */
 int server_resume(struct supervisor *sv, struct err *err);                   /* carries on what a dead supervisor had begun */
@@ -185,7 +202,6 @@ void unit_put_labels(struct record *r, const struct desired *d, const struct des
 
 /* unit_start.c */
 int unit_start(struct unit *u, struct err *err);                             /* then unit_started() or unit_start_failed() follow */
-int unit_adopt(struct unit *u, struct err *err);
 void unit_tell_logs(struct unit *u);
 void unit_tell_dns(struct unit *u);
 
@@ -193,10 +209,22 @@ void unit_tell_dns(struct unit *u);
 int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err);          /* 1: nothing to stop; 0: apply_action_done() follows */
 void unit_kill(struct unit *u, int sig);
 void unit_watch_exit(struct unit *u);
+void unit_ended(struct unit *u, int exit_code, uint64_t time_ns);            /* -1: unknown */
 void unit_log_drained(struct unit *u);
-void unit_release(struct unit *u);                                           /* addresses, ports, names, cgroup */
 void unit_schedule_restart(struct unit *u);
+void unit_settled(struct unit *u);                                           /* it has no process: does what waited for that; u may be gone */
 int unit_remove(struct unit *u, bool volumes, struct err *err);              /* frees u */
+
+/* unit_release.c */
+void unit_release(struct unit *u, bool keep_ports);                          /* keep_ports: they stay reserved for the next start */
+void unit_bury(struct supervisor *sv, const char *cgroup);                   /* removes it now, or as soon as it can be */
+bool unit_dying(struct supervisor *sv, const char *cgroup, bool forget);     /* is that one of the cgroups that wait for their removal */
+void unit_key(const struct unit *u, const char *what, char buf[ANCHOR_KEY_BYTES]);
+
+/* unit_adopt.c */
+int unit_adopt(struct unit *u, struct err *err);
+void unit_await_status(struct unit *u);                                      /* an adopted one has ended: unit_ended() follows */
+void unit_stop_awaiting(struct unit *u);
 void unit_anchor_exit(struct supervisor *sv, const struct anchor_exit *e);
 
 /* nets.c */

@@ -63,9 +63,12 @@ static void start_done(struct start *s)
 	arena_free(s->arena);
 }
 
-static void key_of(const struct unit *u, const char *what, char buf[ANCHOR_KEY_BYTES])
+static void layer_set_free(struct layer_set *set)
 {
-	snprintf(buf, ANCHOR_KEY_BYTES, "%.*s/%s", SHORT_ID, u->rec->id, what);
+	while (set->n)
+		close(set->fds[--set->n]);
+	free(set->fds);
+	free(set);
 }
 
 static const struct layer_set *open_layers(struct supervisor *sv, const json_t *image, struct err *err)
@@ -73,8 +76,16 @@ static const struct layer_set *open_layers(struct supervisor *sv, const json_t *
 	const char *id = json_get_str(image, "id", "");
 	struct layer_set *set = map_get(&sv->layer_cache, id);
 	AUTO_STRV struct strv layers = {0};
-	if (set)
+	struct stat st;
+	bool whole = set != NULL;
+	for (size_t i = 0; whole && i < set->n; i++)
+		whole = fstat(set->fds[i], &st) == 0 && st.st_nlink > 0; /* else the image was removed and has come again */
+	if (whole)
 		return set;
+	if (set) {
+		map_del(&sv->layer_cache, id);
+		layer_set_free(set);
+	}
 	json_get_strv(image, "layers", &layers);
 	set = xcalloc(1, sizeof(*set));
 	set->fds = xcalloc(layers.n, sizeof(*set->fds));
@@ -83,10 +94,7 @@ static const struct layer_set *open_layers(struct supervisor *sv, const json_t *
 		int fd = openat(ANCHOR_FD_ROOT, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0) {
 			err_sys(err, errno, "image %s: layer %.12s", json_get_str(image, "ref", id), layers.v[i]);
-			while (set->n)
-				close(set->fds[--set->n]);
-			free(set->fds);
-			free(set);
+			layer_set_free(set);
 			return NULL;
 		}
 		set->fds[set->n++] = fd;
@@ -134,9 +142,9 @@ static int make_stdio(struct start *s, struct err *err)
 	s->fifo_err = s->fifo_out < 0 ? -1 : logs_fifo_open(s->run_fd, "err", 0, 0, err);
 	if (s->fifo_err < 0)
 		return -1;
-	key_of(u, "fifo/out", key);
+	unit_key(u, "fifo/out", key);
 	supervisor_anchor_put(u->sv, key, s->fifo_out);
-	key_of(u, "fifo/err", key);
+	unit_key(u, "fifo/err", key);
 	supervisor_anchor_put(u->sv, key, s->fifo_err);
 	if (s->m.tty)
 		return 0;
@@ -281,11 +289,23 @@ static int name_holder(const struct model_port *p, struct err *err)
 	return -1;
 }
 
-/* Reserves the host ports; the anchor keeps the sockets. */
+/* The anchor may not have seen yet that somebody has just given the port back. */
+static int reserve_port(struct supervisor *sv, uint32_t ip, const struct model_port *p, int *ret_fd, uint16_t *ret_port, struct err *err)
+{
+	if (ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, ret_fd, ret_port, err) == 0)
+		return 0;
+	if (err->code != ERR_CONFLICT || !supervisor_anchor_sync(sv))
+		return -1;
+	return ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, ret_fd, ret_port, err);
+}
+
+/* Reserves the host ports; the anchor keeps the sockets. A restart has them still. */
 static int reserve_ports(struct unit *u, const struct model_service *m, struct err *err)
 {
 	struct record *r = u->rec;
 	char key[ANCHOR_KEY_BYTES], what[32];
+	if (u->ports_held && r->n_ports == m->n_ports)
+		return 0;
 	free(r->ports);
 	r->n_ports = 0;
 	r->ports = xcalloc(m->n_ports, sizeof(*r->ports));
@@ -297,10 +317,10 @@ static int reserve_ports(struct unit *u, const struct model_service *m, struct e
 		int fd;
 		if (p->host_ip[0] && !net_ip_parse(p->host_ip, &ip))
 			return err_set(err, ERR_UNSUPPORTED, "publish on address %s: not supported yet", p->host_ip);
-		if (ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, &fd, &port, err) < 0)
+		if (reserve_port(u->sv, ip, p, &fd, &port, err) < 0)
 			return err->code == ERR_CONFLICT ? name_holder(p, err) : -1;
 		snprintf(what, sizeof(what), "port/%zu", i);
-		key_of(u, what, key);
+		unit_key(u, what, key);
 		supervisor_anchor_put(u->sv, key, fd);
 		close(fd);
 		net_ip_text(ip, out->host_ip);
@@ -309,6 +329,7 @@ static int reserve_ports(struct unit *u, const struct model_service *m, struct e
 		out->protocol = p->protocol;
 		r->n_ports++;
 	}
+	u->ports_held = true;
 	return 0;
 }
 
@@ -368,9 +389,9 @@ static int wire(struct unit *u, struct err *err)
 	netns_close(&ns);
 	if (rc < 0)
 		return -1;
-	key_of(u, "dns/udp", key);
+	unit_key(u, "dns/udp", key);
 	supervisor_anchor_put(u->sv, key, u->dns_udp);
-	key_of(u, "dns/tcp", key);
+	unit_key(u, "dns/tcp", key);
 	supervisor_anchor_put(u->sv, key, u->dns_tcp);
 	container_release_netns(&u->proc);
 	return publish_ports(u, err);
@@ -485,20 +506,21 @@ static void unit_started(struct unit *u)
 			u->op->client = NULL; /* from now on it waits for the container, not for the operation */
 	}
 	u->run_op = NULL;
-	if (u->op) {
+	if (u->op && !u->stopping) { /* else a stop came in between and waits for the end */
 		struct op *op = u->op;
 		u->op = NULL;
 		apply_action_done(op, u->action, NULL);
 	}
 }
 
-/* The start failed: everything that it took is given back. */
+/* The start failed: everything that it took is given back. One that the restart policy wanted is tried again, unless it failed because of a stop. */
 static void unit_start_failed(struct unit *u, const struct err *failure)
 {
 	struct supervisor *sv = u->sv;
 	struct record *r = u->rec;
 	struct op *op = u->op;
 	size_t action = u->action;
+	bool again = !op && r->status == STATUS_RESTARTING && r->want == WANT_RUNNING, stopped = op && u->stopping;
 	struct err e = *failure, ignored = {0};
 	u->op = NULL;
 	u->run_op = NULL;
@@ -509,13 +531,18 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 	if (e.code == ERR_NO_COMMAND || e.code == ERR_NOT_EXEC)
 		r->exit_code = e.code == ERR_NO_COMMAND ? 127 : 126;
 	r->pid = 0;
-	r->want = WANT_STOPPED;
+	r->started_ns = MIN(r->started_ns, r->finished_ns); /* it never ran */
+	if (r->want == WANT_RUNNING && !again)
+		r->want = WANT_STOPPED;
 	free(r->error);
-	r->error = xstrdup(e.msg);
+	r->error = stopped ? NULL : xstrdup(e.msg);
 	logs_control_remove(&u->sv->logs, r->id);
-	unit_release(u);
+	unit_release(u, again);
 	unit_save(u, false, &ignored);
-	record_save_state(r, u->sv->run_fd, &ignored);
+	if (again)
+		unit_schedule_restart(u);
+	else
+		record_save_state(r, u->sv->run_fd, &ignored);
 	if (!op)
 		log_warn("%s: %s", r->name, e.msg);
 	if (u->attached) {
@@ -525,7 +552,7 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 	if (r->oneoff && r->remove_on_exit && unit_remove(u, true, &ignored) < 0)
 		log_warn("%s", ignored.msg);
 	if (op)
-		apply_action_done(op, action, &e);
+		apply_action_done(op, action, stopped ? NULL : &e);
 	worker_empty_trash(sv);
 }
 
@@ -555,7 +582,7 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 		if (u->proc.console_fd < 0)
 			continue; /* prepared, and told to go already */
 		u->console_fd = TAKE_FD(u->proc.console_fd);
-		key_of(u, "tty/master", key);
+		unit_key(u, "tty/master", key);
 		supervisor_anchor_put(u->sv, key, u->console_fd);
 		if (u->attached)
 			hand_over_output(u);
@@ -595,6 +622,7 @@ static int make_cgroup(struct start *s, struct err *err)
 	struct cgroup_limits limits = { .memory_bytes = s->m.memory_bytes, .cpus = s->m.cpus, .pids = s->m.pids };
 	AUTO_FREE char *path = record_cgroup(u->rec, u->sv->rootid);
 	u->cgroup = cgroup_free(u->cgroup);
+	unit_dying(u->sv, path, true); /* wanted again */
 	if (cgroup_create(u->sv->cgroups, path, &limits, true, &u->cgroup, err) < 0)
 		return -1;
 	u->oom_before = cgroup_oom_kills(u->cgroup);
@@ -686,8 +714,7 @@ int unit_start(struct unit *u, struct err *err)
 	int rc = model_read_service(u->rec->service, u->rec->config, s.arena, &s.m, err);
 	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, u->rec->id);
 	s.hostname = s.m.hostname ? s.m.hostname : short_id;
-	u->stopping = u->killed = u->drained = false;
-	u->rec->status = u->rec->finished_ns ? STATUS_EXITED : STATUS_CREATED;
+	u->stopping = u->unconfirmed = u->keep_ports = false;
 	forget_endpoints(u->rec);
 	if (rc == 0)
 		rc = start_child(&s, err);
@@ -712,100 +739,4 @@ int unit_start(struct unit *u, struct err *err)
 		unit_start_failed(u, &failure); /* u may be gone */
 	}
 	return -1;
-}
-
-/* Both the anchor and we were gone: nobody holds the container's DNS sockets any more. Bind them anew in its namespace. */
-static void reopen_dns(struct unit *u)
-{
-	char path[32], key[ANCHOR_KEY_BYTES];
-	AUTO_CLOSE int ns_fd = -1;
-	struct err err = {0};
-	struct netns ns;
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)u->rec->pid);
-	ns_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns_fd < 0 || netns_open(&ns, &u->sv->net, ns_fd, NETNS_WANT_DNS, &err) < 0) {
-		log_warn("%s: no DNS: %s", u->rec->name, ns_fd < 0 ? strerror(errno) : err.msg);
-		return;
-	}
-	if (netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, &err) < 0) {
-		log_warn("%s: no DNS: %s", u->rec->name, err.msg);
-	} else {
-		key_of(u, "dns/udp", key);
-		supervisor_anchor_put(u->sv, key, u->dns_udp);
-		key_of(u, "dns/tcp", key);
-		supervisor_anchor_put(u->sv, key, u->dns_tcp);
-	}
-	netns_close(&ns);
-}
-
-/* The anchor that kept this container's descriptors is gone too: a new one gets new ones. The packet rules are still there, so published
- * ports have answered all the time; what is reserved again is the port itself. */
-static void restore_kept(struct unit *u)
-{
-	char rel[SHORT_ID + 4], key[ANCHOR_KEY_BYTES], what[32];
-	AUTO_CLOSE int run_fd = -1;
-	struct err err = {0};
-	if (u->dns_udp < 0 && u->rec->n_endpoints)
-		reopen_dns(u);
-	snprintf(rel, sizeof(rel), "c/%.*s", SHORT_ID, u->rec->id);
-	run_fd = fs_make_dir(u->sv->run_fd, rel, 0700, &err);
-	for (int i = 0; run_fd >= 0 && i < 2; i++) {
-		AUTO_CLOSE int fifo = logs_fifo_open(run_fd, i ? "err" : "out", 0, 0, &err);
-		key_of(u, i ? "fifo/err" : "fifo/out", key);
-		if (fifo >= 0)
-			supervisor_anchor_put(u->sv, key, fifo);
-	}
-	for (size_t i = 0; i < u->rec->n_ports; i++) {
-		const struct published *p = &u->rec->ports[i];
-		AUTO_CLOSE int fd = -1;
-		uint32_t ip = 0;
-		uint16_t port;
-		net_ip_parse(p->host_ip, &ip);
-		snprintf(what, sizeof(what), "port/%zu", i);
-		key_of(u, what, key);
-		if (ports_reserve(ip, p->host_port, p->host_port, p->protocol, &fd, &port, &err) < 0)
-			log_warn("%s: %s", u->rec->name, err.msg);
-		else
-			supervisor_anchor_put(u->sv, key, fd);
-	}
-}
-
-/* After a restart of the supervisor: take over what lives, settle what does not. */
-int unit_adopt(struct unit *u, struct err *err)
-{
-	struct record *r = u->rec;
-	AUTO_FREE char *path = record_cgroup(r, u->sv->rootid);
-	u->adopted = true;
-	if (cgroup_open(u->sv->cgroups, path, &u->cgroup, err) < 0)
-		log_warn("%s: %s", r->name, err->msg);
-	for (size_t i = 0; i < r->n_endpoints; i++) {
-		struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
-		uint32_t ip;
-		if (n && r->pid && net_ip_parse(r->endpoints[i].address, &ip))
-			ipam_take(&n->ipam, ip, NULL);
-	}
-	if (!r->pid || r->status == STATUS_EXITED) {
-		if (r->status == STATUS_RESTARTING)
-			unit_schedule_restart(u);
-		return 0;
-	}
-	if (proc_is(r->pid, r->pid_ticks)) {
-		if (r->status == STATUS_CREATED || !r->started_ns)
-			r->started_ns = clock_real_ns();
-		r->status = STATUS_RUNNING;
-		r->started_generation = r->generation;
-		u->phase = UNIT_RUNNING;
-		u->proc.pid = r->pid;
-		u->proc.pidfd = proc_pidfd_open(r->pid);
-		u->exec_mono_ns = clock_mono_ns();
-		if (u->proc.pidfd >= 0) {
-			unit_watch_exit(u);
-			if (!u->kept)
-				restore_kept(u);
-			return record_save_state(r, u->sv->run_fd, err);
-		}
-	}
-	u->phase = UNIT_RUNNING; /* its end is handled like any other */
-	unit_watch_exit(u);
-	return 0;
 }

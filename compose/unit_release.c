@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a container takes while it runs and gives back when it ends: names, DNS sockets, packet rules, the reservation of its host ports,
+ * addresses, cgroup. A container that its restart policy brings back keeps the reservation, so that it comes up on the same port.
+ *
+ * A cgroup in which something is still dying (an exec from outside, say) cannot be removed at once; it is tried again until it can, and the
+ * project does not end before. */
+#include "compose/supervisor.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "network/nft.h"
+
+enum { DYING_MS = 2, DYING_MAX_MS = 50, DYING_TRIES = 200 };
+
+void unit_key(const struct unit *u, const char *what, char buf[ANCHOR_KEY_BYTES])
+{
+	snprintf(buf, ANCHOR_KEY_BYTES, "%.*s/%s", SHORT_ID, u->rec->id, what);
+}
+
+static void drop(struct unit *u, const char *what)
+{
+	char key[ANCHOR_KEY_BYTES];
+	unit_key(u, what, key);
+	supervisor_anchor_drop(u->sv, key);
+}
+
+static void sweep(struct loop_timer *t)
+{
+	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, dying_timer);
+	for (size_t i = 0; i < sv->dying.n;) {
+		struct err err = {0};
+		int rc = cgroup_remove(sv->cgroups, sv->dying.v[i], &err);
+		if (rc == 1 && sv->dying_tries < DYING_TRIES) {
+			i++;
+			continue;
+		}
+		if (rc != 0)
+			log_warn("cgroup %s stays: %s", sv->dying.v[i], rc < 0 ? err.msg : "something in it does not die");
+		unit_dying(sv, sv->dying.v[i], true);
+	}
+	sv->dying_tries++;
+	if (sv->dying.n)
+		loop_timer_set(&sv->loop, t, MIN(DYING_MS * (uint64_t)sv->dying_tries, (uint64_t)DYING_MAX_MS), sweep);
+	else
+		supervisor_maybe_finish(sv);
+}
+
+bool unit_dying(struct supervisor *sv, const char *cgroup, bool forget)
+{
+	struct strv *d = &sv->dying;
+	for (size_t i = 0; i < d->n; i++) {
+		if (strcmp(d->v[i], cgroup) != 0)
+			continue;
+		if (forget) {
+			free(d->v[i]);
+			d->v[i] = d->v[--d->n];
+			d->v[d->n] = NULL;
+		}
+		return true;
+	}
+	return false;
+}
+
+void unit_bury(struct supervisor *sv, const char *cgroup)
+{
+	struct err err = {0};
+	int rc = cgroup_remove(sv->cgroups, cgroup, &err);
+	if (rc < 0)
+		log_warn("%s", err.msg);
+	if (rc != 1)
+		return;
+	if (!unit_dying(sv, cgroup, false))
+		strv_push(&sv->dying, cgroup);
+	sv->dying_tries = 0;
+	loop_timer_set(&sv->loop, &sv->dying_timer, DYING_MS, sweep);
+}
+
+static void unpublish(struct unit *u)
+{
+	struct record *r = u->rec;
+	AUTO_FREE struct nft_port *ports = xcalloc(r->n_ports, sizeof(*ports));
+	struct nft_change change = { .del_ports = ports, .n_del_ports = r->n_ports };
+	struct err err = {0};
+	for (size_t i = 0; i < r->n_ports; i++) {
+		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol };
+		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);
+	}
+	if (r->n_ports && nft_apply(&u->sv->net, &change, &err) < 0)
+		log_warn("%s: %s", r->name, err.msg);
+}
+
+void unit_release(struct unit *u, bool keep_ports)
+{
+	struct record *r = u->rec;
+	AUTO_FREE char *group = record_cgroup(r, u->sv->rootid);
+	unpublish(u);
+	dns_control_names_remove(&u->sv->dns, r->id);
+	dns_control_client_remove(&u->sv->dns, r->id);
+	util_close(&u->dns_udp);
+	util_close(&u->dns_tcp);
+	util_close(&u->console_fd);
+	if (keep_ports) {
+		drop(u, "dns/*");
+		drop(u, "fifo/*");
+		drop(u, "tty/*");
+	} else {
+		drop(u, "*");
+		r->n_ports = 0;
+		u->ports_held = false;
+	}
+	for (size_t i = 0; i < r->n_endpoints; i++) {
+		struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
+		uint32_t ip;
+		if (n && net_ip_parse(r->endpoints[i].address, &ip))
+			ipam_release(&n->ipam, ip);
+		r->endpoints[i].address[0] = '\0';
+	}
+	u->cgroup = cgroup_free(u->cgroup);
+	unit_bury(u->sv, group);
+	container_proc_done(&u->proc);
+}
