@@ -3,6 +3,8 @@
  * fs_open_in_root is the only way a path inside an image or container is opened (CVE-2021-30465, CVE-2024-45310). */
 #include "base/fs.h"
 
+#include "base/failpoint.h"
+
 #include <dirent.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -79,7 +81,7 @@ int fs_write_all(int fd, const void *p, size_t n, struct err *err)
 {
 	const char *c = p;
 	while (n) {
-		ssize_t w = write(fd, c, n);
+		ssize_t w = write(fd, c, failpoint_short("fs.short", n));
 		if (w < 0 && errno == EINTR)
 			continue;
 		if (w < 0)
@@ -93,20 +95,21 @@ int fs_write_all(int fd, const void *p, size_t n, struct err *err)
 static int write_replacing(int dirfd, const char *name, const void *p, size_t n, mode_t mode, bool durable, struct err *err)
 {
 	AUTO_FREE char *tmp = xasprintf(".%s.tmp", name);
-	AUTO_CLOSE int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	AUTO_CLOSE int fd = failpoint("fs.create") < 0 ? -1 : openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return err_sys(err, errno, "create %s", tmp);
-	if (fchmod(fd, mode) < 0 || fs_write_all(fd, p, n, err) < 0 || (durable && fsync(fd) < 0)) {
+	if (fchmod(fd, mode) < 0 || failpoint("fs.write") < 0 || fs_write_all(fd, p, n, err) < 0 ||
+	    (durable && (failpoint("fs.sync") < 0 || fsync(fd) < 0))) {
 		err_sys(err, errno, "write %s", tmp);
 		goto fail;
 	}
-	if (renameat(dirfd, tmp, dirfd, name) < 0) {
+	if (failpoint("fs.rename") < 0 || renameat(dirfd, tmp, dirfd, name) < 0) {
 		err_sys(err, errno, "rename %s", tmp);
 		goto fail;
 	}
 	if (durable) {
 		AUTO_CLOSE int d = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (d < 0 || fsync(d) < 0)
+		if (d < 0 || failpoint("fs.renamed") < 0 || fsync(d) < 0)
 			return err_sys(err, errno, "sync the directory of %s", name);
 	}
 	return 0;
@@ -192,6 +195,8 @@ int fs_remove_tree(int dirfd, const char *path, struct err *err)
 	struct removal r = {0};
 	struct stat st;
 	int fd;
+	if (failpoint_err("fs.remove", err) < 0)
+		return -1;
 	if (unlinkat(dirfd, path, 0) == 0 || errno == ENOENT)
 		return 0;
 	fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -89,6 +90,7 @@ static void child_exec(const struct anchor *a, enum child_kind kind, int store_e
 		from[ANCHOR_FD_READY] = a->ready_fd;
 	proc_reset_signals();
 	place_descriptors(from);
+	failpoint("anchor.child.exec");
 	fexecve(ANCHOR_FD_BINARY, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
 	_exit(126);
 }
@@ -108,13 +110,14 @@ static void child_start(struct anchor *a, enum child_kind kind)
 		}
 		a->store_fd = pair[0];
 	}
-	c->pid = fork();
+	c->pid = failpoint("anchor.fork") < 0 ? -1 : fork();
 	if (c->pid == 0)
 		child_exec(a, kind, pair[1]);
 	if (c->pid < 0)
 		log_warn("fork: %s", strerror(errno));
 	c->pid = MAX(c->pid, 0);
 	util_close(&pair[1]);
+	failpoint("anchor.forked");
 	if (kind == CHILD_SUPERVISE && c->pid)
 		util_close(&a->ready_fd);
 }
@@ -125,6 +128,7 @@ static void child_ended(struct anchor *a, enum child_kind kind, int wstatus)
 	struct child *c = &a->children[kind];
 	uint64_t now = clock_mono_ns();
 	c->pid = 0;
+	failpoint("anchor.child.ended");
 	if (kind == CHILD_SUPERVISE && WIFEXITED(wstatus) && (WEXITSTATUS(wstatus) == 0 || WEXITSTATUS(wstatus) == ANCHOR_GIVE_UP)) {
 		a->finish = true;
 		a->keep = WEXITSTATUS(wstatus) != 0 && faccessat(a->project_run_fd, "c", F_OK, 0) == 0;
@@ -139,7 +143,7 @@ static void note_exit(struct anchor *a, pid_t pid, int wstatus)
 {
 	struct anchor_packet p = { .op = ANCHOR_EXIT, .exit = { .pid = pid, .time_ns = clock_real_ns(), .wstatus = wstatus } };
 	proc_start_time(pid, &p.exit.pid_ticks);
-	if (fs_write_all(a->exits_fd, &p.exit, sizeof(p.exit), NULL) < 0)
+	if (failpoint("anchor.exit") < 0 || fs_write_all(a->exits_fd, &p.exit, sizeof(p.exit), NULL) < 0)
 		log_warn("exit of %d not noted: %s", (int)pid, strerror(errno));
 	if (a->store_fd >= 0)
 		send(a->store_fd, &p, sizeof(p), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -159,6 +163,7 @@ static void reap(struct anchor *a)
 				kind = (enum child_kind)k;
 		if (kind == CHILD_N_)
 			note_exit(a, si.si_pid, wstatus);
+		failpoint("anchor.exit.noted");
 		waitid(P_PID, (id_t)si.si_pid, &si, WEXITED | WNOHANG);
 		if (kind != CHILD_N_)
 			child_ended(a, kind, wstatus);
@@ -204,6 +209,7 @@ static void store_list(struct anchor *a, bool all)
 		if (a->kept[i].fd < 0)
 			continue;
 		memcpy(p.key, a->kept[i].key, ANCHOR_KEY_BYTES);
+		failpoint("anchor.list");
 		if (sock_send(a->store_fd, &p, sizeof(p), &a->kept[i].fd, 1, NULL) != 0)
 			return;
 	}
@@ -226,6 +232,7 @@ static bool store_serve(struct anchor *a)
 		return true;
 	}
 	p.key[ANCHOR_KEY_BYTES - 1] = '\0';
+	failpoint("anchor.packet");
 	if (p.op == ANCHOR_PUT && n_fds)
 		store_put(a, p.key, fds[0]);
 	else if (n_fds)
@@ -260,7 +267,7 @@ static int anchor_setup(struct anchor *a, struct err *err)
 		close(log_fd);
 	}
 	log_init("anchor", 2);
-	if (own_join(a->rootid, a->project, err) < 0)
+	if (failpoint_err("anchor.locked", err) < 0 || own_join(a->rootid, a->project, err) < 0 || failpoint_err("anchor.cgroup", err) < 0)
 		return -1;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return err_sys(err, errno, "prctl(PR_SET_CHILD_SUBREAPER)");
@@ -300,6 +307,7 @@ static int start_due(struct anchor *a)
 
 static void anchor_end(struct anchor *a)
 {
+	failpoint("anchor.end");
 	for (int k = 0; k < CHILD_N_; k++)
 		if (a->children[k].pid) {
 			kill(a->children[k].pid, SIGKILL);
@@ -307,6 +315,7 @@ static void anchor_end(struct anchor *a)
 		}
 	if (!a->keep)
 		fs_remove_tree(a->run_fd, a->project, NULL);
+	failpoint("anchor.removed");
 	own_leave(a->rootid, a->project, a->run_fd);
 }
 

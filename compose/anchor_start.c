@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/sock.h"
@@ -113,7 +114,7 @@ static int spawn_anchor(const struct paths *p, const char *project, int ready_fd
 	if (!path)
 		return -1;
 	binary_fd = proc_seal_binary(path, err);
-	if (binary_fd < 0)
+	if (binary_fd < 0 || failpoint_err("muster.anchor.sealed", err) < 0)
 		return -1;
 	pid = fork();
 	if (pid < 0)
@@ -125,7 +126,7 @@ static int spawn_anchor(const struct paths *p, const char *project, int ready_fd
 		_exit(pid < 0);
 	}
 	waitpid(pid, NULL, 0);
-	return 0;
+	return failpoint_err("muster.anchor.started", err);
 }
 
 /* The tail of the project's log, for a start that failed. */

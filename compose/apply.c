@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/proc.h"
 #include "compose/plan_request.h"
@@ -145,7 +146,7 @@ static int do_start(struct op *op, size_t i, struct err *err)
 		r->status = r->finished_ns ? STATUS_EXITED : STATUS_CREATED;
 		r->started_ns = clock_real_ns();
 	}
-	if (unit_save(u, false, err) < 0)
+	if (unit_save(u, false, err) < 0 || failpoint_err("start.wanted", err) < 0)
 		return -1;
 	u->op = op;
 	u->action = i;
@@ -271,6 +272,8 @@ static int start_action(struct op *op, size_t i, struct err *err)
 	struct words w = words_of(a);
 	if (w.begin)
 		say(op, a, a->id, w.begin, NULL);
+	if (failpoint_err("op.action", err) < 0)
+		return -1;
 	switch (a->kind) {
 	case ACTION_NETWORK_CREATE:
 		return nets_create(op->sv, desired_network(&op->desired, a->key), err);
@@ -328,6 +331,7 @@ static void settle(struct op *op, size_t i, const struct err *failure)
 	struct action *a = &op->plan.actions[i];
 	struct words w = words_of(a);
 	op->n_left--;
+	failpoint("op.action.done");
 	op->state[i] = failure ? OP_FAILED : OP_DONE;
 	if (failure) {
 		fail(op, a, failure);
@@ -549,10 +553,11 @@ int apply_begin(struct op *op, struct err *err)
 		return op_run_begin(op, err);
 	if (str_eq(op->kind, "up") && apply_take_desired(op, err) < 0)
 		return -1;
-	if (make_plan(op, err) < 0)
+	if (make_plan(op, err) < 0 || failpoint_err("op.planned", err) < 0)
 		return -1;
 	if (str_eq(op->kind, "up") && apply_keep_desired(op, err) < 0)
 		return -1;
+	failpoint("op.desired");
 	if (wait_s > 0)
 		loop_timer_set(&op->sv->loop, &op->timer, (uint64_t)wait_s * 1000, wait_timeout);
 	return apply_plan(op);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "compose/desired.h"
 #include "compose/project.h"
@@ -72,6 +73,8 @@ int cmd_paths(struct app *app, bool create)
 	paths_done(&app->paths);
 	if (paths_open(*root ? root : NULL, *run ? run : NULL, create, &app->paths, &err) < 0)
 		return cmd_fail(app, &err);
+	if (!str_eq(app->args->command->name, "debug"))
+		failpoint_open(app->paths.run_fd);
 	return 0;
 }
 

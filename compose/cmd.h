@@ -43,6 +43,7 @@ bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 6
 /* The commands, compose/cmd_*.c. */
 int cmd_config(struct app *app);
 int cmd_debug(struct app *app);
+int cmd_debug_report(struct app *app);
 int cmd_version(struct app *app);
 int cmd_completion(struct app *app);
 int cmd_plan(struct app *app);

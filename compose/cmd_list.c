@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image, volume, network, debug: what lies below a state root. Removing asks first who uses a thing: every container's record of
+/* image, volume, network: what lies below a state root. Removing asks first who uses a thing: every container's record of
  * every project counts, running or not. */
 #include <fcntl.h>
 #include <net/if.h>
@@ -337,7 +337,7 @@ static bool debug_container(void *arg, const struct record *r)
 	return false;
 }
 
-int cmd_debug(struct app *app)
+int cmd_debug_report(struct app *app)
 {
 	AUTO_STR struct str out = {0};
 	AUTO_STRV struct strv projects = {0};

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/sock.h"
 #include "compose/anchor.h"
@@ -52,6 +53,8 @@ int control_send(int fd, const json_t *request, const int *fds, size_t n_fds, st
 	AUTO_FREE char *text = json_dumps(request, JSON_COMPACT);
 	if (!text)
 		util_oom();
+	if (failpoint_err("muster.send", err) < 0)
+		return -1;
 	return sock_send_frame(fd, text, strlen(text), fds, n_fds, err);
 }
 
@@ -80,6 +83,7 @@ static int read_events(int fd, void (*fn)(void *arg, const json_t *event), void 
 		const char *text;
 		if (rc <= 0)
 			return rc < 0 ? -1 : -2;
+		failpoint("muster.event");
 		if (!json_get_bool(event, "done", false)) {
 			if (fn)
 				fn(arg, event);

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "base/failpoint.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "compose/paths.h"
@@ -29,10 +30,10 @@ _Noreturn static void run_child(const char *path, char *const *argv, int root_fd
 	static char *const no_environment[] = { NULL };
 	/* copies above what they must not overwrite */
 	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10);
-	int root = fcntl(root_fd, F_DUPFD_CLOEXEC, 10);
+	int root = fcntl(root_fd, F_DUPFD_CLOEXEC, 10), points = fcntl(failpoint_fd(), F_DUPFD_CLOEXEC, 10);
 	if (input < 0 || answer < 0 || root < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || dup2(root, ROOT_FD) < 0)
 		_exit(126);
-	proc_close_from(ROOT_FD + 1, NULL, 0);
+	proc_close_from(ROOT_FD + 1 + (points >= 0 && dup2(points, IMAGE_FD_POINTS) >= 0), NULL, 0);
 	proc_reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(126);

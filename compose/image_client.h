@@ -9,6 +9,8 @@
 
 #include "images/store.h"
 
+enum { IMAGE_FD_POINTS = 4 }; /* the failpoints' control file, when there is one */
+
 enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED };
 
 struct image_event {

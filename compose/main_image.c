@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/proc.h"
+#include "compose/image_client.h"
 #include "images/import.h"
 #include "images/confine.h"
 #include "images/load.h"
@@ -127,6 +129,7 @@ static int prepare(struct store **ret, struct err *err)
 	static const char *const dirs[] = { "images", "layers", NULL };
 	struct stat st;
 	int root_fd;
+	failpoint_take(IMAGE_FD_POINTS);
 	proc_close_from(ROOT_FD + 1, NULL, 0);
 	proc_reset_signals();
 	umask(077);

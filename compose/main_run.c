@@ -3,6 +3,7 @@
  * sealed memfd by the anchor (or, for exec, by the command line) and is of no use by hand. */
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "compose/anchor.h"
 #include "compose/supervisor.h"
 #include "network/dns_server.h"
@@ -53,8 +54,11 @@ int main(int argc, char **argv)
 	if (argc > 0 && strcmp(argv[0], INIT_NAME) == 0)
 		return init_main(argc, argv);
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(processes); i++)
-		if (strcmp(processes[i].name, argv[1]) == 0)
+		if (strcmp(processes[i].name, argv[1]) == 0) {
+			if (argc == 4) /* a long-lived one, with the anchor's descriptors */
+				failpoint_open(ANCHOR_FD_RUN);
 			return processes[i].fn(argc, argv);
+		}
 	fprintf(stderr, "muster-run is started by muster; it does nothing by hand\n");
 	return 2;
 }

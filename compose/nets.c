@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "network/forward.h"
@@ -109,7 +110,8 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 	n->name = xstrdup(d->name);
 	n->internal = d->internal;
 	n->labels = json_incref((json_t *)(uintptr_t)d->labels);
-	if (nft_ensure(&sv->net, err) < 0 || make_bridge(sv, n, err) < 0 || forward_enable(&sv->net, err) < 0 || net_use(sv, n, err) < 0) {
+	if (nft_ensure(&sv->net, err) < 0 || failpoint_err("network.table", err) < 0 || make_bridge(sv, n, err) < 0 ||
+	    failpoint_err("network.bridge", err) < 0 || forward_enable(&sv->net, err) < 0 || net_use(sv, n, err) < 0) {
 		err_wrap(err, "network %s", d->name);
 		netw_free(n);
 		return -1;
@@ -122,7 +124,7 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 		struct in_addr a = { htonl(n->bridge.subnet.ip) };
 		dns_control_network_set(&sv->dns, n->name, a, n->bridge.subnet.prefix_len);
 	}
-	return nets_save(sv, err);
+	return failpoint_err("network.used", err) < 0 || nets_save(sv, err) < 0 ? -1 : failpoint_err("network.saved", err);
 }
 
 /* At start: networks that are recorded and whose bridge lives. */
@@ -179,8 +181,8 @@ static int remove_link(struct supervisor *sv, const char *text, struct err *err)
 	int rc;
 	if (net_open(&net, sv->rootid, err) < 0)
 		return -1;
-	rc = bridge_delete(&net, text, err);
-	if (rc == 0)
+	rc = failpoint_err("network.delete", err) < 0 ? -1 : bridge_delete(&net, text, err);
+	if (rc == 0 && (rc = failpoint_err("network.deleted", err)) == 0)
 		rc = nft_release(&net, err);
 	if (rc == 0)
 		rc = forward_withdraw(&net, err);
@@ -216,7 +218,8 @@ void nets_remove_start(struct op *op, size_t action, const char *name)
 		if (sv->nets[i] == n)
 			sv->nets[i] = sv->nets[--sv->n_nets];
 	netw_free(n);
-	if (nft_apply(&sv->net, &change, &err) < 0 || nets_save(sv, &err) < 0 ||
+	if (nft_apply(&sv->net, &change, &err) < 0 || failpoint_err("network.unused", &err) < 0 || nets_save(sv, &err) < 0 ||
+	    failpoint_err("network.unsaved", &err) < 0 ||
 	    worker_run(sv, remove_link, bridge, link_removed, NULL, action, &err) < 0)
 		apply_action_done(op, action, &err);
 }

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "compose/paths.h"
@@ -63,6 +64,7 @@ void own_leave(const char *rootid, const char *project, int run_fd)
 			log_warn("leaving cgroup %s: %s", path, err.msg);
 		for (int tries = 0; tries < 100 && cgroup_remove(host, path, &err) == 1; tries++)
 			usleep(2000);
+		failpoint("anchor.cgroup.left");
 		cgroup_remove(host, containers, &err);
 		cgroup_remove_parents(host, path);
 	}

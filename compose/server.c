@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "compose/control.h"
@@ -91,6 +92,7 @@ void server_send(struct client *c, const json_t *event, const int *fds, size_t n
 	str_addc(&c->out, (char)(n >> 16));
 	str_addc(&c->out, (char)(n >> 24));
 	str_addn(&c->out, text, n);
+	failpoint("server.send");
 	if (!client_write(c) || c->out.len > SOCK_MAX_FRAME)
 		shutdown(c->fd, SHUT_RDWR); /* the loop closes it */
 }
@@ -179,10 +181,13 @@ void server_done(struct op *op)
 {
 	struct supervisor *sv = op->sv;
 	json_t *done = done_event(op->failed ? MAX(op->exit, 1) : op->exit, op->failed ? &op->err : NULL);
+	failpoint("op.done");
 	unlinkat(sv->run_fd, "op.json", 0);
+	failpoint("op.forgotten");
 	keep_result(sv, op, done);
 	if (op->client)
 		server_send(op->client, done, NULL, 0);
+	failpoint("op.answered");
 	json_decref(done);
 	for (size_t i = 0; i < sv->n_units; i++) /* the start that these were kept for did not come */
 		if (sv->units[i]->phase == UNIT_IDLE && sv->units[i]->ports_held)
@@ -238,6 +243,7 @@ static void start_next(struct supervisor *sv)
 		json_put_int(op->request, "generation", (int64_t)op->generation);
 		if (op->stdin_fd < 0 && !str_eq(op->kind, "kill") && json_write_file(sv->run_fd, "op.json", op->request, false, &err) < 0)
 			log_warn("op.json: %s", err.msg);
+		failpoint("op.saved");
 		op->started = true;
 		if (apply_begin(op, &err) < 0) { /* on success it may be gone already */
 			op->failed = true;
@@ -405,6 +411,7 @@ static bool take_frames(struct client *c)
 		c->in.len -= 4 + n;
 		if (!json_is_object(request))
 			return false;
+		failpoint("server.request");
 		handle(c, request);
 		for (struct client *x = sv->clients; x != c; x = x->next)
 			if (!x)
@@ -450,6 +457,7 @@ static void server_accept(struct loop_source *s, uint32_t events)
 	struct client *c;
 	unsigned uid;
 	(void)events;
+	failpoint("server.accepted");
 	if (fd < 0)
 		return;
 	uid = sock_peer_uid(fd);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -270,12 +271,12 @@ static int load_all(struct supervisor *sv, struct err *err)
 	AUTO_FREE char *trash = xasprintf("trash/%s", sv->project);
 	AUTO_CLOSE int dir = fs_make_dir(sv->project_fd, "c", 0700, err);
 	sv->load_err = err;
-	if (dir < 0 || fs_each(sv->project_fd, "c", load_unit, sv, err) < 0)
+	if (dir < 0 || fs_each(sv->project_fd, "c", load_unit, sv, err) < 0 || failpoint_err("sv.loaded", err) < 0)
 		return -1;
 	sv->trash_added += faccessat(ANCHOR_FD_ROOT, trash, F_OK, 0) == 0; /* our predecessor's */
 	if (json_read_file(sv->project_fd, "desired.json", &desired, NULL) == 0 && desired_parse(desired, &sv->desired, err) < 0)
 		log_warn("desired.json: %s", err->msg);
-	return nets_load(sv, err);
+	return nets_load(sv, err) < 0 ? -1 : failpoint_err("sv.nets", err);
 }
 
 static int open_all(struct supervisor *sv, struct err *err)
@@ -307,13 +308,16 @@ static int open_channels(struct supervisor *sv, struct err *err)
 
 static int adopt_all(struct supervisor *sv, struct err *err)
 {
-	if (fetch_descriptors(sv, err) < 0)
+	if (fetch_descriptors(sv, err) < 0 || failpoint_err("sv.fetched", err) < 0)
 		return -1;
 	for (size_t i = 0; i < sv->n_units; i++)
 		if (unit_adopt(sv->units[i], err) < 0)
 			return err_wrap(err, "container %s", sv->units[i]->rec->name);
+	failpoint("sv.adopted");
 	logs_event(&sv->logs, LOGS_OP_HELLO, 0, "");
+	failpoint("sv.logs.told");
 	tell_dns_all(sv);
+	failpoint("sv.dns.told");
 	return 0;
 }
 
@@ -352,6 +356,7 @@ int supervisor_main(const char *project, const char *rootid)
 		log_warn("%s", err.msg);
 		return say(why) ? ANCHOR_GIVE_UP : 1;
 	}
+	failpoint("sv.listening");
 	say("r");
 	loop_timer_set(&sv.loop, &sv.idle_timer, IDLE_MS, idle);
 	worker_empty_trash(&sv);
@@ -362,9 +367,11 @@ int supervisor_main(const char *project, const char *rootid)
 	server_flush(&sv);
 	if (sv.finishing) { /* nothing of the project is left but its directory */
 		AUTO_FREE char *path = xasprintf("projects/%s", project);
+		failpoint("sv.finish");
 		if (nft_release(&sv.net, &err) == 0) /* a worker that was killed may have left them */
 			forward_withdraw(&sv.net, &err);
 		fs_remove_tree(ANCHOR_FD_ROOT, path, NULL);
+		failpoint("sv.finished");
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -271,6 +272,7 @@ static int adopt_running(struct unit *u, struct err *err)
 	r->status = STATUS_RUNNING;
 	u->phase = UNIT_RUNNING;
 	u->exec_mono_ns = clock_mono_ns() - MIN(ran_ns, clock_mono_ns());
+	failpoint("adopt.running");
 	unit_watch_exit(u);
 	if (!u->kept)
 		hold_fifos(u);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "volumes/volume.h"
 
@@ -149,7 +150,8 @@ struct unit *unit_create(struct supervisor *sv, const struct desired *d, const s
 	r->want = WANT_STOPPED;
 	r->status = STATUS_CREATED;
 	unit_put_labels(r, d, s);
-	if (resolve_mounts(u, d, s, old, err) < 0 || make_dirs(u, err) < 0 || unit_save(u, false, err) < 0) {
+	if (resolve_mounts(u, d, s, old, err) < 0 || failpoint_err("create.volumes", err) < 0 || make_dirs(u, err) < 0 ||
+	    failpoint_err("create.dirs", err) < 0 || unit_save(u, false, err) < 0 || failpoint_err("create.saved", err) < 0) {
 		struct err ignored = {0};
 		unit_remove(u, true, &ignored);
 		return NULL;

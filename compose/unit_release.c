@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "network/nft.h"
 
@@ -95,6 +96,7 @@ void unit_release(struct unit *u, bool keep_ports)
 	struct record *r = u->rec;
 	AUTO_FREE char *group = record_cgroup(r, u->sv->rootid);
 	unpublish(u);
+	failpoint("release.ports");
 	dns_control_names_remove(&u->sv->dns, r->id);
 	dns_control_client_remove(&u->sv->dns, r->id);
 	util_close(&u->dns_udp);
@@ -109,6 +111,7 @@ void unit_release(struct unit *u, bool keep_ports)
 		r->n_ports = 0;
 		u->ports_held = false;
 	}
+	failpoint("release.dropped");
 	for (size_t i = 0; i < r->n_endpoints; i++) {
 		struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
 		uint32_t ip;
@@ -118,5 +121,6 @@ void unit_release(struct unit *u, bool keep_ports)
 	}
 	u->cgroup = cgroup_free(u->cgroup);
 	unit_bury(u->sv, group);
+	failpoint("release.cgroup");
 	container_proc_done(&u->proc);
 }

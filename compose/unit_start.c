@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -383,8 +384,8 @@ static int wire(struct unit *u, struct err *err)
 		gateway |= l->gateway != 0;
 		n++;
 	}
-	rc = attach_links(&u->sv->net, &ns, r->id, links, n, err);
-	if (rc == 0)
+	rc = failpoint_err("start.netns", err) < 0 ? -1 : attach_links(&u->sv->net, &ns, r->id, links, n, err);
+	if (rc == 0 && (rc = failpoint_err("start.links", err)) == 0)
 		rc = netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, err);
 	netns_close(&ns);
 	if (rc < 0)
@@ -394,7 +395,9 @@ static int wire(struct unit *u, struct err *err)
 	unit_key(u, "dns/tcp", key);
 	supervisor_anchor_put(u->sv, key, u->dns_tcp);
 	container_release_netns(&u->proc);
-	return publish_ports(u, err);
+	if (failpoint_err("start.dns", err) < 0 || publish_ports(u, err) < 0)
+		return -1;
+	return failpoint_err("start.published", err);
 }
 
 void unit_tell_dns(struct unit *u)
@@ -486,6 +489,7 @@ static void unit_started(struct unit *u)
 {
 	struct err err = {0};
 	struct record *r = u->rec;
+	failpoint("start.execd");
 	u->phase = UNIT_RUNNING;
 	u->exec_mono_ns = clock_mono_ns();
 	r->status = STATUS_RUNNING;
@@ -496,8 +500,10 @@ static void unit_started(struct unit *u)
 	loop_remove(&u->sync);
 	if (record_save_state(r, u->sv->run_fd, &err) < 0)
 		log_warn("%s: %s", r->name, err.msg);
+	failpoint("start.saved");
 	unit_tell_dns(u);
 	unit_watch_exit(u);
+	failpoint("start.watched");
 	server_state(u, "start", false);
 	if (r->oneoff && u->op && u->op->client) {
 		AUTO_JSON json_t *started = json_pack("{s:s,s:s,s:s}", "event", "started", "id", r->id, "name", r->name);
@@ -525,6 +531,7 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 	u->op = NULL;
 	u->run_op = NULL;
 	loop_remove(&u->sync);
+	failpoint("start.failed");
 	container_discard(&u->proc);
 	u->phase = UNIT_IDLE;
 	r->status = r->finished_ns ? STATUS_EXITED : STATUS_CREATED;
@@ -676,11 +683,14 @@ static int start_child(struct start *s, struct err *err)
 {
 	struct unit *u = s->u;
 	const struct layer_set *layers = open_layers(u->sv, u->rec->image, err);
-	if (!layers || prepare_once(u->sv, err) < 0 || open_dirs(s, err) < 0)
+	if (!layers || prepare_once(u->sv, err) < 0 || failpoint_err("start.layers", err) < 0 || open_dirs(s, err) < 0 ||
+	    failpoint_err("start.dirs", err) < 0)
 		return -1;
-	if (lease_addresses(u, &s->m, err) < 0 || reserve_ports(u, &s->m, err) < 0)
+	if (lease_addresses(u, &s->m, err) < 0 || failpoint_err("start.addresses", err) < 0 || reserve_ports(u, &s->m, err) < 0 ||
+	    failpoint_err("start.ports", err) < 0)
 		return -1;
-	if (make_files(s, err) < 0 || make_stdio(s, err) < 0 || open_mounts(s, err) < 0 || make_cgroup(s, err) < 0)
+	if (make_files(s, err) < 0 || failpoint_err("start.files", err) < 0 || make_stdio(s, err) < 0 || failpoint_err("start.stdio", err) < 0 ||
+	    open_mounts(s, err) < 0 || failpoint_err("start.mounts", err) < 0 || make_cgroup(s, err) < 0 || failpoint_err("start.cgroup", err) < 0)
 		return -1;
 	fill_spec(s, layers);
 	if (!s->argv.n)
@@ -691,7 +701,9 @@ static int start_child(struct start *s, struct err *err)
 	u->rec->pid_ticks = u->proc.start_ticks;
 	proc_boot_id(u->rec->boot_id);
 	u->adopted = false;
-	return record_save_state(u->rec, u->sv->run_fd, err);
+	if (failpoint_err("start.spawned", err) < 0 || record_save_state(u->rec, u->sv->run_fd, err) < 0)
+		return -1;
+	return failpoint_err("start.recorded", err);
 }
 
 static void forget_endpoints(struct record *r)
@@ -724,7 +736,8 @@ int unit_start(struct unit *u, struct err *err)
 		unit_tell_logs(u);
 		if (u->attached)
 			hand_over_output(u);
-		rc = container_go(&u->proc, err);
+		rc = failpoint_err("start.logs", err) < 0 ? -1 : container_go(&u->proc, err);
+		failpoint("start.go");
 	}
 	if (rc == 0)
 		rc = loop_add(&u->sv->loop, &u->sync, u->proc.sync_fd, EPOLLIN, unit_progress, err);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -83,6 +84,7 @@ void unit_ended(struct unit *u, int exit_code, uint64_t time_ns)
 	u->phase = UNIT_ENDING;
 	r->exit_code = exit_code;
 	r->finished_ns = MAX(time_ns, r->started_ns); /* a clock that was set back must not make it look unfinished */
+	failpoint("exit.peeked");
 	r->oom = u->cgroup && cgroup_oom_kills(u->cgroup) > u->oom_before;
 	u->again = wants_restart(u);
 	r->status = u->again ? STATUS_RESTARTING : STATUS_EXITED;
@@ -90,10 +92,13 @@ void unit_ended(struct unit *u, int exit_code, uint64_t time_ns)
 		cgroup_kill(u->cgroup, NULL);
 	if (unit_save(u, r->want != WANT_REMOVED, &err) < 0)
 		log_warn("%s: %s", r->name, err.msg);
+	failpoint("exit.recorded");
 	if (!u->adopted)
 		waitid(P_PIDFD, (id_t)u->proc.pidfd, &si, WEXITED | WNOHANG);
+	failpoint("exit.reaped");
 	loop_timer_set(&u->sv->loop, &u->timer, DRAIN_TIMEOUT_MS, drain_timeout);
 	logs_control_drain(&u->sv->logs, r->id);
+	failpoint("exit.drain");
 }
 
 static void restart_due(struct loop_timer *t)
@@ -103,6 +108,7 @@ static void restart_due(struct loop_timer *t)
 	u->phase = UNIT_IDLE;
 	u->rec->restarts++;
 	u->rec->started_ns = clock_real_ns();
+	failpoint("restart.due");
 	if (unit_save(u, false, &err) < 0)
 		log_warn("%s: %s", u->rec->name, err.msg);
 	unit_start(u, &err); /* when it fails for now (a port taken meanwhile), it is tried again */
@@ -117,6 +123,7 @@ void unit_schedule_restart(struct unit *u)
 	u->backoff_ms = u->backoff_ms ? MIN(u->backoff_ms * 2, (uint64_t)BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
 	if (record_save_state(u->rec, u->sv->run_fd, &err) < 0)
 		log_warn("%s: %s", u->rec->name, err.msg);
+	failpoint("restart.scheduled");
 	loop_timer_set(&u->sv->loop, &u->timer, u->backoff_ms, restart_due);
 }
 
@@ -156,8 +163,10 @@ void unit_log_drained(struct unit *u)
 		u->backoff_ms = 0;
 	u->phase = UNIT_IDLE;
 	u->again = false;
+	failpoint("exit.drained");
 	logs_control_remove(&sv->logs, r->id);
 	unit_release(u, again || u->keep_ports);
+	failpoint("exit.released");
 	r->pid = 0;
 	server_state(u, "exit", again);
 	if (again) {
@@ -167,6 +176,7 @@ void unit_log_drained(struct unit *u)
 		if (record_save_state(r, sv->run_fd, &err) < 0)
 			log_warn("%s: %s", r->name, err.msg);
 	}
+	failpoint("exit.saved");
 	server_attached_done(u, r->exit_code < 0 ? 255 : r->exit_code, r->exit_code < 0 ? "the exit status is unknown" : NULL);
 	unit_settled(u);
 	u = supervisor_find(sv, id);
@@ -186,6 +196,7 @@ void unit_log_drained(struct unit *u)
 static void grace_over(struct loop_timer *t)
 {
 	struct unit *u = CONTAINER_OF(t, struct unit, timer);
+	failpoint("stop.grace");
 	if (u->cgroup)
 		cgroup_kill(u->cgroup, NULL);
 	if (u->proc.pidfd >= 0)
@@ -214,7 +225,7 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 	u->stopping = true;
 	if (u->rec->want == WANT_RUNNING)
 		u->rec->want = WANT_STOPPED;
-	if (unit_save(u, false, err) < 0)
+	if (unit_save(u, false, err) < 0 || failpoint_err("stop.saved", err) < 0)
 		return -1;
 	if (u->phase == UNIT_BACKOFF) {
 		loop_timer_cancel(&u->timer);
@@ -237,6 +248,7 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 	if (timeout_ms < 0)
 		timeout_ms = (int64_t)(m.has_stop_grace ? m.stop_grace_ms : 10000);
 	unit_kill(u, stop_signal(u->rec, &m));
+	failpoint("stop.signalled");
 	if (timeout_ms == 0)
 		grace_over(&u->timer);
 	else
@@ -261,7 +273,7 @@ static int to_trash(struct unit *u, struct err *err)
 			return err_sys(err, errno, "container %s: move it to the trash", u->rec->name);
 	}
 	u->sv->trash_added++;
-	return fs_remove_tree(u->sv->run_fd, from, err);
+	return failpoint_err("remove.moved", err) < 0 ? -1 : fs_remove_tree(u->sv->run_fd, from, err);
 }
 
 int unit_remove(struct unit *u, bool volumes, struct err *err)
@@ -273,7 +285,7 @@ int unit_remove(struct unit *u, bool volumes, struct err *err)
 	for (size_t i = 0; volumes && i < u->rec->n_mounts; i++) /* before the record goes: it alone knows them */
 		if (u->rec->mounts[i].anonymous && volume_remove(ANCHOR_FD_ROOT, u->rec->mounts[i].source, err) < 0)
 			log_warn("volume %s: %s", u->rec->mounts[i].source, err->msg);
-	if (to_trash(u, err) < 0)
+	if (failpoint_err("remove.volumes", err) < 0 || to_trash(u, err) < 0 || failpoint_err("remove.done", err) < 0)
 		return -1;
 	snprintf(key, sizeof(key), "%.*s/*", SHORT_ID, u->rec->id);
 	supervisor_anchor_drop(sv, key);

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -34,6 +35,7 @@ static void worker_ended(struct loop_source *s, uint32_t events)
 		failure = (struct err){0};
 	if (waitid(P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG) == 0 && !failure.msg[0] && (si.si_code != CLD_EXITED || si.si_status != 0))
 		err_set(&failure, ERR_SYS, "a worker process died");
+	failpoint("work.ended");
 	loop_remove(s);
 	close(w->pidfd);
 	close(w->err_fd);
@@ -51,12 +53,12 @@ int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const cha
 	pid_t pid;
 	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_sys(err, errno, "pipe");
-	pid = fork();
+	pid = failpoint("work.fork") < 0 ? -1 : fork();
 	if (pid == 0) {
 		struct err e = {0};
 		ssize_t ignored;
 		prctl(PR_SET_NAME, "muster-work");
-		if (fn(sv, text, &e) == 0)
+		if (failpoint_err("work.begin", &e) == 0 && fn(sv, text, &e) == 0 && failpoint_err("work.end", &e) == 0)
 			_exit(0);
 		ignored = write(pipe_fds[1], &e, sizeof(e));
 		(void)ignored;
@@ -76,7 +78,7 @@ int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const cha
 static int empty_trash(struct supervisor *sv, const char *text, struct err *err)
 {
 	AUTO_FREE char *path = xasprintf("trash/%s", text);
-	if (fs_remove_tree(ANCHOR_FD_ROOT, path, err) < 0)
+	if (fs_remove_tree(ANCHOR_FD_ROOT, path, err) < 0 || failpoint_err("work.trash", err) < 0)
 		return -1;
 	unlinkat(ANCHOR_FD_ROOT, "trash", AT_REMOVEDIR);
 	(void)sv;

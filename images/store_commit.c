@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "images/store_impl.h"
 
@@ -72,7 +73,7 @@ static int sync_layers(struct store *s, const struct store_new_layer *layers, si
 			return -1;
 		any = true;
 	}
-	if (any && syncfs(s->layers_fd) < 0)
+	if (any && (failpoint("image.sync") < 0 || syncfs(s->layers_fd) < 0))
 		return err_sys(err, errno, "image store: sync");
 	return 0;
 }
@@ -83,7 +84,7 @@ static int rename_layers(struct store *s, const struct store_new_layer *layers, 
 	for (size_t i = 0; i < n; i++) {
 		if (!layers[i].tmp_name[0] || store_has_layer(s, layers[i].diff_id))
 			continue;
-		if (renameat(s->layers_fd, layers[i].tmp_name, s->layers_fd, layers[i].diff_id) < 0)
+		if (failpoint("image.layer") < 0 || renameat(s->layers_fd, layers[i].tmp_name, s->layers_fd, layers[i].diff_id) < 0)
 			return err_sys(err, errno, "image store: put a layer into place");
 	}
 	return fsync(s->layers_fd) < 0 ? err_sys(err, errno, "image store: sync") : 0;
@@ -102,10 +103,14 @@ static int commit_locked(struct store *s, const struct image *img, const char *c
 		if (!store_has_layer(s, img->diff_ids.v[i]))
 			return err_set(err, ERR_CONFLICT, "image %.12s: layer %.12s has been removed meanwhile",
 				img->id, img->diff_ids.v[i]);
+	if (failpoint_err("image.layers", err) < 0)
+		return -1;
 	was_there = store_read_image(s, index, img->id, &old, NULL) == 0;
 	image_done(&old);
 	if (!was_there && fs_write_atomic(s->config_fd, file, config, n, 0600, err) < 0)
 		return err_wrap(err, "image store");
+	if (failpoint_err("image.config", err) < 0)
+		return -1;
 	for (size_t i = 0; i < n_refs; i++)
 		store_set_ref(index, refs[i], img->id);
 	if (n_refs && store_write_index(s, index, err) < 0)

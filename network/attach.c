@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/failpoint.h"
 #include "network/scan.h"
 
 enum { ATTACH_MIN_MTU = 68, ATTACH_MAX_MTU = 65535 };
@@ -180,9 +181,9 @@ int attach_links(struct net *n, struct netns *ns, const char *id, const struct a
 		attach_put_pair(&b, &works[i], ns->fd);
 		attach_put_port(&b, n, &works[i]);
 	}
-	if (nl_talk(&n->rt, &b, &failed, err) < 0)
+	if (failpoint_err("net.veth", err) < 0 || nl_talk(&n->rt, &b, &failed, err) < 0)
 		err_wrap(err, "link %s on bridge %s", links[failed / 2].ifname, links[failed / 2].bridge);
-	else if (attach_number(ns, works, n_links, err) == 0)
+	else if (failpoint_err("net.veth.created", err) == 0 && attach_number(ns, works, n_links, err) == 0)
 		return 0;
 	attach_undo(n, works, n_links); /* names are ours alone: those that were not made are not there */
 	return -1;

@@ -12,6 +12,7 @@
 #include <net/if.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "network/scan.h"
 
 static const struct ipam_pool bridge_pools[] = {
@@ -158,7 +159,7 @@ static int bridge_make_link(struct net *n, struct bridge *br, bool exists, struc
 	if (!exists)
 		bridge_put_create(&b, br);
 	bridge_put_settings(&b, br);
-	if (nl_talk(&n->rt, &b, NULL, err) < 0)
+	if (failpoint_err("net.bridge", err) < 0 || nl_talk(&n->rt, &b, NULL, err) < 0)
 		return -1;
 	if (!exists) {
 		rc = scan_link_by_name(&n->rt, br->name, &link, err);
@@ -166,6 +167,8 @@ static int bridge_make_link(struct net *n, struct bridge *br, bool exists, struc
 			return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "link vanished while it was made");
 		br->ifindex = link.ifindex;
 	}
+	if (failpoint_err("net.bridge.created", err) < 0)
+		return -1;
 	snprintf(path, sizeof(path), "ipv6/conf/%s/disable_ipv6", br->name);
 	return n->has_ipv6 && net_sysctl_write(path, "1", err) < 0 ? -1 : 0;
 }
@@ -195,7 +198,7 @@ static int bridge_claim(struct net *n, struct bridge *br, struct bridge_used *u,
 	br->gateway = br->subnet.ip + 1;
 	bridge_put_address(&b, br, RTM_NEWADDR);
 	bridge_put_up(&b, br);
-	if (nl_talk(&n->rt, &b, NULL, err) < 0 || bridge_used_read(n, br->ifindex, u, err) < 0)
+	if (nl_talk(&n->rt, &b, NULL, err) < 0 || failpoint_err("net.bridge.claimed", err) < 0 || bridge_used_read(n, br->ifindex, u, err) < 0)
 		return -1;
 	if (bridge_used_find(u, br->subnet) == u->n)
 		return 0;

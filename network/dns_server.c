@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/jail.h"
 #include "base/log.h"
 #include "network/dns_core.h"
@@ -289,6 +290,7 @@ static void core_control(struct chan *chan, const void *p, size_t n, int *fds, s
 		return;
 	}
 	if (m.op == DNS_OP_SYNC) {
+		failpoint("dns.sync");
 		if (c->staged.zone)
 			core_commit(c);
 		if (c->live.zone)
@@ -296,6 +298,7 @@ static void core_control(struct chan *chan, const void *p, size_t n, int *fds, s
 		return;
 	}
 	set = c->staged.zone ? &c->staged : &c->live;
+	failpoint("dns.control");
 	if (set->zone) /* else: meant for a predecessor */
 		core_apply(c, set, &m, fds, n_fds);
 }
@@ -311,6 +314,7 @@ static int core_run(struct dns_core *c, int control_fd, struct err *err)
 	}
 	if (jail_enter(JAIL_SOCKETS, err) < 0 || chan_open(&c->control, &c->loop, control_fd, core_control, err) < 0)
 		return -1;
+	failpoint("dns.hello");
 	core_say(c, DNS_OP_HELLO, 0);
 	return loop_run(&c->loop, err);
 }

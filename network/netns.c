@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 
+#include "base/failpoint.h"
 #include "network/nft_expr.h"
 
 enum { NETNS_LO_IFINDEX = 1, NETNS_DNS_BACKLOG = 64 };
@@ -62,6 +63,8 @@ int netns_open(struct netns *ns, const struct net *n, int netns_fd, unsigned wan
 	if (setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_sys(err, errno, "enter the container's network namespace");
 	rc = netns_visit(ns, n->has_ipv6, want, err);
+	if (rc == 0)
+		rc = failpoint_err("net.ns.visited", err);
 	if (setns(n->ns_fd, CLONE_NEWNET) < 0)
 		abort(); /* nowhere to go on from here */
 	if (rc < 0)
@@ -128,7 +131,7 @@ int netns_take_dns(struct netns *ns, int *ret_udp_fd, int *ret_tcp_fd, struct er
 {
 	if (ns->dns_udp < 0 || ns->dns_tcp < 0)
 		return err_set(err, ERR_INVALID, "the namespace was opened without dns sockets");
-	if (netns_load_rewrites(&ns->nf, err) < 0) {
+	if (failpoint_err("net.ns.dns", err) < 0 || netns_load_rewrites(&ns->nf, err) < 0) {
 		if (err->sys == EOPNOTSUPP || err->sys == EPROTONOSUPPORT)
 			err->code = ERR_UNSUPPORTED;
 		return err_wrap(err, "dns rules of the container");

@@ -9,6 +9,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "network/nft_expr.h"
 #include "network/nft_table.h"
 
@@ -354,7 +355,7 @@ static int nft_commit(struct net *n, const char *table, const struct nft_change 
 		nft_put_element(&b, NFT_MSG_NEWSETELEM, table, e);
 	}
 	nft_expr_end(&b);
-	return nl_talk(&n->nf, &b, NULL, err);
+	return failpoint_err("net.rules", err) < 0 ? -1 : nl_talk(&n->nf, &b, NULL, err);
 }
 
 int nft_ensure(struct net *n, struct err *err)
@@ -497,6 +498,8 @@ int nft_release(struct net *n, struct err *err)
 			return -1;
 		if (s.n_networks)
 			return 1;
+		if (failpoint_err("net.rules.release", err) < 0)
+			return -1;
 		nft_expr_begin(&b, generation);
 		nft_expr_msg(&b, NFT_MSG_DELTABLE, 0, NFPROTO_INET);
 		nl_put_str(&b, NFTA_TABLE_NAME, table);

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/failpoint.h"
 #include "base/proc.h"
 #include "base/sock.h"
 #include "runtime/cgroup.h"
@@ -110,7 +111,7 @@ int container_spawn(const struct container_spec *spec, struct container_proc *re
 		return -1;
 	}
 	fcntl(p.sync_fd, F_SETFL, O_NONBLOCK);
-	if (look_up(&p, own_net, err) < 0) {
+	if (failpoint_err("spawn.cloned", err) < 0 || look_up(&p, own_net, err) < 0) {
 		container_discard(&p);
 		return -1;
 	}

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include "base/failpoint.h"
 #include "base/proc.h"
 #include "runtime/cgroup.h"
 #include "runtime/command.h"
@@ -44,16 +45,16 @@ static void keep_descriptors(const struct rootfs *r, int sync_fd)
 static int enter_namespaces(struct rootfs *r, bool cloned, int sync_fd, struct err *err)
 {
 	const struct container_spec *s = r->spec;
-	if (s->cgroup && cgroup_enter(s->cgroup, cloned, err) < 0)
+	if (failpoint_err("child.born", err) < 0 || (s->cgroup && cgroup_enter(s->cgroup, cloned, err) < 0) || failpoint_err("child.cgroup", err) < 0)
 		return -1;
 	if (s->join_netns_fd >= 0 && setns(s->join_netns_fd, CLONE_NEWNET) < 0)
 		return err_sys(err, errno, "join the network namespace");
-	if (rootfs_prepare(r, s, err) < 0)
+	if (rootfs_prepare(r, s, err) < 0 || failpoint_err("child.overlay", err) < 0)
 		return -1;
 	keep_descriptors(r, sync_fd);
 	if (unshare(CLONE_NEWNS | CLONE_NEWCGROUP) < 0)
 		return err_sys(err, errno, "make a mount namespace");
-	return 0;
+	return failpoint_err("child.namespace", err);
 }
 
 static int set_names(const struct container_spec *s, struct err *err)
@@ -62,7 +63,7 @@ static int set_names(const struct container_spec *s, struct err *err)
 		return err_sys(err, errno, "set the host name");
 	if (s->domainname && setdomainname(s->domainname, strlen(s->domainname)) < 0)
 		return err_sys(err, errno, "set the domain name");
-	return 0;
+	return failpoint_err("child.names", err);
 }
 
 /* Waits for go; the end of the socket means that the parent is gone. */
@@ -98,9 +99,12 @@ static int run(const struct container_spec *s, const struct rights *rights, char
 {
 	char path[4096];
 	struct strv argv = { 0 };
-	if (command_find(s->argv[0], envp, path, sizeof(path), err) < 0 || rights_seal(rights, err) < 0)
+	if (command_find(s->argv[0], envp, path, sizeof(path), err) < 0 || failpoint_err("child.seal", err) < 0 || rights_seal(rights, err) < 0)
+		return -1;
+	if (failpoint_err("child.exec", err) < 0)
 		return -1;
 	report_send(sync_fd, REPORT_EXEC, NULL, -1);
+	failpoint("child.said");
 	if (!s->init)
 		return command_exec(-1, path, s->argv, envp, err);
 	strv_push(&argv, INIT_NAME);
@@ -118,7 +122,7 @@ static int prepare(struct rootfs *r, struct user_identity *user, const struct co
 	r->spec = s;
 	if (enter_namespaces(r, cloned, sync_fd, err) < 0 || rootfs_build(r, err) < 0 || set_names(s, err) < 0)
 		return -1;
-	if (user_resolve(r->root_fd, s->user, user, err) < 0)
+	if (user_resolve(r->root_fd, s->user, user, err) < 0 || failpoint_err("child.user", err) < 0)
 		return -1;
 	cwd = s->cwd && s->cwd[0] == '/' && s->cwd[1] && !s->read_only_root ? mounts_target(r->root_fd, s->cwd, true, err) : -1;
 	if (cwd < 0 && s->cwd && s->cwd[0] == '/' && s->cwd[1] && !s->read_only_root)
@@ -142,18 +146,20 @@ _Noreturn void container_child_run(const struct container_spec *s, int sync_fd, 
 	if (prepare(&r, &user, s, sync_fd, cloned, &err) < 0)
 		report_fail(sync_fd, &err);
 	envp = command_environ(s->envp, s->hostname, s->tty, user.home);
+	failpoint("child.ready");
 	report_send(sync_fd, REPORT_PREPARED, NULL, r.console_master);
+	failpoint("child.prepared");
 	util_close(&r.console_master);
 	wait_for_go(sync_fd);
-	if (connect_stdio(&r, user.uid, &err) < 0)
+	if (failpoint_err("child.go", &err) < 0 || connect_stdio(&r, user.uid, &err) < 0)
 		report_fail(sync_fd, &err);
 	util_close(&r.root_fd);
 	util_close(&r.console_slave);
 	proc_cloexec_from(3);
-	if (rights_become(&rights, &err) < 0)
+	if (failpoint_err("child.stdio", &err) < 0 || rights_become(&rights, &err) < 0)
 		report_fail(sync_fd, &err);
 	spawn_stay_bound(sync_fd);
-	if (command_chdir(s->cwd, &err) < 0)
+	if (failpoint_err("child.rights", &err) < 0 || command_chdir(s->cwd, &err) < 0)
 		report_fail(sync_fd, &err);
 	run(s, &rights, envp, sync_fd, &err);
 	report_fail(sync_fd, &err);

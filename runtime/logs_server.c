@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/jail.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -72,7 +73,7 @@ static void pump_record(struct pump *p, uint64_t time_ns)
 	while (p->recorded < p->offset) {
 		struct logs_record r = { .time_ns = time_ns, .offset = p->recorded, .stream = (uint8_t)p->stream,
 					 .len = (uint32_t)MIN(p->offset - p->recorded, (uint64_t)UINT32_MAX) };
-		if (pwrite(p->log->index_fd, &r, sizeof(r), (off_t)p->log->index_end) != sizeof(r))
+		if (failpoint("logs.index") < 0 || pwrite(p->log->index_fd, &r, failpoint_short("logs.index_short", sizeof(r)), (off_t)p->log->index_end) != sizeof(r))
 			return;
 		p->log->index_end += sizeof(r);
 		p->recorded += r.len;
@@ -159,8 +160,9 @@ static bool pump_turn(struct pump *p)
 	}
 	pump_check_size(p);
 	at = (loff_t)p->offset;
-	n = p->copy ? pump_copy(p) : splice(p->fifo_fd, NULL, p->file_fd, &at, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
+	n = failpoint("logs.splice") < 0 ? -1 : p->copy ? pump_copy(p) : splice(p->fifo_fd, NULL, p->file_fd, &at, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
 	if (n > 0) {
+		failpoint("logs.spliced");
 		p->offset += (uint64_t)n;
 		pump_record(p, clock_real_ns());
 		return true;
@@ -324,6 +326,8 @@ static void log_fail(struct log *l, const struct err *why)
 static int log_start(struct log *l, struct err *err)
 {
 	struct stat st;
+	if (failpoint_err("logs.open", err) < 0)
+		return -1;
 	if (l->index_fd < 0)
 		l->index_fd = openat(l->dir_fd, LOGS_INDEX, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (l->index_fd < 0)
@@ -408,6 +412,7 @@ static void server_add(struct server *s, const struct logs_message *m, int *fds)
 	l->tty_fd = m->tty ? TAKE_FD(fds[2]) : -1;
 	l->pumps[LOGS_STDERR].fifo_fd = m->tty ? -1 : TAKE_FD(fds[2]);
 	map_put(&s->logs, l->id, l);
+	failpoint("logs.add");
 	server_start_log(s, l);
 }
 
@@ -421,8 +426,10 @@ static void server_drain(struct server *s, const struct logs_message *m)
 		l->drain_number = m->number;
 		return;
 	}
+	failpoint("logs.drain");
 	if (l)
 		log_drain(l);
+	failpoint("logs.drained");
 	server_say(s, LOGS_OP_DRAINED, m->number, m->id);
 }
 
@@ -436,6 +443,7 @@ static void server_sync(struct server *s, uint32_t number)
 		map_del(&s->logs, l->id);
 		log_free(l);
 	}
+	failpoint("logs.sync");
 	server_say(s, LOGS_OP_ACK, number, "");
 }
 
@@ -474,6 +482,7 @@ static void server_control(struct chan *chan, const void *p, size_t n, int *fds,
 			log_warn("container %s came with %zu of 3 descriptors", m.id, n_fds);
 		break;
 	case LOGS_OP_REMOVE:
+		failpoint("logs.remove");
 		log_free(map_del(&s->logs, m.id));
 		break;
 	case LOGS_OP_DRAIN:
@@ -498,6 +507,7 @@ static int server_run(struct server *s, int control_fd, struct err *err)
 		return err_sys(err, errno, "open /dev/null");
 	if (jail_enter(JAIL_FILES, err) < 0 || chan_open(&s->control, &s->loop, control_fd, server_control, err) < 0)
 		return -1;
+	failpoint("logs.hello");
 	server_say(s, LOGS_OP_HELLO, 0, "");
 	return loop_run(&s->loop, err);
 }

@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "runtime/cgroup_host.h"
 #include "runtime/console.h"
@@ -413,6 +414,8 @@ static int pivot(struct rootfs *r, struct err *err)
 				"pivot_root is refused: the host's root is an initramfs; switch_root to a tmpfs or disk first");
 		return err_sys(err, errno, "pivot_root");
 	}
+	if (failpoint_err("child.pivot", err) < 0)
+		return -1;
 	if (umount2(".", MNT_DETACH) < 0)
 		return err_sys(err, errno, "leave the host's file systems");
 	return chdir("/") < 0 ? err_sys(err, errno, "change to /") : 0;
@@ -435,22 +438,24 @@ int rootfs_build(struct rootfs *r, struct err *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "make the mounts private");
 	r->null_fd = open_null(err);
-	if (r->null_fd < 0 || attach_root(r, err) < 0 || fill_volumes(r, err) < 0)
+	if (r->null_fd < 0 || failpoint_err("child.private", err) < 0 || attach_root(r, err) < 0 || failpoint_err("child.root", err) < 0 ||
+	    fill_volumes(r, err) < 0 || failpoint_err("child.filled", err) < 0)
 		return -1;
 	proc = mount_at(r->root_fd, "proc", "proc", HARDENED, NULL, PROC_SUPER_MAGIC, err);
-	if (proc < 0)
+	if (proc < 0 || failpoint_err("child.proc", err) < 0)
 		return -1;
 	if (own_net)
 		set_sysctls(proc);
 	dev = mount_at(r->root_fd, "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", TMPFS_MAGIC, err);
-	if (dev < 0 || make_dev(r, dev, err) < 0)
+	if (dev < 0 || make_dev(r, dev, err) < 0 || failpoint_err("child.dev", err) < 0)
 		return -1;
 	sys = mount_at(r->root_fd, "sys", "sysfs", HARDENED | MS_RDONLY, NULL, SYSFS_MAGIC, err);
-	if (sys < 0 || mount_cgroups(r, sys, err) < 0 || mount_all(r, err) < 0)
+	if (sys < 0 || failpoint_err("child.sys", err) < 0 || mount_cgroups(r, sys, err) < 0 || failpoint_err("child.cgroupfs", err) < 0 ||
+	    mount_all(r, err) < 0 || failpoint_err("child.mounts", err) < 0)
 		return -1;
 	if (r->spec->tty && make_console(r, dev, err) < 0)
 		return -1;
-	if (mask_all(r, proc, sys, err) < 0)
+	if (mask_all(r, proc, sys, err) < 0 || failpoint_err("child.masks", err) < 0)
 		return -1;
 	if (r->spec->read_only_root && mounts_make_read_only(r->root_fd, "/", err) < 0)
 		return -1;

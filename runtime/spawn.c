@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/failpoint.h"
+
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -33,6 +35,8 @@ pid_t spawn_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd, bool *ret_clone
 	int pidfd = -1;
 	struct clone_args args = { .flags = flags | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD };
 	pid_t pid;
+	if (failpoint_err("spawn.clone", err) < 0)
+		return -1;
 	*ret_cloned = cgroup_fd >= 0;
 	if (cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "volumes/copyup.h"
 
@@ -67,6 +68,7 @@ static int add_leftover(void *arg, const char *name)
 static void unlock_and_sweep(int folder, int *lock, struct strv *leftovers)
 {
 	util_close(lock);
+	failpoint("volume.sweep");
 	for (size_t i = 0; i < leftovers->n; i++)
 		fs_remove_tree(folder, leftovers->v[i], NULL);
 }
@@ -90,7 +92,7 @@ static json_t *make_meta(const char *name, const json_t *labels, bool anonymous)
 static int build(int folder, const char *tmp, const char *name, const json_t *meta, struct err *err)
 {
 	AUTO_CLOSE int fd = -1;
-	if (mkdirat(folder, tmp, 0700) < 0)
+	if (failpoint("volume.make") < 0 || mkdirat(folder, tmp, 0700) < 0)
 		return err_sys(err, errno, "create");
 	fd = fs_open_dir(folder, tmp, err);
 	if (fd < 0)
@@ -99,9 +101,9 @@ static int build(int folder, const char *tmp, const char *name, const json_t *me
 		return err_sys(err, errno, "create");
 	if (json_write_file(fd, "meta.json", meta, true, err) < 0)
 		return -1;
-	if (renameat(folder, tmp, folder, name) < 0)
+	if (failpoint("volume.rename") < 0 || renameat(folder, tmp, folder, name) < 0)
 		return err_sys(err, errno, "rename");
-	return fsync(folder) < 0 ? err_sys(err, errno, "sync") : 0;
+	return failpoint("volume.renamed") < 0 || fsync(folder) < 0 ? err_sys(err, errno, "sync") : 0;
 }
 
 int volume_create(int root_fd, const char *name, const json_t *labels, char **ret_name, struct err *err)
@@ -274,9 +276,9 @@ int volume_remove(int root_fd, const char *name, struct err *err)
 	if (lock < 0)
 		return -1;
 	random_hex(gone + strlen(gone), 16);
-	if (renameat(folder, name, folder, gone) < 0)
+	if (failpoint("volume.remove") < 0 || renameat(folder, name, folder, gone) < 0)
 		return errno == ENOENT ? 1 : err_sys(err, errno, "volume %s: remove", name);
-	if (fsync(folder) < 0)
+	if (failpoint("volume.gone") < 0 || fsync(folder) < 0)
 		return err_sys(err, errno, "volume %s: sync", name);
 	if (fs_each(folder, ".", add_leftover, &leftovers, err) < 0)
 		return err_wrap(err, "volume %s", name);
