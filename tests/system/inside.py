@@ -4,6 +4,7 @@ import hashlib
 import os
 import resource
 import signal
+import subprocess
 import systest
 
 SLEEP = "services: {web: {image: busybox, command: sleep 1000}}"
@@ -296,3 +297,16 @@ def test_read_only_host(t):
     t.sh("web", "ln -s /../../../../../../.. /up; ln -s / /top")
     t.eq(t.sh("web", "ls /up/ /top/ | grep -c busybox || :").strip(), "0")
     t.true(not os.path.exists("/top") and not os.path.exists("/up"), "links appeared on the host")
+
+
+def test_started_in_a_chroot(t):
+    """The container's tree is the only one in its mount namespace even when `up` ran in a chroot: what is exec'd can't meet the host's."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000}}")
+    root = t.folder + "/chroot"
+    os.mkdir(root)
+    inside = f"mount --make-rprivate / && mount --rbind / {root} && cd {root} && exec chroot . sh -c 'cd {t.dir} && {t.binary} up -d'"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", inside], env=t.environ(), capture_output=True, text=True, timeout=30, check=False)
+    t.eq(done.returncode, 0, done.stderr)
+    t.sh("web", "touch /made-inside")
+    t.true(not os.path.exists("/made-inside"), "an exec'd process wrote to the host's root")
+    t.eq(t.sh("web", "ls /proc/1/root/ / | grep -c work || :").strip(), "0")
