@@ -508,6 +508,10 @@ class Test:
             job.kill()
         self.jobs.clear()
         for root, run in self.roots:
+            for at, _, files in os.walk(run):
+                for f in (os.path.join(at, f) for f in files if f.endswith(".log")):
+                    with open(f, encoding="utf-8", errors="replace") as log:
+                        self.lacks(log.read(), "Sanitizer", "runtime error:", "Assertion")
             env = {"MUSTER_ROOT": root, "MUSTER_RUN_ROOT": run}
             listed = self.muster("ls", "-a", "-q", env=env, cwd=self.folder).lines
             kept = os.listdir(root + "/projects") if os.path.isdir(root + "/projects") else []  # a network may be all that is left
