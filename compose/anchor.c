@@ -283,9 +283,24 @@ static int anchor_setup(struct anchor *a, struct err *err)
 	a->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (a->signal_fd < 0)
 		return err_sys(err, errno, "signalfd");
+	return 0;
+}
+
+/* A supervisor that took its dead anchor's place has left a list of the descriptors to keep instead of a pipe. */
+static void anchor_inherit(struct anchor *a)
+{
+	struct anchor_handover h;
+	struct stat st;
 	for (int i = 0; i < MAX_KEPT; i++)
 		a->kept[i].fd = -1;
-	return 0;
+	if (fstat(ANCHOR_FD_READY, &st) == 0 && S_ISFIFO(st.st_mode))
+		return;
+	a->ready_fd = -1;
+	while (a->n_kept < MAX_KEPT && read(ANCHOR_FD_READY, &h, sizeof(h)) == sizeof(h)) {
+		a->kept[a->n_kept].fd = h.fd;
+		memcpy(a->kept[a->n_kept++].key, h.key, sizeof(h.key));
+	}
+	close(ANCHOR_FD_READY);
 }
 
 /* Starts what is due; returns the milliseconds until the next one, -1 when none waits. */
@@ -326,9 +341,8 @@ int anchor_main(const char *project, const char *rootid)
 	int rc;
 	a = (struct anchor){ .project = project, .rootid = rootid, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN, .binary_fd = ANCHOR_FD_BINARY,
 			     .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1, .store_fd = -1 };
-	if (fcntl(ANCHOR_FD_READY, F_GETFD) < 0)
-		a.ready_fd = -1; /* a supervisor took its dead anchor's place */
 	proc_cloexec_from(3);
+	anchor_inherit(&a);
 	rc = anchor_setup(&a, &err);
 	if (rc != 0) {
 		if (rc < 0)

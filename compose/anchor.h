@@ -43,6 +43,12 @@ struct anchor_exit {
 	int64_t wstatus;     /* as waitpid(2) */
 };
 
+/* What a supervisor that takes its dead anchor's place hands to itself: descriptor READY is then a memory file of these. */
+struct anchor_handover {
+	int fd;
+	char key[ANCHOR_KEY_BYTES];
+};
+
 struct anchor_packet {
 	uint32_t op;
 	char key[ANCHOR_KEY_BYTES];

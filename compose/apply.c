@@ -115,10 +115,9 @@ static int do_update(struct op *op, const struct action *a, struct err *err)
 static int do_create(struct op *op, size_t i, struct err *err)
 {
 	const struct action *a = &op->plan.actions[i];
-	op->made[i] = unit_create(op->sv, &op->desired, a->desired, a->name, a->number, a->inherit_volumes ? a->id_old : NULL, err);
+	op->made[i] = unit_create(op, a, err);
 	if (!op->made[i])
 		return -1;
-	op->made[i]->rec->generation = op->generation;
 	if (op->oneoff && a->desired == op->oneoff)
 		op_run_created(op, op->made[i]);
 	server_state(op->made[i], "create", false);

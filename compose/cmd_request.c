@@ -59,13 +59,16 @@ int request_open(struct request *r)
 		r->progress = progress_new(r->silent ? PROGRESS_QUIET : r->app->progress, 2, r->app->colour_err, false);
 	if (cmd_paths(r->app, true))
 		return 1;
-	util_close(&r->fd);
-	r->fd = control_connect(&r->app->paths, r->project, true, &err);
-	if (r->fd < 0)
-		return cmd_fail(r->app, &err);
-	if (control_send(r->fd, r->json, r->passed_fd >= 0 ? &r->passed_fd : NULL, r->passed_fd >= 0, &err) < 0)
-		return cmd_fail(r->app, &err);
-	return 0;
+	for (;;) {
+		util_close(&r->fd);
+		r->fd = control_connect(&r->app->paths, r->project, true, &err);
+		if (r->fd < 0)
+			return cmd_fail(r->app, &err);
+		if (control_send(r->fd, r->json, r->passed_fd >= 0 ? &r->passed_fd : NULL, r->passed_fd >= 0, &err) == 0)
+			return 0;
+		if (++r->tries > MAX_TRIES) /* it went away before it had the request: ask the next one */
+			return cmd_fail(r->app, &err);
+	}
 }
 
 static bool ignore_orphans(void)

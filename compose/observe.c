@@ -48,19 +48,21 @@ static int scan_one(void *arg, const char *name)
 	return 0;
 }
 
-/* A record that claims to run although its process is gone: take the anchor's note, else say unknown. */
-static void settle(struct record *r, int run_fd)
+/* A record that claims to run although its process is gone: what is recorded of its end, else the anchor's note. When there is neither, the
+ * supervisor is just about to record it; without one it is unknown. */
+static void settle(struct record *r, int run_fd, bool supervised)
 {
 	struct anchor_exit note;
 	if (r->status != STATUS_RUNNING || proc_is(r->pid, r->pid_ticks))
 		return;
-	r->status = STATUS_EXITED;
-	if (r->finished_ns && r->finished_ns >= r->started_ns)
-		return;
-	if (run_fd >= 0 && anchor_find_exit(run_fd, r->pid, r->pid_ticks, &note)) {
-		r->exit_code = proc_exit_code(note.wstatus);
+	if (r->finished_ns && r->finished_ns >= r->started_ns) {
+		r->status = STATUS_EXITED;
+	} else if (run_fd >= 0 && anchor_find_exit(run_fd, r->pid, r->pid_ticks, &note)) {
+		r->status = STATUS_EXITED;
+		r->exit_code = proc_exit_code((int)note.wstatus);
 		r->finished_ns = note.time_ns;
-	} else {
+	} else if (!supervised) {
+		r->status = STATUS_EXITED;
 		r->exit_code = -1;
 	}
 }
@@ -102,7 +104,7 @@ int observe_project(const struct paths *p, const char *project, struct observed 
 		json_get_strv(desired, "config_files", &o.config_files);
 	}
 	for (size_t i = 0; i < o.n; i++)
-		settle(o.containers[i], run_fd);
+		settle(o.containers[i], run_fd, o.supervised);
 	observe_sort(&o);
 done:
 	if (!o.working_dir)

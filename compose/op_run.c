@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "compose/plan_build.h"
 
 static void put_list(json_t *config, const char *key, const json_t *list)
 {
@@ -87,22 +88,55 @@ static json_t *run_config(const struct desired_service *s, const json_t *run)
 	return config;
 }
 
+void op_run_record(const struct op *op, struct record *r)
+{
+	r->oneoff = true;
+	r->remove_on_exit = json_get_bool(json_object_get(op->request, "run"), "rm", false);
+	json_put_str(r->labels, "com.docker.compose.oneoff", "True");
+	json_put_str(r->labels, "com.docker.compose.slug", r->id);
+}
+
 void op_run_created(struct op *op, struct unit *u)
 {
 	const json_t *run = json_object_get(op->request, "run");
-	struct record *r = u->rec;
-	struct err err = {0};
-	r->oneoff = true;
-	r->remove_on_exit = json_get_bool(run, "rm", false);
-	json_put_str(r->labels, "com.docker.compose.oneoff", "True");
-	json_put_str(r->labels, "com.docker.compose.slug", r->id);
-	if (unit_save(u, false, &err) < 0)
-		log_warn("%s: %s", r->name, err.msg);
 	u->run_op = op;
 	if (!json_get_bool(run, "detach", false) && op->client) {
 		u->attached = op->client;
 		op->client->attached = u;
 	}
+}
+
+void op_run_ended(struct op *op)
+{
+	struct supervisor *sv = op->sv;
+	for (size_t i = 0; i < sv->n_units; i++) {
+		struct unit *u = sv->units[i];
+		struct err err = {0};
+		if (u->run_op != op)
+			continue;
+		u->run_op = NULL;
+		if (u->attached)
+			u->attached->attached = NULL;
+		u->attached = NULL;
+		if (unit_remove(u, true, &err) < 0)
+			log_warn("%s", err.msg);
+		worker_empty_trash(sv);
+		return;
+	}
+}
+
+/* Carried on after a crash: 1 when the container of this very operation has been started, which happens once; one that was only made goes. */
+static int find_begun(struct op *op, struct err *err)
+{
+	for (size_t i = 0; i < op->sv->n_units; i++) {
+		struct unit *u = op->sv->units[i];
+		if (!u->rec->oneoff || u->rec->generation != op->generation)
+			continue;
+		if (u->phase != UNIT_IDLE || u->rec->started_generation >= op->generation)
+			return 1;
+		return unit_remove(u, true, err);
+	}
+	return 0;
 }
 
 int op_run_begin(struct op *op, struct err *err)
@@ -111,12 +145,16 @@ int op_run_begin(struct op *op, struct err *err)
 	struct supervisor *sv = op->sv;
 	const json_t *run = json_object_get(op->request, "run");
 	const char *service = json_get_str(op->request, "service", ""), *name = json_get_str(run, "name", NULL);
-	struct plan_options opt = { .no_deps = json_get_bool(run, "no_deps", false) };
+	struct plan_options opt = { .no_deps = json_get_bool(run, "no_deps", false), .generation = op->generation };
 	const struct desired_service *s;
 	struct desired_service *one;
 	struct observed o;
 	char slug[13];
-	int rc;
+	int rc = find_begun(op, err);
+	if (rc == 1)
+		plan_init(&op->plan);
+	if (rc != 0)
+		return rc < 0 ? -1 : apply_plan(op);
 	if (apply_take_desired(op, err) < 0)
 		return -1;
 	s = desired_service(&op->desired, service);

@@ -189,6 +189,7 @@ void server_done(struct op *op)
 		server_send(op->client, done, NULL, 0);
 	failpoint("op.answered");
 	json_decref(done);
+	op_run_ended(op);
 	for (size_t i = 0; i < sv->n_units; i++) /* the start that these were kept for did not come */
 		if (sv->units[i]->phase == UNIT_IDLE && sv->units[i]->ports_held)
 			unit_release(sv->units[i], false);

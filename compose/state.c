@@ -244,7 +244,8 @@ int record_load(int project_fd, int run_fd, const char *id12, struct record **re
 	AUTO_FREE char *run_path = xasprintf("c/%s/state.json", id12);
 	AUTO_JSON json_t *j = NULL, *state = NULL;
 	struct record *r;
-	int rc = json_read_file(project_fd, path, &j, err);
+	int rc, has_state = run_fd >= 0 ? json_read_file(run_fd, run_path, &state, NULL) : 1;
+	rc = json_read_file(project_fd, path, &j, err); /* after the state: an end that this tells of is never without its exit code */
 	if (rc != 0)
 		return rc < 0 ? -1 : err_set(err, ERR_CORRUPT, "record of container %s: absent", id12);
 	r = record_new();
@@ -252,7 +253,7 @@ int record_load(int project_fd, int run_fd, const char *id12, struct record **re
 		record_free(r);
 		return -1;
 	}
-	if (run_fd >= 0 && json_read_file(run_fd, run_path, &state, NULL) == 0)
+	if (has_state == 0)
 		read_runtime(state, r);
 	*ret = r;
 	return 0;

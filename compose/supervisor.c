@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -27,7 +28,7 @@ void supervisor_anchor_put(struct supervisor *sv, const char *key, int fd)
 	struct anchor_packet p = { .op = ANCHOR_PUT };
 	struct err err = {0};
 	snprintf(p.key, sizeof(p.key), "%s", key);
-	if (sock_send(sv->store_fd, &p, sizeof(p), &fd, 1, &err) != 0)
+	if (sock_send(sv->store_fd, &p, sizeof(p), &fd, 1, &err) != 0 && err.sys != EPIPE) /* it died: the loop sees it, too */
 		log_warn("anchor: descriptor %s not kept: %s", key, err.msg);
 }
 
@@ -36,7 +37,7 @@ void supervisor_anchor_drop(struct supervisor *sv, const char *key)
 	struct anchor_packet p = { .op = ANCHOR_DROP };
 	struct err err = {0};
 	snprintf(p.key, sizeof(p.key), "%s", key);
-	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, &err) != 0)
+	if (sock_send(sv->store_fd, &p, sizeof(p), NULL, 0, &err) != 0 && err.sys != EPIPE)
 		log_warn("anchor: descriptor %s not dropped: %s", key, err.msg);
 }
 
@@ -114,16 +115,44 @@ void supervisor_maybe_finish(struct supervisor *sv)
 	sv->loop.quit = true;
 }
 
+static void hand_over(int list_fd, const struct unit *u, const char *what, int fd)
+{
+	struct anchor_handover h = { .fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD, 100) }; /* not close-on-exec */
+	unit_key(u, what, h.key);
+	if (h.fd >= 0 && fs_write_all(list_fd, &h, sizeof(h), NULL) < 0)
+		log_warn("%s: descriptor %s is lost", u->rec->name, what);
+}
+
+/* The list of what the new anchor keeps from the start; -1 when there is none. */
+static int hand_over_all(const struct supervisor *sv)
+{
+	int list_fd = memfd_create("muster-handover", MFD_CLOEXEC);
+	for (size_t i = 0; list_fd >= 0 && i < sv->n_units; i++) {
+		const struct unit *u = sv->units[i];
+		hand_over(list_fd, u, "dns/udp", u->dns_udp);
+		hand_over(list_fd, u, "dns/tcp", u->dns_tcp);
+		hand_over(list_fd, u, "tty/master", u->console_fd);
+		hand_over(list_fd, u, "pid/fd", u->proc.pidfd);
+	}
+	if (list_fd >= 0)
+		lseek(list_fd, 0, SEEK_SET);
+	return list_fd;
+}
+
 /* The anchor has died. We are the parent of the containers, so it is us who takes its place: the same process goes on as the anchor, with
- * a new supervisor below it that adopts them. What exits meanwhile stays a zombie until the new anchor has noted it. */
+ * a new supervisor below it that adopts them. What exits meanwhile stays a zombie until the new anchor has noted it; of those that are not our
+ * children (adopted ones) the kernel remembers the status as long as we have them by pidfd. */
 _Noreturn static void become_anchor(const struct supervisor *sv)
 {
 	const char *argv[] = { "muster-run", "anchor", sv->project, sv->rootid, NULL };
 	const char *envp[] = { NULL };
+	int list_fd = hand_over_all(sv);
 	log_warn("the anchor is gone: taking its place");
 	for (int fd = ANCHOR_FD_BINARY; fd <= ANCHOR_FD_RUN; fd++)
 		fcntl(fd, F_SETFD, 0);
-	close(ANCHOR_FD_READY); /* nobody waits for a first supervisor */
+	close(ANCHOR_FD_READY);
+	if (list_fd >= 0)
+		dup2(list_fd, ANCHOR_FD_READY);
 	proc_reset_signals();
 	fexecve(ANCHOR_FD_BINARY, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
 	_exit(1);
@@ -163,6 +192,10 @@ static bool take_descriptor(struct supervisor *sv, const char *key, int *fd)
 		u->dns_tcp = TAKE_FD(*fd);
 	else if (str_eq(kind, "tty") && u->console_fd < 0)
 		u->console_fd = TAKE_FD(*fd);
+	else if (str_eq(kind, "pid") && u->proc.pidfd < 0)
+		u->proc.pidfd = TAKE_FD(*fd);
+	else if (str_eq(kind, "fifo"))
+		u->fifos_kept = true;
 	else if (str_eq(kind, "port"))
 		u->n_ports_kept++;
 	return true;

@@ -56,7 +56,7 @@ struct unit {
 	enum unit_phase phase;
 	bool adopted;                      /* not our child: the anchor reaps it */
 	bool stopping;                     /* by a wish: no restart */
-	bool kept;                         /* adopted: the anchor still had its descriptors */
+	bool kept, fifos_kept;             /* adopted: the anchor still had descriptors of it, its FIFOs' among them */
 	size_t n_ports_kept;               /* adopted: how many of them were ports' */
 	bool awaiting;                     /* adopted and dead, but its status is not known yet */
 	bool unconfirmed;                  /* adopted: nobody saw whether its command was exec'd */
@@ -195,8 +195,7 @@ void apply_cancel(struct op *op, const char *why);
 void apply_trash_emptied(struct supervisor *sv);                             /* an operation that ends with removals waits for it */
 
 /* unit_create.c */
-struct unit *unit_create(struct supervisor *sv, const struct desired *d, const struct desired_service *s, const char *name, unsigned number,
-			 const char *id_old, struct err *err);
+struct unit *unit_create(struct op *op, const struct action *a, struct err *err);
 int unit_save(struct unit *u, bool durable, struct err *err);
 void unit_put_labels(struct record *r, const struct desired *d, const struct desired_service *s);
 
@@ -242,6 +241,8 @@ void worker_empty_trash(struct supervisor *sv);
 
 /* op_run.c */
 int op_run_begin(struct op *op, struct err *err);
+void op_run_record(const struct op *op, struct record *r);                   /* what makes a new record that of a one-off container */
 void op_run_created(struct op *op, struct unit *u);
+void op_run_ended(struct op *op);                                            /* a container of it that was not started goes */
 
 #endif

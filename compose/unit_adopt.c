@@ -247,7 +247,10 @@ static int adopt_idle(struct unit *u, struct err *err)
 {
 	struct record *r = u->rec;
 	char key[ANCHOR_KEY_BYTES];
+	util_close(&u->proc.pidfd);
 	if (r->status == STATUS_RESTARTING && r->want == WANT_RUNNING) {
+		if (r->n_ports && !u->ports_held)
+			hold_ports(u);
 		unit_schedule_restart(u);
 		return 0;
 	}
@@ -274,7 +277,7 @@ static int adopt_running(struct unit *u, struct err *err)
 	u->exec_mono_ns = clock_mono_ns() - MIN(ran_ns, clock_mono_ns());
 	failpoint("adopt.running");
 	unit_watch_exit(u);
-	if (!u->kept)
+	if (!u->fifos_kept)
 		hold_fifos(u);
 	if (r->n_ports && !u->ports_held)
 		hold_ports(u);
@@ -291,6 +294,7 @@ int unit_adopt(struct unit *u, struct err *err)
 {
 	struct record *r = u->rec;
 	AUTO_FREE char *path = record_cgroup(r, u->sv->rootid);
+	bool alive;
 	u->adopted = true;
 	u->ports_held = r->n_ports && u->n_ports_kept == r->n_ports;
 	if (!r->pid)
@@ -305,14 +309,16 @@ int unit_adopt(struct unit *u, struct err *err)
 		if (n && net_ip_parse(r->endpoints[i].address, &ip))
 			ipam_take(&n->ipam, ip, NULL);
 	}
-	if (proc_is(r->pid, r->pid_ticks)) {
+	alive = proc_is(r->pid, r->pid_ticks);
+	if (alive && u->proc.pidfd < 0) {
 		u->proc.pidfd = proc_pidfd_open(r->pid);
 		if (u->proc.pidfd < 0 && errno != ESRCH)
 			return err_sys(err, errno, "watch process %d", (int)r->pid);
-		if (!proc_is(r->pid, r->pid_ticks))
-			util_close(&u->proc.pidfd);
+		alive = proc_is(r->pid, r->pid_ticks);
+		if (!alive)
+			util_close(&u->proc.pidfd); /* of whoever has that number now */
 	}
-	if (u->proc.pidfd >= 0 && (!u->unconfirmed || was_execd(u)))
+	if (alive && (!u->unconfirmed || was_execd(u)))
 		return adopt_running(u, err);
 	if (!u->unconfirmed && r->finished_ns >= r->started_ns) { /* our predecessor has recorded its end */
 		unit_ended(u, r->exit_code, r->finished_ns);

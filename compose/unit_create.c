@@ -83,15 +83,22 @@ static const char *inherited(const struct unit *old, const char *target)
 	return NULL;
 }
 
-static int add_anonymous(struct unit *u, const struct unit *old, const char *target, bool read_only, bool nocopy, struct err *err)
+/* Only its name: the volume is made when the record that tells of it is written. */
+static void add_anonymous(struct unit *u, const struct unit *old, const char *target, bool read_only, bool nocopy)
 {
 	const char *kept = inherited(old, target);
-	AUTO_JSON json_t *labels = json_pack("{s:s,s:s}", "com.docker.compose.project", u->rec->project, "com.docker.volume.anonymous", "");
-	char *name = NULL;
-	if (!kept && volume_create(ANCHOR_FD_ROOT, NULL, labels, &name, err) < 0)
-		return err_wrap(err, "anonymous volume for %s", target);
-	add_mount(u->rec, (struct record_mount){ .kind = MOUNT_VOLUME, .source = kept ? xstrdup(kept) : name, .target = xstrdup(target),
+	char name[65] = "";
+	random_hex(name, 64);
+	add_mount(u->rec, (struct record_mount){ .kind = MOUNT_VOLUME, .source = xstrdup(kept ? kept : name), .target = xstrdup(target),
 						 .read_only = read_only, .anonymous = true, .nocopy = nocopy });
+}
+
+static int make_anonymous(struct unit *u, struct err *err)
+{
+	AUTO_JSON json_t *labels = json_pack("{s:s,s:s}", "com.docker.compose.project", u->rec->project, "com.docker.volume.anonymous", "");
+	for (size_t i = 0; i < u->rec->n_mounts; i++)
+		if (u->rec->mounts[i].anonymous && volume_create(ANCHOR_FD_ROOT, u->rec->mounts[i].source, labels, NULL, err) < 0)
+			return err_wrap(err, "anonymous volume for %s", u->rec->mounts[i].target);
 	return 0;
 }
 
@@ -101,8 +108,7 @@ static int resolve_mounts(struct unit *u, const struct desired *d, const struct 
 		const struct model_mount *m = &s->model.mounts[i];
 		const struct desired_volume *v = m->kind == MOUNT_VOLUME && m->source ? desired_volume(d, m->source) : NULL;
 		if (m->kind == MOUNT_VOLUME && !m->source) {
-			if (add_anonymous(u, old, m->target, m->read_only, m->nocopy, err) < 0)
-				return -1;
+			add_anonymous(u, old, m->target, m->read_only, m->nocopy);
 			continue;
 		}
 		if (m->kind == MOUNT_VOLUME && !v)
@@ -112,8 +118,8 @@ static int resolve_mounts(struct unit *u, const struct desired *d, const struct 
 							 .create_host_path = m->create_host_path });
 	}
 	for (const char **v = s->image.volumes; v && *v; v++)
-		if (!has_target(u->rec, *v) && add_anonymous(u, old, *v, false, false, err) < 0)
-			return -1;
+		if (!has_target(u->rec, *v))
+			add_anonymous(u, old, *v, false, false);
 	return 0;
 }
 
@@ -133,27 +139,40 @@ static int make_dirs(struct unit *u, struct err *err)
 	return 0;
 }
 
-struct unit *unit_create(struct supervisor *sv, const struct desired *d, const struct desired_service *s, const char *name, unsigned number,
-			 const char *id_old, struct err *err)
+/* Gives up a container that was not completed; the volumes that it was to inherit stay with the one that has them. */
+static void undo(struct unit *u, const struct unit *old)
+{
+	struct err ignored = {0};
+	for (size_t i = 0; i < u->rec->n_mounts; i++) {
+		const char *kept = inherited(old, u->rec->mounts[i].target);
+		if (kept && strcmp(kept, u->rec->mounts[i].source) == 0)
+			u->rec->mounts[i].anonymous = false;
+	}
+	unit_remove(u, true, &ignored);
+}
+
+struct unit *unit_create(struct op *op, const struct action *a, struct err *err)
 {
 	struct record *r = record_new();
-	struct unit *u = supervisor_add_unit(sv, r), *old = id_old ? supervisor_find(sv, id_old) : NULL;
+	struct unit *u = supervisor_add_unit(op->sv, r), *old = a->inherit_volumes && a->id_old ? supervisor_find(op->sv, a->id_old) : NULL;
+	const struct desired_service *s = a->desired;
 	random_hex(r->id, 64);
-	r->name = xstrdup(name);
-	r->project = xstrdup(d->project);
+	r->name = xstrdup(a->name);
+	r->project = xstrdup(op->desired.project);
 	r->service = xstrdup(s->name);
-	r->number = number;
+	r->number = a->number;
+	r->generation = op->generation;
 	r->config = json_incref((json_t *)(uintptr_t)s->config);
 	r->image = json_incref((json_t *)(uintptr_t)s->image_json);
 	r->hash = xstrdup(s->hash);
 	r->created_ns = clock_real_ns();
 	r->want = WANT_STOPPED;
 	r->status = STATUS_CREATED;
-	unit_put_labels(r, d, s);
-	if (resolve_mounts(u, d, s, old, err) < 0 || failpoint_err("create.volumes", err) < 0 || make_dirs(u, err) < 0 ||
-	    failpoint_err("create.dirs", err) < 0 || unit_save(u, false, err) < 0 || failpoint_err("create.saved", err) < 0) {
-		struct err ignored = {0};
-		unit_remove(u, true, &ignored);
+	unit_put_labels(r, &op->desired, s);
+	if (op->oneoff && s == op->oneoff)
+		op_run_record(op, r);
+	if (resolve_mounts(u, &op->desired, s, old, err) < 0 || make_dirs(u, err) < 0 || unit_save(u, false, err) < 0 || make_anonymous(u, err) < 0) {
+		undo(u, old);
 		return NULL;
 	}
 	return u;

@@ -106,6 +106,7 @@ void unit_release(struct unit *u, bool keep_ports)
 		drop(u, "dns/*");
 		drop(u, "fifo/*");
 		drop(u, "tty/*");
+		drop(u, "pid/*");
 	} else {
 		drop(u, "*");
 		r->n_ports = 0;
