@@ -50,7 +50,8 @@ def test_cgroup_path(t):
     """/proc/1/cgroup reads "/" in every hierarchy that has the container, from the first process and from exec'd ones."""
     t.compose("services: {web: {image: busybox, command: sh -c 'cat /proc/self/cgroup; exec sleep 1000'}}")
     t.up()
-    for text in (t.muster("logs", "--no-log-prefix").out, t.sh("web", "cat /proc/1/cgroup"), t.sh("web", "cat /proc/self/cgroup")):
+    first = t.wait(lambda: t.muster("logs", "--no-log-prefix").out, 3, "output of the first process")
+    for text in (first, t.sh("web", "cat /proc/1/cgroup"), t.sh("web", "cat /proc/self/cgroup")):
         t.true(text.strip(), "no cgroup lines")
         t.eq([x for x in text.splitlines() if not x.endswith(":/")], [], "cgroup paths that are not /")
 
@@ -76,7 +77,8 @@ def test_descriptors(t):
     """No descriptor but 0, 1, 2 reaches the first process or an exec'd one."""
     t.compose("services: {web: {image: busybox, command: sh -c 'ls -l /proc/self/fd; exec sleep 1000'}}")
     t.up()
-    for text in (t.muster("logs", "--no-log-prefix").out, t.sh("web", "ls -l /proc/self/fd")):
+    first = t.wait(lambda: t.muster("logs", "--no-log-prefix").out, 3, "output of the first process")
+    for text in (first, t.sh("web", "ls -l /proc/self/fd")):
         fds = [x.split(" -> ")[0].split()[-1] for x in text.splitlines() if " -> " in x]
         t.eq([fd for fd in fds if fd not in ("0", "1", "2", "3")], [], "descriptors")  # 3 is ls's own
         t.lacks(text, "muster", "memfd", "eventpoll")
