@@ -105,10 +105,16 @@ static int compare_int(const void *a, const void *b)
 	return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b;
 }
 
-static void close_one(int fd, void *arg)
+struct kept {
+	const int *sorted;
+	size_t n;
+};
+
+static void close_unless_kept(int fd, void *arg)
 {
-	(void)arg;
-	close(fd);
+	const struct kept *k = arg;
+	if (!k->n || !bsearch(&fd, k->sorted, k->n, sizeof(fd), compare_int))
+		close(fd);
 }
 
 void proc_close_from(int first, const int *keep, size_t n)
@@ -122,8 +128,10 @@ void proc_close_from(int first, const int *keep, size_t n)
 		unsigned to = i < n ? (unsigned)sorted[i] : ~0U;
 		if (i < n && sorted[i] < (int)from)
 			continue;
-		if (to > from && syscall(SYS_close_range, from, i < n ? to - 1 : to, 0) < 0 && i == n && n == 0)
-			each_fd((int)from, close_one, NULL);
+		if (to > from && syscall(SYS_close_range, from, i < n ? to - 1 : to, 0) < 0) {
+			each_fd((int)from, close_unless_kept, &(struct kept){ sorted, n });
+			break;
+		}
 		from = to + 1;
 	}
 }

@@ -67,6 +67,12 @@ static int become_root(int mnt_fd)
 	return chdir("/");
 }
 
+/* An older kernel's answer, or that of a filter around us: Landlock has to do, then. */
+static bool refused(int e)
+{
+	return e == ENOSYS || e == EPERM;
+}
+
 /* Detached clones of the folders, without set-uid, devices and execution. Returns 0; 1 when this process may not mount; -1 + err. */
 static int clone_folders(struct jail *j, struct err *err)
 {
@@ -74,12 +80,10 @@ static int clone_folders(struct jail *j, struct err *err)
 	for (size_t i = 0; i < j->n; i++) {
 		j->tree_fds[i] = (int)syscall(SYS_open_tree, j->root_fd, j->dirs[i],
 			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-		if (j->tree_fds[i] < 0 && (errno == EPERM || errno == ENOSYS))
-			return 1;
 		if (j->tree_fds[i] < 0)
-			return err_sys(err, errno, "jail: clone the mount of %s", j->dirs[i]);
+			return refused(errno) ? 1 : err_sys(err, errno, "jail: clone the mount of %s", j->dirs[i]);
 		if (syscall(SYS_mount_setattr, j->tree_fds[i], "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-			return err_sys(err, errno, "jail: restrict the mount of %s", j->dirs[i]);
+			return refused(errno) ? 1 : err_sys(err, errno, "jail: restrict the mount of %s", j->dirs[i]);
 	}
 	return 0;
 }
@@ -96,7 +100,7 @@ static int enter_mounts(struct jail *j, struct err *err)
 		return err_sys(err, errno, "jail: mount namespace");
 	mnt = mount_tmpfs();
 	if (mnt < 0)
-		return err_sys(err, errno, "jail: mount an empty root");
+		return refused(errno) ? 1 : err_sys(err, errno, "jail: mount an empty root");
 	for (size_t i = 0; i < j->n; i++) {
 		if (mkdirat(mnt, j->dirs[i], 0700) < 0 ||
 		    syscall(SYS_move_mount, j->tree_fds[i], "", mnt, j->dirs[i], MOVE_MOUNT_F_EMPTY_PATH) < 0)
