@@ -54,13 +54,12 @@ static void leave_run(int run_fd)
 void own_leave(const char *rootid, const char *project, int run_fd)
 {
 	struct cgroup_host *host = NULL;
-	struct cgroup *root = NULL;
 	struct err err = {0};
 	char path[512], containers[512];
 	own_path(path, sizeof(path), rootid, project);
 	snprintf(containers, sizeof(containers), "muster-%s/%s/c", rootid, project);
 	if (cgroup_host_open(&host, &err) == 0) {
-		if (cgroup_open(host, ".", &root, &err) != 0 || cgroup_enter(root, false, &err) < 0)
+		if (cgroup_leave(host, &err) < 0)
 			log_warn("leaving cgroup %s: %s", path, err.msg);
 		for (int tries = 0; tries < 100 && cgroup_remove(host, path, &err) == 1; tries++)
 			usleep(2000);
@@ -68,7 +67,6 @@ void own_leave(const char *rootid, const char *project, int run_fd)
 		cgroup_remove(host, containers, &err);
 		cgroup_remove_parents(host, path);
 	}
-	cgroup_free(root);
 	cgroup_host_close(host);
 	leave_run(run_fd);
 }

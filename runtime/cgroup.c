@@ -50,9 +50,10 @@ static void enable_controllers(const struct cgroup_hierarchy *h, const char *pat
 /* Makes the nodes above the leaf, enabling controllers on the way, and the leaf. */
 static int make_chain(const struct cgroup_hierarchy *h, const char *path, struct err *err)
 {
+	AUTO_CLOSE int lock = cgroup_base_lock(h);
 	char part[CGROUP_PATH_MAX];
 	const char *slash = path;
-	if (h->v2)
+	if (h->v2 && cgroup_base_clear(h))
 		enable_controllers(h, "");
 	for (;;) {
 		slash = strchr(slash, '/');
@@ -446,5 +447,7 @@ void cgroup_remove_parents(struct cgroup_host *h, const char *path)
 			if (unlinkat(h->hierarchies[i].dirfd, part, AT_REMOVEDIR) < 0 && errno != ENOENT)
 				break;
 		}
+		if (h->hierarchies[i].v2)
+			cgroup_base_restore(&h->hierarchies[i]);
 	}
 }

@@ -49,6 +49,8 @@ int cgroup_set_limits(struct cgroup *cg, const struct cgroup_limits *limits, str
 
 /* Moves the calling, single-threaded process in, everywhere; `cloned`: it is already in the v2 one by CLONE_INTO_CGROUP. */
 int cgroup_enter(struct cgroup *cg, bool cloned, struct err *err);
+/* Moves the calling process out of all of ours, to where it may stay: the base, or (v2) another cgroup that may hold processes. */
+int cgroup_leave(struct cgroup_host *h, struct err *err);
 /* For clone3: a borrowed descriptor for CLONE_INTO_CGROUP when v2 carries controllers, else -1. */
 int cgroup_clone_fd(struct cgroup *cg);
 
@@ -62,7 +64,7 @@ void cgroup_read_usage(struct cgroup *cg, struct cgroup_usage *ret);
 
 /* Removes the cgroup. 0 (also when absent); 1 while processes are still dying inside: call again later; -1 + err. */
 int cgroup_remove(struct cgroup_host *h, const char *path, struct err *err);
-/* Removes the nodes above `path` as long as they are empty, up to the first that is not. */
+/* Removes the nodes above `path` as long as they are empty, up to the first that is not; gives a delegated base back as it was. */
 void cgroup_remove_parents(struct cgroup_host *h, const char *path);
 
 #endif

@@ -107,13 +107,13 @@ static void v1_options(const char *super, char *ret, size_t size)
 	}
 }
 
-/* The path of the v2 cgroup that we are in, "/" when unknown. */
-static void own_cgroup(char *buf, size_t size)
+void cgroup_path_of(pid_t pid, char *buf, size_t size)
 {
 	AUTO_STR struct str text = { 0 };
-	char *save = NULL;
+	char *save = NULL, path[40];
 	snprintf(buf, size, "/");
-	if (fs_read(AT_FDCWD, "/proc/self/cgroup", 1 << 16, &text, NULL) != 0)
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	if (fs_read(AT_FDCWD, path, 1 << 16, &text, NULL) != 0 || text.len == 0)
 		return;
 	for (char *line = strtok_r(text.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (str_starts(line, "0::/") && !strstr(line, "/.."))
@@ -127,7 +127,7 @@ static char *v2_base(const char *mount_point)
 	AUTO_FREE char *path = NULL;
 	if (access(mount_point, W_OK) == 0)
 		return xstrdup(mount_point);
-	own_cgroup(own, sizeof(own));
+	cgroup_path_of(getpid(), own, sizeof(own));
 	path = xasprintf("%s%s", mount_point, own);
 	return access(path, W_OK) == 0 ? TAKE_PTR(path) : xstrdup(mount_point);
 }
@@ -196,8 +196,12 @@ static void add_v2(struct cgroup_host *h, const char *mount_point)
 		return;
 	h->v2 = (int)h->n;
 	add_hierarchy(h, true, bits, base, "");
-	if ((size_t)h->v2 == h->n)
+	if ((size_t)h->v2 == h->n) {
 		h->v2 = -1;
+		return;
+	}
+	h->hierarchies[h->v2].delegated = faccessat(h->hierarchies[h->v2].dirfd, "cgroup.type", F_OK, 0) == 0; /* the real root has none */
+	h->v2_mount = xstrdup(mount_point);
 }
 
 int cgroup_host_read(char *mountinfo, struct cgroup_host **ret, struct err *err)
@@ -240,6 +244,7 @@ struct cgroup_host *cgroup_host_close(struct cgroup_host *h)
 	for (size_t i = 0; i < h->n; i++)
 		close(h->hierarchies[i].dirfd);
 	util_close(&h->device_program_fd);
+	free(h->v2_mount);
 	free(h);
 	return NULL;
 }
