@@ -13,6 +13,7 @@
 #include "compose/plan_request.h"
 #include "volumes/volume.h"
 
+enum { MAX_TIMEOUT_S = 10 * 365 * 86400 };
 enum { SETTLE_MS = 250 }; /* how long a container without a health check has to run to count as started for --wait */
 
 static void pump(struct op *op);
@@ -153,14 +154,23 @@ static int do_start(struct op *op, size_t i, struct err *err)
 	return u->phase == UNIT_IDLE && unit_start(u, err) < 0 ? -1 : 1;
 }
 
+/* Does the plan remove the container that action i stops? */
+static bool removes_later(const struct op *op, size_t i)
+{
+	for (size_t k = 0; k < op->plan.n; k++)
+		if (op->plan.actions[k].kind == ACTION_REMOVE && str_eq(op->plan.actions[k].id, op->plan.actions[i].id))
+			return true;
+	return false;
+}
+
 static int do_stop(struct op *op, size_t i, struct err *err)
 {
 	struct unit *u = unit_of(op, &op->plan.actions[i]);
 	int rc;
 	if (!u)
 		return 0;
-	if (str_eq(op->kind, "down") || str_eq(op->kind, "rm"))
-		u->rec->want = WANT_REMOVED;
+	if (removes_later(op, i))
+		u->rec->want = WANT_REMOVED; /* its exit need not be on disk before it goes */
 	u->op = op;
 	u->action = i;
 	u->then = UNIT_THEN_NOTHING;
@@ -172,18 +182,44 @@ static int do_stop(struct op *op, size_t i, struct err *err)
 	return rc < 0 ? -1 : 0;
 }
 
+/* Sends a signal by wish: after one that ends processes the restart policy does not bring the container back. */
+static int kill_unit(struct unit *u, int sig, struct err *err)
+{
+	if (sig == SIGKILL || sig == SIGTERM || sig == SIGINT || sig == SIGQUIT) {
+		if (u->rec->want != WANT_REMOVED)
+			u->rec->want = WANT_STOPPED;
+		u->stopping = true;
+		if (unit_save(u, false, err) < 0)
+			return -1;
+	}
+	unit_kill(u, sig);
+	return 0;
+}
+
+int apply_kill_now(struct supervisor *sv, const json_t *request, struct err *err)
+{
+	AUTO_STRV struct strv services = {0};
+	int sig = (int)json_get_int(request, "signal", SIGKILL);
+	if (sig < 1 || sig > 64)
+		return err_set(err, ERR_INVALID, "signal %d does not exist", sig);
+	json_get_strv(request, "services", &services);
+	for (size_t i = 0; i < sv->n_units; i++) {
+		struct unit *u = sv->units[i];
+		if (u->phase != UNIT_RUNNING || u->rec->oneoff || (services.n && !strv_has(&services, u->rec->service)))
+			continue;
+		if (kill_unit(u, sig, err) < 0)
+			return err_wrap(err, "%s", u->rec->name);
+	}
+	return 0;
+}
+
 static int do_kill(struct op *op, size_t i, struct err *err)
 {
 	struct unit *u = unit_of(op, &op->plan.actions[i]);
 	if (!u || u->phase != UNIT_RUNNING)
 		return 0;
-	if (op->signal == SIGKILL || op->signal == SIGTERM || op->signal == SIGINT || op->signal == SIGQUIT) {
-		u->rec->want = WANT_STOPPED;
-		u->stopping = true;
-		if (unit_save(u, false, err) < 0)
-			return -1;
-	}
-	unit_kill(u, op->signal);
+	if (kill_unit(u, op->signal, err) < 0)
+		return -1;
 	if (op->signal != SIGKILL)
 		return 0;
 	u->op = op;
@@ -236,8 +272,12 @@ static int do_wait(struct op *op, size_t i, struct err *err)
 {
 	const struct action *a = &op->plan.actions[i];
 	int rc = check_wait(op, a, err);
-	if (rc == 1)
+	if (rc == 1 && !op->cancelled)
 		return 1;
+	if (rc == 1) {
+		*err = op->cancel_err;
+		rc = -1;
+	}
 	say_waiting(op, a->service, rc == 0 ? "Exited" : "Error");
 	if (rc < 0 && a->optional) {
 		server_warn(op, err->msg);
@@ -450,16 +490,17 @@ static void pump(struct op *op)
 void apply_cancel(struct op *op, const char *why)
 {
 	struct err err = {0};
+	err_set(&err, ERR_TIMEOUT, "%s", why);
+	op->cancelled = true;
+	op->cancel_err = err;
 	if (!op->state)
 		return;
-	err_set(&err, ERR_TIMEOUT, "%s", why);
 	for (size_t i = 0; i < op->plan.n; i++) {
 		if (op->plan.actions[i].kind != ACTION_WAIT || op->state[i] != OP_BUSY)
 			continue;
 		op->n_busy--;
 		settle(op, i, &err);
 	}
-	op->cancelled = true;
 	if (!op->n_left && !op->failed && op->settle_timer.loop)
 		fail(op, NULL, &err);
 	if (!op->n_busy && op->failed)
@@ -544,7 +585,7 @@ int apply_begin(struct op *op, struct err *err)
 {
 	const json_t *options = json_object_get(op->request, "options");
 	int64_t wait_s = json_get_int(options, "wait_timeout_s", 0), timeout_s = json_get_int(options, "timeout_s", json_get_int(op->request, "timeout_s", -1));
-	op->timeout_ms = timeout_s < 0 ? -1 : timeout_s * 1000;
+	op->timeout_ms = timeout_s < 0 ? -1 : MIN(timeout_s, (int64_t)MAX_TIMEOUT_S) * 1000;
 	op->signal = (int)json_get_int(op->request, "signal", SIGKILL);
 	if (op->signal < 1 || op->signal > 64)
 		return err_set(err, ERR_INVALID, "signal %d does not exist", op->signal);
@@ -558,6 +599,6 @@ int apply_begin(struct op *op, struct err *err)
 		return -1;
 	failpoint("op.desired");
 	if (wait_s > 0)
-		loop_timer_set(&op->sv->loop, &op->timer, (uint64_t)wait_s * 1000, wait_timeout);
+		loop_timer_set(&op->sv->loop, &op->timer, (uint64_t)MIN(wait_s, (int64_t)MAX_TIMEOUT_S) * 1000, wait_timeout);
 	return apply_plan(op);
 }

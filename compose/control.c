@@ -9,7 +9,7 @@
 #include "base/sock.h"
 #include "compose/anchor.h"
 
-enum { START_TRIES = 3 };
+enum { START_TRIES = 10 };
 
 static int say_hello(int fd, struct err *err)
 {

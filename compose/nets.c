@@ -31,29 +31,39 @@ struct netw *nets_find(struct supervisor *sv, const char *name)
 	return NULL;
 }
 
-static int nets_save(struct supervisor *sv, struct err *err)
+/* networks.json as it is to be; it keeps entries of networks that are not there, for their subnets. */
+static json_t *recorded(struct supervisor *sv)
 {
-	AUTO_JSON json_t *all = json_object();
-	for (size_t i = 0; i < sv->n_nets; i++) {
-		const struct netw *n = sv->nets[i];
-		char subnet[20];
-		json_t *j = json_pack("{s:s,s:s,s:s,s:b}", "key", n->key, "bridge", n->bridge.name, "subnet", ipam_subnet_text(n->bridge.subnet, subnet),
-				      "internal", n->internal);
-		if (n->labels)
-			json_object_set(j, "labels", n->labels);
-		json_object_set_new(all, n->name, j);
-	}
-	return json_write_file(sv->project_fd, "networks.json", all, true, err);
+	if (!sv->nets_json && json_read_file(sv->project_fd, "networks.json", &sv->nets_json, NULL) != 0)
+		sv->nets_json = json_object();
+	return sv->nets_json;
+}
+
+static int nets_save(struct supervisor *sv, const struct netw *n, bool durable, struct err *err)
+{
+	char subnet[20];
+	json_t *j = json_pack("{s:s,s:s,s:s,s:b}", "key", n->key, "bridge", n->bridge.name, "subnet",
+			      n->bridge.subnet.prefix_len ? ipam_subnet_text(n->bridge.subnet, subnet) : "", "internal", n->internal);
+	if (n->labels)
+		json_object_set(j, "labels", n->labels);
+	json_object_set_new(recorded(sv), n->name, j);
+	return json_write_file(sv->project_fd, "networks.json", sv->nets_json, durable, err);
+}
+
+/* Puts a bridge into the table, or takes it out. */
+static int net_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err)
+{
+	struct nft_network e = { .subnet = n->bridge.subnet, .internal = n->internal };
+	struct nft_change change = { .add_networks = &e, .n_add_networks = add, .del_networks = &e, .n_del_networks = !add };
+	snprintf(e.bridge, sizeof(e.bridge), "%s", n->bridge.name);
+	snprintf(e.owner, sizeof(e.owner), "%s", sv->project);
+	return nft_apply(&sv->net, &change, err);
 }
 
 /* Puts a bridge into the table and remembers it. */
 static int net_use(struct supervisor *sv, struct netw *n, struct err *err)
 {
-	struct nft_network e = { .subnet = n->bridge.subnet, .internal = n->internal };
-	struct nft_change change = { .add_networks = &e, .n_add_networks = 1 };
-	snprintf(e.bridge, sizeof(e.bridge), "%s", n->bridge.name);
-	snprintf(e.owner, sizeof(e.owner), "%s", sv->project);
-	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || nft_apply(&sv->net, &change, err) < 0)
+	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || net_rules(sv, n, true, err) < 0)
 		return -1;
 	sv->nets = vec_grow(sv->nets, sv->n_nets, &sv->cap_nets, sizeof(*sv->nets));
 	sv->nets[sv->n_nets++] = n;
@@ -75,10 +85,8 @@ static size_t servers_v4(const struct supervisor *sv, uint32_t out[RESOLV_MAX_SE
 /* The subnet that the network had, from networks.json. */
 static struct ipam_subnet recorded_subnet(struct supervisor *sv, const char *name)
 {
-	AUTO_JSON json_t *all = NULL;
 	struct ipam_subnet s = {0};
-	if (json_read_file(sv->project_fd, "networks.json", &all, NULL) == 0 &&
-	    !ipam_subnet_parse(json_get_str(json_object_get(all, name), "subnet", ""), &s))
+	if (!ipam_subnet_parse(json_get_str(json_object_get(recorded(sv), name), "subnet", ""), &s))
 		s = (struct ipam_subnet){0};
 	return s;
 }
@@ -99,6 +107,40 @@ static int make_bridge(struct supervisor *sv, struct netw *n, struct err *err)
 	return bridge_ensure(&sv->net, &spec, &n->bridge, err);
 }
 
+/* In a worker: the elements are gone already, now the link; and with the last one of the root the table and the guests' rules. */
+static int remove_link(struct supervisor *sv, const char *text, struct err *err)
+{
+	struct net net;
+	int rc;
+	if (net_open(&net, sv->rootid, err) < 0)
+		return -1;
+	rc = failpoint_err("network.delete", err) < 0 ? -1 : bridge_delete(&net, text, err);
+	if (rc == 0 && (rc = failpoint_err("network.deleted", err)) == 0)
+		rc = nft_release(&net, err);
+	if (rc == 0)
+		rc = forward_withdraw(&net, err);
+	net_close(&net);
+	return rc < 0 ? -1 : 0;
+}
+
+static void ignore_end(struct supervisor *sv, void *arg, size_t n, const struct err *failure)
+{
+	(void)sv;
+	(void)arg;
+	(void)n;
+	if (failure)
+		log_warn("%s", failure->msg);
+}
+
+/* A network that could not be completed: what there is of it goes. */
+static void abandon(struct supervisor *sv, struct netw *n)
+{
+	struct err err = {0};
+	if (net_rules(sv, n, false, &err) < 0 || worker_run(sv, remove_link, n->bridge.name, ignore_end, NULL, 0, &err) < 0)
+		log_warn("network %s: %s", n->name, err.msg);
+	netw_free(n);
+}
+
 int nets_create(struct supervisor *sv, const struct desired_network *d, struct err *err)
 {
 	AUTO_STR struct str message = {0};
@@ -110,10 +152,12 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 	n->name = xstrdup(d->name);
 	n->internal = d->internal;
 	n->labels = json_incref((json_t *)(uintptr_t)d->labels);
-	if (nft_ensure(&sv->net, err) < 0 || failpoint_err("network.table", err) < 0 || make_bridge(sv, n, err) < 0 ||
+	n->bridge.subnet = recorded_subnet(sv, n->name);
+	bridge_name(sv->rootid, sv->project, n->key, n->bridge.name);
+	if (nets_save(sv, n, false, err) < 0 || nft_ensure(&sv->net, err) < 0 || failpoint_err("network.table", err) < 0 || make_bridge(sv, n, err) < 0 ||
 	    failpoint_err("network.bridge", err) < 0 || forward_enable(&sv->net, err) < 0 || net_use(sv, n, err) < 0) {
 		err_wrap(err, "network %s", d->name);
-		netw_free(n);
+		abandon(sv, n);
 		return -1;
 	}
 	if (forward_admit(&sv->net, &message, err) == 1 && !sv->forward_told && sv->current) {
@@ -124,22 +168,21 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 		struct in_addr a = { htonl(n->bridge.subnet.ip) };
 		dns_control_network_set(&sv->dns, n->name, a, n->bridge.subnet.prefix_len);
 	}
-	return failpoint_err("network.used", err) < 0 || nets_save(sv, err) < 0 ? -1 : failpoint_err("network.saved", err);
+	return failpoint_err("network.used", err) < 0 || nets_save(sv, n, true, err) < 0 ? -1 : failpoint_err("network.saved", err);
 }
 
 /* At start: networks that are recorded and whose bridge lives. */
 int nets_load(struct supervisor *sv, struct err *err)
 {
-	AUTO_JSON json_t *all = NULL;
 	struct bridge *there = NULL;
 	size_t n_there = 0;
 	const char *name;
 	json_t *j;
-	if (json_read_file(sv->project_fd, "networks.json", &all, err) != 0)
+	if (!json_object_size(recorded(sv)))
 		return 0;
 	if (bridge_list(&sv->net, sv->project, &there, &n_there, err) < 0)
 		return -1;
-	json_object_foreach(all, name, j) {
+	json_object_foreach(sv->nets_json, name, j) {
 		for (size_t i = 0; i < n_there; i++) {
 			struct netw *n;
 			if (strcmp(there[i].name, json_get_str(j, "bridge", "")) != 0)
@@ -174,52 +217,37 @@ int nets_existing(const struct paths *p, const char *project, struct strv *ret, 
 	return 0;
 }
 
-/* In a worker: the elements are gone already, now the link; and with the last one of the root the table and the guests' rules. */
-static int remove_link(struct supervisor *sv, const char *text, struct err *err)
-{
-	struct net net;
-	int rc;
-	if (net_open(&net, sv->rootid, err) < 0)
-		return -1;
-	rc = failpoint_err("network.delete", err) < 0 ? -1 : bridge_delete(&net, text, err);
-	if (rc == 0 && (rc = failpoint_err("network.deleted", err)) == 0)
-		rc = nft_release(&net, err);
-	if (rc == 0)
-		rc = forward_withdraw(&net, err);
-	net_close(&net);
-	return rc < 0 ? -1 : 0;
-}
-
 static void link_removed(struct supervisor *sv, void *arg, size_t n, const struct err *failure)
 {
-	(void)arg;
+	struct netw *net = arg;
+	struct err err = {0};
+	if (failure) {
+		err = *failure;
+		net_rules(sv, net, true, NULL);
+	} else {
+		for (size_t i = 0; i < sv->n_nets; i++)
+			if (sv->nets[i] == net)
+				sv->nets[i] = sv->nets[--sv->n_nets];
+		json_object_del(recorded(sv), net->name);
+		netw_free(net);
+		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, true, &err) == 0)
+			failpoint_err("network.unsaved", &err);
+	}
 	if (sv->current)
-		apply_action_done(sv->current, n, failure);
+		apply_action_done(sv->current, n, err.msg[0] ? &err : NULL);
 }
 
+/* It stays on record until it is gone: whoever comes after a crash in between goes on. */
 void nets_remove_start(struct op *op, size_t action, const char *name)
 {
 	struct supervisor *sv = op->sv;
 	struct netw *n = nets_find(sv, name);
-	struct nft_network e = {0};
-	struct nft_change change = { .del_networks = &e, .n_del_networks = 1 };
-	char bridge[NET_IFNAME_SIZE];
 	struct err err = {0};
 	if (!n) {
 		apply_action_done(op, action, NULL);
 		return;
 	}
-	e.subnet = n->bridge.subnet;
-	e.internal = n->internal;
-	memcpy(bridge, n->bridge.name, sizeof(bridge));
-	memcpy(e.bridge, bridge, sizeof(e.bridge));
-	snprintf(e.owner, sizeof(e.owner), "%s", sv->project);
-	for (size_t i = 0; i < sv->n_nets; i++)
-		if (sv->nets[i] == n)
-			sv->nets[i] = sv->nets[--sv->n_nets];
-	netw_free(n);
-	if (nft_apply(&sv->net, &change, &err) < 0 || failpoint_err("network.unused", &err) < 0 || nets_save(sv, &err) < 0 ||
-	    failpoint_err("network.unsaved", &err) < 0 ||
-	    worker_run(sv, remove_link, bridge, link_removed, NULL, action, &err) < 0)
+	if (net_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
+	    worker_run(sv, remove_link, n->bridge.name, link_removed, n, action, &err) < 0)
 		apply_action_done(op, action, &err);
 }

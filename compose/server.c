@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control socket's server: clients, frames, the queue of operations, events.
  *
- * One operation is carried out at a time, in the order of arrival. Before it begins, its request is written to <run>/<project>/op.json and
- * removed when it is done: a supervisor that comes after a crash carries it on (generation tells what was already started). A client that
+ * One operation is carried out at a time, in the order of arrival. Before it begins, its request is written to <run>/<project>/op.json, which
+ * its result replaces when it is done: a supervisor that comes after a crash carries it on (generation tells what was already started). A client that
  * goes away changes nothing; a client that comes back with the same request_id joins or gets the kept result. Output to clients is queued
  * here and never blocks the loop; a client that does not read 64 MiB is dropped. */
 #include "compose/supervisor.h"
@@ -18,7 +18,7 @@
 #include "compose/control.h"
 #include "runtime/console.h"
 
-enum { MAX_RESULTS = 32 };
+enum { MAX_RESULTS = 32, ACCEPT_PAUSE_MS = 100 };
 
 static void client_close(struct client *c)
 {
@@ -43,10 +43,26 @@ static void client_close(struct client *c)
 	util_close(&c->fd);
 	for (size_t i = 0; i < c->n_fds; i++)
 		close(c->fds[i]);
+	for (size_t i = 0; i < c->n_out_fds; i++)
+		close(c->out_fds[i]);
 	str_done(&c->in);
 	str_done(&c->out);
 	free(c);
 	supervisor_maybe_finish(sv);
+}
+
+/* The one byte that the descriptors go with: 1, or -1 + errno. */
+static ssize_t client_write_fds(struct client *c, size_t at)
+{
+	struct err err = {0};
+	int rc = sock_send(c->fd, c->out.p + at, 1, c->out_fds, c->n_out_fds, &err);
+	if (rc != 0) {
+		errno = rc > 0 ? EAGAIN : err.sys;
+		return -1;
+	}
+	while (c->n_out_fds)
+		close(c->out_fds[--c->n_out_fds]);
+	return 1;
 }
 
 /* Writes what is queued; false when the client is gone. */
@@ -54,7 +70,8 @@ static bool client_write(struct client *c)
 {
 	size_t at = 0;
 	while (at < c->out.len) {
-		ssize_t n = send(c->fd, c->out.p + at, c->out.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		size_t end = c->n_out_fds && c->out_fds_at > at ? c->out_fds_at : c->out.len;
+		ssize_t n = c->n_out_fds && c->out_fds_at == at ? client_write_fds(c, at) : send(c->fd, c->out.p + at, end - at, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN)
@@ -65,6 +82,7 @@ static bool client_write(struct client *c)
 	}
 	memmove(c->out.p, c->out.p + at, c->out.len - at + (c->out.p ? 1 : 0));
 	c->out.len -= at;
+	c->out_fds_at -= MIN(at, c->out_fds_at);
 	if (c->source.loop)
 		loop_change(&c->source, EPOLLIN | (c->out.len ? EPOLLOUT : 0), NULL);
 	return true;
@@ -80,12 +98,14 @@ void server_send(struct client *c, const json_t *event, const int *fds, size_t n
 	if (!text)
 		util_oom();
 	n = strlen(text);
-	if (n_fds) { /* descriptors travel with their frame's first byte: what is queued has to go first */
-		while (c->out.len && client_write(c))
-			usleep(500);
-		if (sock_send_frame(c->fd, text, n, fds, n_fds, NULL) < 0)
-			log_warn("a client went away before its descriptors");
-		return;
+	if (n_fds && !c->n_out_fds) { /* they travel with their frame's first byte */
+		c->out_fds_at = c->out.len;
+		for (; c->n_out_fds < MIN(n_fds, ARRAY_SIZE(c->out_fds)); c->n_out_fds++) {
+			int copy = fcntl(fds[c->n_out_fds], F_DUPFD_CLOEXEC, 3);
+			if (copy < 0)
+				break;
+			c->out_fds[c->n_out_fds] = copy;
+		}
 	}
 	str_addc(&c->out, (char)n);
 	str_addc(&c->out, (char)(n >> 8));
@@ -163,16 +183,25 @@ static void op_free(struct op *op)
 	free(op);
 }
 
-static void keep_result(struct supervisor *sv, const struct op *op, json_t *done)
+static void keep_result(struct supervisor *sv, const char *request_id, json_t *done)
 {
 	struct map_entry *e;
-	if (!op->request_id)
+	if (!request_id)
 		return;
 	while (sv->results.n >= MAX_RESULTS && (e = map_next(&sv->results, NULL))) {
 		json_decref(e->value);
 		map_del(&sv->results, e->key);
 	}
-	map_put(&sv->results, op->request_id, json_incref(done));
+	map_put(&sv->results, request_id, json_incref(done));
+}
+
+/* In place of the request: from now on it is not carried on, and whoever asks again gets this. */
+static void save_result(struct supervisor *sv, const struct op *op, json_t *done)
+{
+	AUTO_JSON json_t *j = op->request_id ? json_pack("{s:s,s:O}", "request_id", op->request_id, "result", done) : NULL;
+	struct err err = {0};
+	if (!j || json_write_file(sv->run_fd, "op.json", j, false, &err) < 0)
+		unlinkat(sv->run_fd, "op.json", 0);
 }
 
 static void start_next(struct supervisor *sv);
@@ -182,9 +211,9 @@ void server_done(struct op *op)
 	struct supervisor *sv = op->sv;
 	json_t *done = done_event(op->failed ? MAX(op->exit, 1) : op->exit, op->failed ? &op->err : NULL);
 	failpoint("op.done");
-	unlinkat(sv->run_fd, "op.json", 0);
+	save_result(sv, op, done);
 	failpoint("op.forgotten");
-	keep_result(sv, op, done);
+	keep_result(sv, op->request_id, done);
 	if (op->client)
 		server_send(op->client, done, NULL, 0);
 	failpoint("op.answered");
@@ -344,12 +373,23 @@ static void do_follow(struct supervisor *sv, struct client *c, const json_t *req
 	send_new(c, json_pack("{s:s}", "event", "following"));
 }
 
+/* Only what this client has asked for. */
 static void do_cancel(struct supervisor *sv, struct client *c, const json_t *request)
 {
-	(void)c;
 	(void)request;
-	if (sv->current)
+	if (sv->current && sv->current->client == c)
 		apply_cancel(sv->current, "cancelled");
+	for (struct op *op = sv->queue; op; op = op->next)
+		if (op->client == c)
+			apply_cancel(op, "cancelled");
+}
+
+/* A kill does not queue behind the stop whose grace period it is to cut short. */
+static void kill_beside(struct supervisor *sv, struct client *c, const json_t *request)
+{
+	struct err err = {0};
+	int rc = apply_kill_now(sv, request, &err);
+	send_new(c, done_event(rc < 0, rc < 0 ? &err : NULL));
 }
 
 static const struct {
@@ -384,6 +424,8 @@ static void handle(struct client *c, json_t *request)
 			continue;
 		if (requests[i].fn)
 			requests[i].fn(sv, c, request);
+		else if (str_eq(op, "kill") && sv->current && !json_get_bool(request, "remove_orphans", false))
+			kill_beside(sv, c, request);
 		else if (!rejoin(sv, c, json_get_str(request, "request_id", NULL)))
 			enqueue(sv, c, request);
 		return;
@@ -451,6 +493,15 @@ static void client_event(struct loop_source *s, uint32_t events)
 		client_close(c);
 }
 
+static void server_accept(struct loop_source *s, uint32_t events);
+
+static void accept_again(struct loop_timer *t)
+{
+	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, accept_timer);
+	if (loop_add(&sv->loop, &sv->listen_source, sv->listen_source.fd, EPOLLIN, server_accept, NULL) < 0)
+		loop_timer_set(&sv->loop, t, ACCEPT_PAUSE_MS, accept_again);
+}
+
 static void server_accept(struct loop_source *s, uint32_t events)
 {
 	struct supervisor *sv = CONTAINER_OF(s, struct supervisor, listen_source);
@@ -459,6 +510,10 @@ static void server_accept(struct loop_source *s, uint32_t events)
 	unsigned uid;
 	(void)events;
 	failpoint("server.accepted");
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+		loop_remove(s); /* it would be ready at once again */
+		loop_timer_set(&sv->loop, &sv->accept_timer, ACCEPT_PAUSE_MS, accept_again);
+	}
 	if (fd < 0)
 		return;
 	uid = sock_peer_uid(fd);
@@ -490,6 +545,10 @@ int server_resume(struct supervisor *sv, struct err *err)
 	if (rc != 0) {
 		if (rc < 0)
 			unlinkat(sv->run_fd, "op.json", 0);
+		return 0;
+	}
+	if (json_is_object(json_object_get(request, "result"))) {
+		keep_result(sv, json_get_str(request, "request_id", NULL), json_object_get(request, "result"));
 		return 0;
 	}
 	log_info("carrying on: %s", json_get_str(request, "op", ""));

@@ -158,6 +158,12 @@ _Noreturn static void become_anchor(const struct supervisor *sv)
 	_exit(1);
 }
 
+static bool anchor_gone(const struct supervisor *sv)
+{
+	struct pollfd p = { .fd = sv->store_fd };
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
 static void anchor_readable(struct loop_source *s, uint32_t events)
 {
 	struct supervisor *sv = CONTAINER_OF(s, struct supervisor, anchor_source);
@@ -387,6 +393,8 @@ int supervisor_main(const char *project, const char *rootid)
 	    server_open(&sv, &err) < 0 || server_resume(&sv, &err) < 0) {
 		AUTO_FREE char *why = xasprintf("e%s", err.msg);
 		log_warn("%s", err.msg);
+		if (anchor_gone(&sv))
+			become_anchor(&sv);
 		return say(why) ? ANCHOR_GIVE_UP : 1;
 	}
 	failpoint("sv.listening");

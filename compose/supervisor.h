@@ -89,6 +89,8 @@ struct client {
 	int fds[SOCK_MAX_FDS];                 /* descriptors that came with it */
 	size_t n_fds;
 	struct str out;                    /* not sent yet */
+	int out_fds[2];                    /* go with the byte at out_fds_at */
+	size_t n_out_fds, out_fds_at;
 	struct unit *attached;             /* `run` in the foreground */
 	struct client *next;
 };
@@ -103,6 +105,7 @@ struct op {
 	char *kind, *request_id;
 	uint64_t generation;
 	bool started, cancelled, has_desired, in_pump;
+	struct err cancel_err;             /* with cancelled: why conditions are not waited for */
 	struct desired desired;
 	struct plan plan;
 	enum op_state *state;              /* per action */
@@ -135,12 +138,14 @@ struct supervisor {
 	bool seccomp_ready, overlay_probed, forward_told;
 	struct resolv resolv;
 	struct loop_source anchor_source, listen_source;
+	struct loop_timer accept_timer;
 	struct logs_control logs;
 	struct dns_control dns;
 	struct unit **units;
 	size_t n_units, cap_units;
 	struct netw **nets;
 	size_t n_nets, cap_nets;
+	json_t *nets_json;                 /* networks.json */
 	struct desired desired;            /* last applied; arena NULL: none */
 	struct err *load_err;              /* while the records are read */
 	struct map layer_cache;            /* image id → struct layer_set */
@@ -192,6 +197,7 @@ int apply_keep_desired(struct op *op, struct err *err);
 void apply_existing(struct supervisor *sv, struct strv *ret_networks, struct strv *ret_volumes);
 void apply_unit_exited(struct unit *u);                                      /* waits for completion look at it */
 void apply_cancel(struct op *op, const char *why);
+int apply_kill_now(struct supervisor *sv, const json_t *request, struct err *err); /* signals beside the operation under way */
 void apply_trash_emptied(struct supervisor *sv);                             /* an operation that ends with removals waits for it */
 
 /* unit_create.c */
@@ -200,6 +206,7 @@ int unit_save(struct unit *u, bool durable, struct err *err);
 void unit_put_labels(struct record *r, const struct desired *d, const struct desired_service *s);
 
 /* unit_start.c */
+#define UNIT_GOING "going"                                                  /* in the run directory: the child was told to go */
 int unit_start(struct unit *u, struct err *err);                             /* then unit_started() or unit_start_failed() follow */
 void unit_tell_logs(struct unit *u);
 void unit_tell_dns(struct unit *u);

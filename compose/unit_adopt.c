@@ -6,7 +6,8 @@
  * far, from the anchor's note, from the kernel (Linux 6.15), or it is unknown, which is -1 and never 0. A pid without "running":
  * our predecessor died during the start; the process is stopped and looked at. When it is still our own program the command never ran: it
  * is killed and the container counts as not started, so that carrying on starts it. When it is the command, it counts as started: a job does not
- * run twice. The exit codes 125 and 137 of a start that nobody saw the end of are those of our own program.
+ * run twice. The exit codes 125 and 137 of a start that nobody saw the end of are those of our own program, and one that had not been told to
+ * go has not begun.
  *
  * No operation begins before all this is decided. */
 #include "compose/supervisor.h"
@@ -92,11 +93,18 @@ static void never_ran(struct unit *u)
 	unit_settled(u);
 }
 
+static bool was_going(const struct unit *u)
+{
+	char path[SHORT_ID + 16];
+	snprintf(path, sizeof(path), "c/%.*s/" UNIT_GOING, SHORT_ID, u->rec->id);
+	return faccessat(u->sv->run_fd, path, F_OK, 0) == 0;
+}
+
 static void status_known(struct unit *u, int exit_code, uint64_t time_ns)
 {
 	struct supervisor *sv = u->sv;
 	unit_stop_awaiting(u);
-	if (u->unconfirmed && (exit_code < 0 || exit_code == OWN_FAILURE || exit_code == 128 + SIGKILL)) {
+	if (u->unconfirmed && (!was_going(u) || exit_code == OWN_FAILURE || exit_code == 128 + SIGKILL)) {
 		never_ran(u);
 	} else {
 		confirm(u);

@@ -643,6 +643,8 @@ static int open_dirs(struct start *s, struct err *err)
 	snprintf(rel, sizeof(rel), "c/%.*s", SHORT_ID, u->rec->id);
 	s->dir_fd = fs_make_dir(u->sv->project_fd, rel, 0700, err);
 	s->run_fd = s->dir_fd < 0 ? -1 : fs_make_dir(u->sv->run_fd, rel, 0700, err);
+	if (s->run_fd >= 0)
+		unlinkat(s->run_fd, UNIT_GOING, 0);
 	s->upper_fd = s->run_fd < 0 ? -1 : fs_make_dir(s->dir_fd, "upper", 0755, err);
 	s->work_fd = s->upper_fd < 0 ? -1 : fs_make_dir(s->dir_fd, "work", 0755, err);
 	return s->work_fd < 0 ? -1 : 0;
@@ -718,6 +720,18 @@ static void forget_endpoints(struct record *r)
 	r->n_endpoints = 0;
 }
 
+/* Left behind right before the child may go on: without it, a start that nobody saw the end of was none. */
+static void mark_going(struct unit *u)
+{
+	char path[SHORT_ID + 16];
+	snprintf(path, sizeof(path), "c/%.*s/" UNIT_GOING, SHORT_ID, u->rec->id);
+	{
+		AUTO_CLOSE int fd = openat(u->sv->run_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd < 0)
+			log_warn("%s: %s: %s", u->rec->name, path, strerror(errno));
+	}
+}
+
 int unit_start(struct unit *u, struct err *err)
 {
 	struct start s = { .u = u, .arena = arena_new(), .dir_fd = -1, .run_fd = -1, .upper_fd = -1, .work_fd = -1, .hostname_fd = -1, .hosts_fd = -1,
@@ -732,6 +746,8 @@ int unit_start(struct unit *u, struct err *err)
 		rc = start_child(&s, err);
 	if (rc == 0)
 		rc = wire(u, err);
+	if (rc == 0)
+		mark_going(u);
 	if (rc == 0 && !s.m.tty) {
 		unit_tell_logs(u);
 		if (u->attached)

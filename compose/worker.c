@@ -71,8 +71,18 @@ int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const cha
 	}
 	w = xcalloc(1, sizeof(*w));
 	*w = (struct worker){ .sv = sv, .pidfd = proc_pidfd_open(pid), .err_fd = pipe_fds[0], .done = done, .arg = arg, .n = n };
-	sv->n_workers++;
-	return loop_add(&sv->loop, &w->source, w->pidfd, EPOLLIN, worker_ended, err);
+	if (w->pidfd >= 0 && loop_add(&sv->loop, &w->source, w->pidfd, EPOLLIN, worker_ended, err) == 0) {
+		sv->n_workers++;
+		return 0;
+	}
+	if (w->pidfd < 0)
+		err_sys(err, errno, "watch a worker process");
+	kill(pid, SIGKILL); /* not reaped, so it is still that one */
+	waitpid(pid, NULL, 0);
+	util_close(&w->pidfd);
+	close(w->err_fd);
+	free(w);
+	return -1;
 }
 
 static int empty_trash(struct supervisor *sv, const char *text, struct err *err)

@@ -267,6 +267,7 @@ int volume_remove(int root_fd, const char *name, struct err *err)
 	char gone[32] = GONE_PREFIX;
 	AUTO_STRV struct strv leftovers = {0};
 	AUTO_CLOSE int folder = -1, lock = -1;
+	int rc = 0;
 	if (check_name(name, err) < 0)
 		return -1;
 	folder = open_folder(root_fd, err);
@@ -277,11 +278,13 @@ int volume_remove(int root_fd, const char *name, struct err *err)
 		return -1;
 	random_hex(gone + strlen(gone), 16);
 	if (failpoint("volume.remove") < 0 || renameat(folder, name, folder, gone) < 0)
-		return errno == ENOENT ? 1 : err_sys(err, errno, "volume %s: remove", name);
-	if (failpoint("volume.gone") < 0 || fsync(folder) < 0)
+		rc = errno == ENOENT ? 1 : err_sys(err, errno, "volume %s: remove", name);
+	if (rc < 0)
+		return -1;
+	if (rc == 0 && (failpoint("volume.gone") < 0 || fsync(folder) < 0))
 		return err_sys(err, errno, "volume %s: sync", name);
 	if (fs_each(folder, ".", add_leftover, &leftovers, err) < 0)
 		return err_wrap(err, "volume %s", name);
 	unlock_and_sweep(folder, &lock, &leftovers);
-	return 0;
+	return rc;
 }
