@@ -255,7 +255,9 @@ static int check_wait(struct op *op, const struct action *a, struct err *err)
 		if (r->status == STATUS_CREATED)
 			return err_set(err, ERR_INVALID, "service \"%s\" was never started", a->service);
 		if (r->exit_code != 0)
-			return err_set(err, ERR_INVALID, "service \"%s\" didn't complete successfully: exit %d", a->service, r->exit_code);
+			return r->exit_code < 0 ? err_set(err, ERR_INVALID, "service \"%s\": its exit status is unknown", a->service) :
+						  err_set(err, ERR_INVALID, "service \"%s\" didn't complete successfully: exit %d", a->service,
+							  r->exit_code);
 	}
 	return any ? 0 : err_set(err, ERR_NOT_FOUND, "service \"%s\" has no container", a->service);
 }

@@ -166,7 +166,8 @@ static int check_unit(const struct unit *u, struct err *err)
 		unsigned room = p->published_lo ? p->published_hi - p->published_lo + 1u : UINT32_MAX;
 		if (u->s->replicas > room)
 			return err_set(err, ERR_CONFLICT,
-				       "service %s: %u replicas cannot share host port %u%s; publish a range (\"%u-%u:%u\") or leave the host port to the system (\"%u\")",
+				       "service %s: %u replicas cannot share host port %u%s; "
+				       "publish a range (\"%u-%u:%u\") or leave the host port to the system (\"%u\")",
 				       m->name, u->s->replicas, p->published_lo, room > 1 ? " and the few after it" : "", p->published_lo,
 				       p->published_lo + u->s->replicas - 1, p->target, p->target);
 	}
@@ -300,7 +301,9 @@ static int plan_existing(struct build *b, struct unit *u, const struct record *r
 	if (how == PLAN_FORCE && b->opt->generation && r->generation >= b->opt->generation)
 		how = PLAN_DIVERGED; /* made or started by this very operation, before it was interrupted */
 	if (r->want == WANT_REMOVED || diff == DIFF_RECREATE || how == PLAN_FORCE) {
-		const char *why = r->want == WANT_REMOVED ? "its removal was interrupted" : diff == DIFF_RECREATE ? str_get(&reason) : "recreation was asked for";
+		const char *why = r->want == WANT_REMOVED ? "its removal was interrupted" :
+				  diff == DIFF_RECREATE	  ? str_get(&reason) :
+							    "recreation was asked for";
 		u->recreated = true;
 		return add_new(b, u, r->number, r, why, err);
 	}

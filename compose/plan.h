@@ -62,7 +62,8 @@ int plan_up(const struct desired *d, const struct observed *o, const struct plan
 /* `run`: the dependencies of `run` (a service of d, with changes) as plan_up() would, then one container of it named `name`. */
 int plan_run(const struct desired *d, const struct observed *o, const struct plan_options *opt, const struct desired_service *run, const char *name,
 	     struct plan *ret, struct err *err);
-int plan_down(const struct observed *o, const struct desired *d, const struct plan_options *opt, struct plan *ret, struct err *err); /* d: last applied, may be NULL */
+/* d: the last applied one, may be NULL. */
+int plan_down(const struct observed *o, const struct desired *d, const struct plan_options *opt, struct plan *ret, struct err *err);
 int plan_stop(const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);
 int plan_start(const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);
 int plan_restart(const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);

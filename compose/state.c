@@ -165,7 +165,9 @@ static void read_mounts(const json_t *j, struct record *r)
 		if (kind < 0 || kind >= MOUNT_KIND_N_)
 			continue;
 		r->mounts[r->n_mounts++] = (struct record_mount){
-			.kind = (enum mount_kind)kind, .source = dup_or_null(json_get_str(m, "source", NULL)), .target = xstrdup(json_get_str(m, "target", "/")),
+			.kind = (enum mount_kind)kind,
+			.source = dup_or_null(json_get_str(m, "source", NULL)),
+			.target = xstrdup(json_get_str(m, "target", "/")),
 			.read_only = json_get_bool(m, "read_only", false), .anonymous = json_get_bool(m, "anonymous", false),
 			.nocopy = json_get_bool(m, "nocopy", false), .create_host_path = json_get_bool(m, "create_host_path", false),
 		};

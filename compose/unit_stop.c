@@ -71,6 +71,15 @@ static bool wants_restart(const struct unit *u)
 	}
 }
 
+/* What outlived the first process, although its pid namespace is gone: nothing, as a rule. */
+static void kill_rest(struct unit *u)
+{
+	AUTO_FREE pid_t *pids = NULL;
+	size_t n = 0;
+	if (u->cgroup && cgroup_pids(u->cgroup, &pids, &n, NULL) == 0 && n)
+		cgroup_kill(u->cgroup, NULL);
+}
+
 /* The first process is dead: note it durably (unless the container goes anyway), reap it, have the log drained. From here on plans see it as
  * exited, or as restarting when it will come back by itself. */
 void unit_ended(struct unit *u, int exit_code, uint64_t time_ns)
@@ -88,8 +97,7 @@ void unit_ended(struct unit *u, int exit_code, uint64_t time_ns)
 	r->oom = u->cgroup && cgroup_oom_kills(u->cgroup) > u->oom_before;
 	u->again = wants_restart(u);
 	r->status = u->again ? STATUS_RESTARTING : STATUS_EXITED;
-	if (u->cgroup)
-		cgroup_kill(u->cgroup, NULL);
+	kill_rest(u);
 	if (unit_save(u, r->want != WANT_REMOVED, &err) < 0)
 		log_warn("%s: %s", r->name, err.msg);
 	failpoint("exit.recorded");
@@ -205,8 +213,7 @@ static void grace_over(struct loop_timer *t)
 
 void unit_kill(struct unit *u, int sig)
 {
-	if (sig == SIGKILL && u->cgroup)
-		cgroup_kill(u->cgroup, NULL);
+	/* SIGKILL for the first process takes its whole pid namespace along; what is left in the cgroup, unit_ended() kills */
 	if (u->proc.pidfd >= 0)
 		proc_pidfd_signal(u->proc.pidfd, sig);
 }
@@ -224,6 +231,7 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 	struct model_service m = {0};
 	u->stopping = true;
 	if (u->rec->want == WANT_RUNNING)
+		if (u->rec->want != WANT_REMOVED)
 		u->rec->want = WANT_STOPPED;
 	if (unit_save(u, false, err) < 0 || failpoint_err("stop.saved", err) < 0)
 		return -1;

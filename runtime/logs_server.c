@@ -73,7 +73,8 @@ static void pump_record(struct pump *p, uint64_t time_ns)
 	while (p->recorded < p->offset) {
 		struct logs_record r = { .time_ns = time_ns, .offset = p->recorded, .stream = (uint8_t)p->stream,
 					 .len = (uint32_t)MIN(p->offset - p->recorded, (uint64_t)UINT32_MAX) };
-		if (failpoint("logs.index") < 0 || pwrite(p->log->index_fd, &r, failpoint_short("logs.index_short", sizeof(r)), (off_t)p->log->index_end) != sizeof(r))
+		if (failpoint("logs.index") < 0 ||
+		    pwrite(p->log->index_fd, &r, failpoint_short("logs.index_short", sizeof(r)), (off_t)p->log->index_end) != sizeof(r))
 			return;
 		p->log->index_end += sizeof(r);
 		p->recorded += r.len;

@@ -32,7 +32,10 @@ static struct record *make_record(const json_t *j, const struct desired *d)
 		r->config = json_object();
 	if (config && s)
 		json_object_update(r->config, config);
-	r->image = s && !json_object_get(j, "image") ? json_incref((json_t *)(uintptr_t)s->image_json) : json_pack("{s:s}", "id", json_get_str(j, "image", "x"));
+	if (s && !json_object_get(j, "image"))
+		r->image = json_incref((json_t *)(uintptr_t)s->image_json);
+	else
+		r->image = json_pack("{s:s}", "id", json_get_str(j, "image", "x"));
 	r->exit_code = (int)json_get_int(j, "exit", 0);
 	r->started_generation = (uint64_t)json_get_int(j, "started_generation", 0);
 	for (int i = 0; i < STATUS_N_; i++)

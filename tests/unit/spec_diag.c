@@ -89,7 +89,8 @@ static void test_json(struct arena *a)
 	diag_hint(&ds, diag_error(&ds, at(src, 1, 1), "a.b", "m"), "h");
 	j = diags_json(&ds);
 	text = json_dumps(j, JSON_COMPACT);
-	EXPECT(str_eq(text, "[{\"severity\":\"error\",\"file\":\"f.yaml\",\"line\":1,\"column\":1,\"path\":\"a.b\",\"message\":\"m\",\"hint\":\"h\"}]"), "%s", text);
+	EXPECT(str_eq(text, "[{\"severity\":\"error\",\"file\":\"f.yaml\",\"line\":1,\"column\":1,"
+			    "\"path\":\"a.b\",\"message\":\"m\",\"hint\":\"h\"}]"), "%s", text);
 	json_decref(j);
 }
 

@@ -83,7 +83,8 @@ static void test_switches(struct arena *a)
 	struct diags ds;
 	struct err err;
 	AUTO_STR struct str text = { 0 };
-	put_file("compose.yaml", "services:\n  web: {image: \"x:${TAG:-1}\", hostname: \"${H:?}\", env_file: a.env, networks: [nowhere]}\nnetworks: {unused: }\n");
+	put_file("compose.yaml", "services:\n  web: {image: \"x:${TAG:-1}\", hostname: \"${H:?}\", env_file: a.env, networks: [nowhere]}\n"
+				 "networks: {unused: }\n");
 	put_file("a.env", "A=1\n");
 	EXPECT(load(a, &o, &r, &ds) == 0, "no_interpolate: %s", ds.n ? ds.v[0].message : "");
 	EXPECT(r.n_variables == 2 && str_eq(r.variables[0].name, "H") && r.variables[0].required && str_eq(r.variables[1].def, "1"), "variables");

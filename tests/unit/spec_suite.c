@@ -37,7 +37,8 @@ static void check_interpolation(struct arena *a, json_t *c)
 	if (json_object_get(c, "error"))
 		EXPECT(r < 0, "\"%s\" must fail: %s", in, json_get_str(c, "error", ""));
 	else
-		EXPECT(r == 0 && str_eq(str_get(&out), json_get_str(c, "out", "")), "\"%s\" is \"%s\", want \"%s\"", in, str_get(&out), json_get_str(c, "out", ""));
+		EXPECT(r == 0 && str_eq(str_get(&out), json_get_str(c, "out", "")), "\"%s\" is \"%s\", want \"%s\"", in, str_get(&out),
+		       json_get_str(c, "out", ""));
 }
 
 static void check_dotenv(struct arena *a, json_t *c)

@@ -119,7 +119,8 @@ static void test_race(int root)
 			struct err err = {0};
 			int fd = volume_create(root, "r", NULL, NULL, &err) < 0 ? -2 : volume_open(root, "r", &err);
 			int data = fd >= 0 ? volume_open_data(fd, &err) : -1;
-			if (fd == -2 || (fd < 0 && err.code != ERR_NOT_FOUND) || (fd >= 0 && data < 0 && err.sys != ENOENT) || volume_remove(root, "r", &err) < 0)
+			if (fd == -2 || (fd < 0 && err.code != ERR_NOT_FOUND) || (fd >= 0 && data < 0 && err.sys != ENOENT) ||
+			    volume_remove(root, "r", &err) < 0)
 				_exit(1);
 			close(data);
 			close(fd);
