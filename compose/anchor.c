@@ -255,10 +255,31 @@ static void store_drain(struct anchor *a)
 		}
 }
 
+/* A supervisor that takes its dead anchor's place leaves the lock where its socket was, and a list of the descriptors to keep instead of a
+ * pipe. 0, or as anchor_lock(). */
+static int anchor_inherit(struct anchor *a, struct err *err)
+{
+	struct anchor_handover h;
+	struct stat st;
+	for (int i = 0; i < MAX_KEPT; i++)
+		a->kept[i].fd = -1;
+	if (fstat(ANCHOR_FD_STORE, &st) < 0 || !S_ISREG(st.st_mode))
+		return anchor_lock(a->run_fd, a->project, a->ready_fd, &a->project_run_fd, &a->lock_fd, err);
+	a->ready_fd = -1;
+	a->lock_fd = ANCHOR_FD_STORE;
+	while (a->n_kept < MAX_KEPT && read(ANCHOR_FD_READY, &h, sizeof(h)) == sizeof(h)) {
+		a->kept[a->n_kept].fd = h.fd;
+		memcpy(a->kept[a->n_kept++].key, h.key, sizeof(h.key));
+	}
+	close(ANCHOR_FD_READY);
+	a->project_run_fd = fs_open_dir(a->run_fd, a->project, err);
+	return a->project_run_fd < 0 ? -1 : 0;
+}
+
 static int anchor_setup(struct anchor *a, struct err *err)
 {
 	sigset_t mask;
-	int log_fd, rc = anchor_lock(a->run_fd, a->project, a->ready_fd, &a->project_run_fd, &a->lock_fd, err);
+	int log_fd, rc = anchor_inherit(a, err);
 	if (rc != 0)
 		return rc;
 	log_fd = openat(a->project_run_fd, "muster.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -284,23 +305,6 @@ static int anchor_setup(struct anchor *a, struct err *err)
 	if (a->signal_fd < 0)
 		return err_sys(err, errno, "signalfd");
 	return 0;
-}
-
-/* A supervisor that took its dead anchor's place has left a list of the descriptors to keep instead of a pipe. */
-static void anchor_inherit(struct anchor *a)
-{
-	struct anchor_handover h;
-	struct stat st;
-	for (int i = 0; i < MAX_KEPT; i++)
-		a->kept[i].fd = -1;
-	if (fstat(ANCHOR_FD_READY, &st) == 0 && S_ISFIFO(st.st_mode))
-		return;
-	a->ready_fd = -1;
-	while (a->n_kept < MAX_KEPT && read(ANCHOR_FD_READY, &h, sizeof(h)) == sizeof(h)) {
-		a->kept[a->n_kept].fd = h.fd;
-		memcpy(a->kept[a->n_kept++].key, h.key, sizeof(h.key));
-	}
-	close(ANCHOR_FD_READY);
 }
 
 /* Starts what is due; returns the milliseconds until the next one, -1 when none waits. */
@@ -342,7 +346,6 @@ int anchor_main(const char *project, const char *rootid)
 	a = (struct anchor){ .project = project, .rootid = rootid, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN, .binary_fd = ANCHOR_FD_BINARY,
 			     .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1, .store_fd = -1 };
 	proc_cloexec_from(3);
-	anchor_inherit(&a);
 	rc = anchor_setup(&a, &err);
 	if (rc != 0) {
 		if (rc < 0)

@@ -141,13 +141,20 @@ static int hand_over_all(const struct supervisor *sv)
 
 /* The anchor has died. We are the parent of the containers, so it is us who takes its place: the same process goes on as the anchor, with
  * a new supervisor below it that adopts them. What exits meanwhile stays a zombie until the new anchor has noted it; of those that are not our
- * children (adopted ones) the kernel remembers the status as long as we have them by pidfd. */
+ * children (adopted ones) the kernel remembers the status as long as we have them by pidfd. The project's lock is ours before the control socket
+ * closes, so that no command starts another anchor; when one was faster all the same, there is no place to take. */
 _Noreturn static void become_anchor(const struct supervisor *sv)
 {
 	const char *argv[] = { "muster-run", "anchor", sv->project, sv->rootid, NULL };
 	const char *envp[] = { NULL };
-	int list_fd = hand_over_all(sv);
+	struct err err = {0};
+	int list_fd = hand_over_all(sv), dir_fd, lock_fd;
 	log_warn("the anchor is gone: taking its place");
+	if (anchor_lock(ANCHOR_FD_RUN, sv->project, -1, &dir_fd, &lock_fd, &err) != 0) {
+		log_warn("%s", err.msg[0] ? err.msg : "there is another one already");
+		_exit(1);
+	}
+	dup2(lock_fd, ANCHOR_FD_STORE);
 	for (int fd = ANCHOR_FD_BINARY; fd <= ANCHOR_FD_RUN; fd++)
 		fcntl(fd, F_SETFD, 0);
 	close(ANCHOR_FD_READY);
