@@ -157,9 +157,12 @@ _Noreturn static void become_anchor(const struct supervisor *sv)
 	dup2(lock_fd, ANCHOR_FD_STORE);
 	for (int fd = ANCHOR_FD_BINARY; fd <= ANCHOR_FD_RUN; fd++)
 		fcntl(fd, F_SETFD, 0);
-	close(ANCHOR_FD_READY);
-	if (list_fd >= 0)
+	if (list_fd < 0)
+		close(ANCHOR_FD_READY);
+	else if (list_fd != ANCHOR_FD_READY)
 		dup2(list_fd, ANCHOR_FD_READY);
+	else
+		fcntl(list_fd, F_SETFD, 0);
 	proc_reset_signals();
 	fexecve(ANCHOR_FD_BINARY, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
 	_exit(1);
