@@ -5,6 +5,7 @@
 #   make check        every test                          make lint       size, layer and style budgets
 #   make unit|spec-test|plan-test|schema-test|system      one suite       make asan       unit and spec tests under ASan and UBSan
 #   make bench        figures beside the floor program    make fuzz       each fuzz target for FUZZ_SECONDS
+#   make fault        every failpoint, action and step
 #   make install      PREFIX, DESTDIR; make uninstall     make format     clang-format
 # V=1 shows commands; VARIANT=release|debug|asan|cov|fuzz; BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, ONLY (a test's name) are yours to set.
 
@@ -157,9 +158,14 @@ asan:
 check: deps-test
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all unit-programs
 	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all unit-programs
-	$(Q)$(RUN_TESTS) lint unit spec plan schema system asan
+	$(Q)$(RUN_TESTS) lint unit spec plan schema system fault asan
 lint: $(BINARIES)
 	$(Q)tests/lint '$(O)'
+
+# every failpoint with every action in every step, and each process of ours killed in each phase; `check` has each point once
+.PHONY: fault
+fault: all
+	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 
 .PHONY: deps deps-test deps-demo
 deps:

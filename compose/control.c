@@ -65,6 +65,7 @@ int control_recv(int fd, json_t **ret, int *fds, size_t *n_fds, struct err *err)
 	int rc = sock_recv_frame(fd, &text, fds, n_fds, err);
 	if (rc <= 0)
 		return rc < 0 && err && err->sys == ECONNRESET ? 0 : rc;
+	failpoint("muster.event");
 	*ret = json_loadb(str_get(&text), text.len, 0, &je);
 	if (!json_is_object(*ret)) {
 		json_decref(*ret);
@@ -83,7 +84,6 @@ static int read_events(int fd, void (*fn)(void *arg, const json_t *event), void 
 		const char *text;
 		if (rc <= 0)
 			return rc < 0 ? -1 : -2;
-		failpoint("muster.event");
 		if (!json_get_bool(event, "done", false)) {
 			if (fn)
 				fn(arg, event);

@@ -221,17 +221,18 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 {
 	struct netw *net = arg;
 	struct err err = {0};
-	if (failure) {
+	if (failure)
 		err = *failure;
+	if (failure && if_nametoindex(net->bridge.name)) {
 		net_rules(sv, net, true, NULL);
-	} else {
+	} else { /* what a failure behind the bridge's end leaves, goes with the project */
 		for (size_t i = 0; i < sv->n_nets; i++)
 			if (sv->nets[i] == net)
 				sv->nets[i] = sv->nets[--sv->n_nets];
 		json_object_del(recorded(sv), net->name);
 		netw_free(net);
-		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, true, &err) == 0)
-			failpoint_err("network.unsaved", &err);
+		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, true, failure ? NULL : &err) == 0)
+			failpoint_err("network.unsaved", failure ? NULL : &err);
 	}
 	if (sv->current)
 		apply_action_done(sv->current, n, err.msg[0] ? &err : NULL);

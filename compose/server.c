@@ -212,7 +212,7 @@ void server_done(struct op *op)
 	json_t *done = done_event(op->failed ? MAX(op->exit, 1) : op->exit, op->failed ? &op->err : NULL);
 	failpoint("op.done");
 	save_result(sv, op, done);
-	failpoint("op.forgotten");
+	failpoint("op.ended");
 	keep_result(sv, op->request_id, done);
 	if (op->client)
 		server_send(op->client, done, NULL, 0);

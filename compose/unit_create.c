@@ -171,7 +171,9 @@ struct unit *unit_create(struct op *op, const struct action *a, struct err *err)
 	unit_put_labels(r, &op->desired, s);
 	if (op->oneoff && s == op->oneoff)
 		op_run_record(op, r);
-	if (resolve_mounts(u, &op->desired, s, old, err) < 0 || make_dirs(u, err) < 0 || unit_save(u, false, err) < 0 || make_anonymous(u, err) < 0) {
+	if (resolve_mounts(u, &op->desired, s, old, err) < 0 || make_dirs(u, err) < 0 || failpoint_err("create.dirs", err) < 0 ||
+	    unit_save(u, false, err) < 0 || failpoint_err("create.saved", err) < 0 || make_anonymous(u, err) < 0 ||
+	    failpoint_err("create.volumes", err) < 0) {
 		undo(u, old);
 		return NULL;
 	}
