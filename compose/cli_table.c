@@ -143,10 +143,13 @@ static const struct cli_option commit_options[] = {
 
 static const struct cli_option config_options[] = {
 	{ "environment", 0, CLI_BOOL, 0, .help = "Print environment used for interpolation." },
-	{ "format", 0, CLI_STRING, 0, .help = "Format the output. Values: [yaml | json]", .choices = "yaml|json" },
+	{ "explain", 0, CLI_STRING, 0, .var = "path",
+	  .help = "Print where the values at or below a path of the model come from (services.web.environment.FOO; \".\" is the whole model)" },
+	{ "format", 0, CLI_STRING, 0, .choices = "yaml|json",
+	  .help = "Format the output. Values: [yaml | json]. With --quiet, json prints what is wrong as a list, for editors" },
 	{ "hash", 0, CLI_STRING, 0, .help = "Print the service config hash, one per line." },
 	{ "images", 0, CLI_BOOL, 0, .help = "Print the image names, one per line." },
-	{ "lock-image-digests", 0, CLI_BOOL, CLI_LATER, .help = "Produces an override file with image digests" },
+	{ "lock-image-digests", 0, CLI_BOOL, 0, .help = "Produces an override file with image digests" },
 	{ "models", 0, CLI_BOOL, 0, .help = "Print the model names, one per line." },
 	{ "networks", 0, CLI_BOOL, 0, .help = "Print the network names, one per line." },
 	{ "no-consistency", 0, CLI_BOOL, 0, .help = "Don't check model consistency - warning: may produce invalid Compose output" },
@@ -157,11 +160,15 @@ static const struct cli_option config_options[] = {
 	{ "output", 'o', CLI_STRING, 0, .help = "Save to file (default to stdout)" },
 	{ "profiles", 0, CLI_BOOL, 0, .help = "Print the profile names, one per line." },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only validate the configuration, don't print anything" },
-	{ "resolve-image-digests", 0, CLI_BOOL, CLI_LATER, .help = "Pin image tags to digests" },
+	{ "resolve-image-digests", 0, CLI_BOOL, 0, .help = "Pin image tags to digests" },
 	{ "services", 0, CLI_BOOL, 0, .help = "Print the service names, one per line." },
 	{ "variables", 0, CLI_BOOL, 0, .help = "Print model variables and default values." },
 	{ "volumes", 0, CLI_BOOL, 0, .help = "Print the volume names, one per line." },
 	{ 0 },
+};
+
+static const char *const config_conflicts[] = {
+	"explain", "quiet", "explain", "hash", "explain", "lock-image-digests", "explain", "resolve-image-digests", NULL
 };
 
 static const struct cli_option convert_options[] = {
@@ -174,7 +181,7 @@ static const struct cli_option convert_options[] = {
 	{ "output", 'o', CLI_STRING, 0, .help = "Save to file" },
 	{ "profiles", 0, CLI_BOOL, 0, .help = "Print the profile names, one per line." },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only validate the configuration, don't print anything" },
-	{ "resolve-image-digests", 0, CLI_BOOL, CLI_LATER, .help = "Pin image tags to digests" },
+	{ "resolve-image-digests", 0, CLI_BOOL, 0, .help = "Pin image tags to digests" },
 	{ "services", 0, CLI_BOOL, 0, .help = "Print the service names, one per line." },
 	{ "volumes", 0, CLI_BOOL, 0, .help = "Print the volume names, one per line." },
 	{ 0 },
@@ -602,7 +609,7 @@ const struct cli_command cli_commands[] = {
 	{ "completion", "completion SHELL", "Print the completion script for bash or zsh",
 	  NULL, NULL, NULL, 1, 1, CLI_PLAIN, NULL },
 	{ "config", "config [OPTIONS] [SERVICE...]", "Parse, resolve and render compose file in canonical format",
-	  NULL, config_options, NULL, 0, -1, CLI_PLAIN, "service" },
+	  NULL, config_options, config_conflicts, 0, -1, CLI_PLAIN, "service" },
 	{ "convert", "convert [OPTIONS] [SERVICE...]", "Parse, resolve and render compose file in canonical format",
 	  NULL, convert_options, NULL, 0, -1, CLI_HIDDEN | CLI_PLAIN, "service" },
 	{ "cp", "cp [OPTIONS] SERVICE:SRC_PATH DEST_PATH|-\ncp [OPTIONS] SRC_PATH|- SERVICE:DEST_PATH",

@@ -4,8 +4,14 @@
 #include <stdio.h>
 
 #include "base/fs.h"
-#include "compose/project.h"
+#include "compose/pin.h"
 #include "spec/canon.h"
+#include "spec/explain.h"
+
+static bool flag(const struct cli_args *a, const char *name)
+{
+	return cli_has(a, name) && cli_bool(a, name);
+}
 
 static void add_lines(const struct strv *lines, struct str *ret)
 {
@@ -70,18 +76,62 @@ static int write_output(const struct app *app, const struct str *text)
 	return 0;
 }
 
-static bool flag(const struct cli_args *a, const char *name)
+/* --quiet --format json: what is wrong, for editors. */
+static int diagnostics_output(const struct app *app, struct project *p, struct str *ret)
 {
-	return cli_has(a, name) && cli_bool(a, name);
+	AUTO_JSON json_t *list = NULL;
+	AUTO_FREE char *text = NULL;
+	diags_sort(&p->diags);
+	list = diags_json(&p->diags);
+	text = json_dumps(list, JSON_INDENT(2));
+	str_addf(ret, "%s\n", text);
+	return write_output(app, ret);
+}
+
+static int explain_output(const struct app *app, const struct project *p, bool json, struct str *ret)
+{
+	const char *path = cli_str(app->args, "explain");
+	AUTO_FREE char *cwd = getcwd(NULL, 0);
+	AUTO_JSON json_t *list = NULL;
+	struct err err;
+	if (!json)
+		return explain_text(&p->load, path, cwd, ret, &err) < 0 ? cmd_fail(app, &err) : 0;
+	if (explain_json(&p->load, path, &list, &err) < 0)
+		return cmd_fail(app, &err);
+	else {
+		AUTO_FREE char *text = json_dumps(list, JSON_INDENT(2));
+		str_addf(ret, "%s\n", text);
+	}
+	return 0;
+}
+
+static int model_output(struct app *app, struct project *p, bool json, struct str *ret)
+{
+	struct err err;
+	int rc = 0;
+	if (flag(app->args, "lock-image-digests") || flag(app->args, "resolve-image-digests"))
+		rc = pin_images(app, p);
+	if (rc)
+		return rc;
+	if (flag(app->args, "lock-image-digests")) {
+		pin_lock_file(p, json, ret);
+		return 0;
+	}
+	if ((json ? canon_json : canon_yaml)(&p->load, ret, &err) < 0)
+		return cmd_fail(app, &err);
+	if (json)
+		str_addc(ret, '\n');
+	return 0;
 }
 
 int cmd_config(struct app *app)
 {
 	const struct cli_args *a = app->args;
+	bool json = strcmp(cli_str(a, "format"), "json") == 0, quiet = cli_bool(a, "quiet");
+	bool explain = cli_has(a, "explain") && cli_is_set(a, "explain");
 	AUTO_STR struct str out = {0};
 	struct load_options opts;
 	struct project p;
-	struct err err;
 	int rc;
 	project_options(app, &opts);
 	opts.services = (const char *const *)a->args.v;
@@ -90,20 +140,22 @@ int cmd_config(struct app *app)
 	opts.no_path_resolution = flag(a, "no-path-resolution");
 	opts.no_consistency = flag(a, "no-consistency");
 	opts.no_env_resolution = flag(a, "no-env-resolution");
-	rc = project_load_with(app, &opts, 0, &p);
-	if (rc)
-		return rc;
-	if (cli_bool(a, "quiet"))
-		rc = 0;
+	opts.tree_only = quiet || (!json && !cli_is_set(a, "hash"));
+	opts.trace = explain;
+	rc = project_load_with(app, &opts, quiet && json ? PROJECT_QUIET : 0, &p);
+	if (quiet && json)
+		rc = diagnostics_output(app, &p, &out) ? 1 : rc;
+	if (rc || quiet)
+		;
+	else if (explain)
+		rc = explain_output(app, &p, json, &out);
 	else if (cli_is_set(a, "hash"))
 		rc = hash_output(app, &p, &out);
 	else if (list_output(app, &p, &out))
 		rc = 0;
-	else if (strcmp(cli_str(a, "format"), "json") == 0)
-		rc = canon_json(&p.load, &out, &err) < 0 ? cmd_fail(app, &err) : (str_addc(&out, '\n'), 0);
 	else
-		rc = canon_yaml(&p.load, &out, &err) < 0 ? cmd_fail(app, &err) : 0;
-	if (rc == 0 && !cli_bool(a, "quiet"))
+		rc = model_output(app, &p, json, &out);
+	if (rc == 0 && !quiet)
 		rc = write_output(app, &out);
 	project_done(&p);
 	return rc;

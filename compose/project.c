@@ -39,6 +39,13 @@ static void print_diags(const struct app *app, struct diags *ds)
 	fwrite(str_get(&text), 1, text.len, stderr);
 }
 
+int project_print_diags(const struct app *app, struct project *p)
+{
+	diags_sort(&p->diags);
+	print_diags(app, &p->diags);
+	return p->diags.n_errors ? 1 : 0;
+}
+
 int project_load_with(struct app *app, const struct load_options *opts, unsigned flags, struct project *ret)
 {
 	int rc;

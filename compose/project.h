@@ -26,6 +26,8 @@ int project_load(struct app *app, const struct strv *names, unsigned flags, stru
 /* The same with options of the caller's (config's --no-… flags). */
 int project_load_with(struct app *app, const struct load_options *opts, unsigned flags, struct project *ret);
 void project_done(struct project *p);
+/* Prints what is in p->diags, sorted. 1 when there are errors among it, else 0. */
+int project_print_diags(const struct app *app, struct project *p);
 
 /* The project's name without its services being read: for commands on what runs. Returns 0, or 1 after messages. */
 int project_name(struct app *app, const char **ret_name, const char **ret_dir);

@@ -102,10 +102,15 @@ static const char *lookup_env(void *arg, const char *name)
 	return env_get(((struct env_lookup *)arg)->env, name);
 }
 
+static struct pos place_env(void *arg, const char *name)
+{
+	return env_pos(((struct env_lookup *)arg)->env, name);
+}
+
 int file_load_env(struct file_loader *fl, const char *path, const struct env *env, struct env *out, struct pos pos, const char *model_path)
 {
 	struct env_lookup lookup = { env };
-	struct dotenv_vars vars = { .lookup = lookup_env, .arg = &lookup, .warned = &fl->warned };
+	struct dotenv_vars vars = { .lookup = lookup_env, .place = place_env, .arg = &lookup, .warned = &fl->warned };
 	const struct source *src = file_read(fl, path, pos, model_path);
 	return src ? dotenv_parse(src, &vars, out, fl->ds) : -1;
 }
@@ -128,7 +133,7 @@ static struct node *load_document(const struct file_context *ctx, struct node *d
 	if (!extended && include_apply(ctx, doc, ret_reset) < 0)
 		return NULL;
 	if (dict)
-		reset_apply(ret_reset, dict, NULL, 0);
+		reset_apply(ret_reset, dict, NULL, 0, ds->trace);
 	if (!extended && extends_apply(ctx, doc, file, ret_reset) < 0)
 		return NULL;
 	dict = dict ? merge_documents(dict, doc, ds) : doc;
@@ -190,6 +195,6 @@ struct node *file_load_all(const struct file_context *ctx, const char *const *pa
 		return NULL;
 	if (ctx->resolve_paths && paths_resolve(dict, ctx->base, fl->home, fl->ds) < 0)
 		return NULL;
-	project_resolve_environment(dict, ctx->env, fl->a);
+	project_resolve_environment(dict, ctx->env, fl->ds);
 	return dict;
 }

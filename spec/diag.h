@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "spec/tree.h"
+#include "spec/trace.h"
 
 enum { DIAG_MAX = 20 };
 enum diag_severity { DIAG_ERROR, DIAG_WARNING, DIAG_SEVERITY_N_ };
@@ -30,6 +30,7 @@ struct diags {
 	struct diag *v;          /* in order of detection */
 	size_t n, cap;
 	size_t n_errors, n_warnings;   /* found, kept or not */
+	struct trace *trace;     /* where values come from, for those who ask; NULL: nobody does */
 };
 
 void diags_init(struct diags *ds, struct arena *a);

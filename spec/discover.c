@@ -262,14 +262,18 @@ int discover_name(struct file_loader *fl, const struct load_options *opts, struc
 		return -1;
 	if (opts->project_name && *opts->project_name) {
 		d->name = arena_strdup(fl->a, opts->project_name);
+		d->name_origin = "-p";
 		if (check_name(fl, d->name, "-p") < 0)
 			return -1;
 	} else if (from_env && *from_env) {
 		d->name = from_env;
+		d->name_origin = "COMPOSE_PROJECT_NAME";
+		d->name_pos = env_pos(env, "COMPOSE_PROJECT_NAME");
 		if (check_name(fl, d->name, "COMPOSE_PROJECT_NAME") < 0)
 			return -1;
 	} else {
 		d->name = from_files ? from_files : d->dir ? normalize_name(fl->a, path_base(fl->a, d->dir)) : "";
+		d->name_origin = from_files ? "name" : "the directory";
 	}
 	env_put(env, "COMPOSE_PROJECT_NAME", d->name);
 	return 0;

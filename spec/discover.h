@@ -13,6 +13,8 @@ struct discovery {
 	struct strv env_files;      /* that were read */
 	struct strv profiles;       /* wanted ones */
 	const char *name;           /* normalised project name; "" when it could not be found */
+	const char *name_origin;    /* as in struct load_result */
+	struct pos name_pos;
 };
 
 /* Fills env (initialised) from the process environment and env files, finds the files and the profiles. 0, or -1 with errors. No file is an

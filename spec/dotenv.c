@@ -16,20 +16,23 @@ struct parse {
 	struct diags *ds;
 	const char *p;
 	const char *value_at;    /* where the value at hand begins, for messages */
+	struct pos key_pos;      /* of the statement at hand */
+	const char *line;        /* a line that was counted up to, and its number */
+	int line_number;
 };
 
-static struct pos pos_at(const struct parse *ps, const char *at)
+static struct pos pos_at(struct parse *ps, const char *at)
 {
-	struct pos pos = { .src = ps->src, .line = 1, .column = 1 };
-	const char *line = ps->src->text;
-	for (const char *c = ps->src->text; c < at; c++) {
-		if (*c == '\n') {
-			pos.line++;
-			line = c + 1;
-		}
+	struct pos pos = { .src = ps->src, .column = 1 };
+	if (!ps->line || at < ps->line) {
+		ps->line = ps->src->text;
+		ps->line_number = 1;
 	}
-	for (const char *c = line; c < at; c++)
+	for (const char *nl; (nl = memchr(ps->line, '\n', (size_t)(at - ps->line))); ps->line_number++)
+		ps->line = nl + 1;
+	for (const char *c = ps->line; c < at; c++)
 		pos.column += ((unsigned char)*c & 0xc0) != 0x80;
+	pos.line = ps->line_number;
 	return pos;
 }
 
@@ -67,12 +70,26 @@ static const char *lookup(void *arg, const char *name)
 {
 	const struct parse *ps = arg;
 	const char *value = ps->vars->lookup ? ps->vars->lookup(ps->vars->arg, name) : NULL;
-	return value ? value : env_get(ps->out, name);
+	struct pos from = value && ps->vars->place ? ps->vars->place(ps->vars->arg, name) : (struct pos){ 0 };
+	if (!value) {
+		value = env_get(ps->out, name);
+		from = env_pos(ps->out, name);
+	}
+	trace_add(ps->ds->trace, TRACE_VARIABLE, ps->key_pos, from, NULL, name, value);
+	return value;
+}
+
+static void put_variable(struct parse *ps, const char *key, const char *value)
+{
+	struct pos old = env_pos(ps->out, key);
+	if (old.src)
+		trace_add(ps->ds->trace, TRACE_REPLACES, ps->key_pos, old, NULL, key, NULL);
+	env_put_at(ps->out, key, value, ps->key_pos);
 }
 
 static void unset(void *arg, const char *name, size_t offset)
 {
-	const struct parse *ps = arg;
+	struct parse *ps = arg;
 	struct diag *d;
 	(void)offset;
 	if (!ps->vars->warned || map_get(ps->vars->warned, name))
@@ -114,6 +131,7 @@ static int read_key(struct parse *ps, const char **ret)
 		skip_blanks(&ps->p);
 	}
 	start = at = ps->p;
+	ps->key_pos = pos_at(ps, start);
 	while (*at && !strchr("=:\n", *at)) {
 		size_t n = blank_len(at);
 		if (!n && !isalnum((unsigned char)*at) && !strchr("_.-[]", *at) && (unsigned char)*at < 0x80) {
@@ -227,15 +245,17 @@ static int read_statement(struct parse *ps)
 		return -1;
 	if (r > 0) {
 		inherited = ps->vars->lookup ? ps->vars->lookup(ps->vars->arg, key) : NULL;
-		if (inherited)
-			env_put(ps->out, key, inherited);
+		if (inherited) {
+			lookup(ps, key);
+			put_variable(ps, key, inherited);
+		}
 		return 0;
 	}
 	skip_blanks(&ps->p);
 	ps->value_at = ps->p;
 	r = *ps->p == '"' || *ps->p == '\'' ? read_quoted(ps, &value) : read_unquoted(ps, &value);
 	if (r == 0)
-		env_put(ps->out, key, str_get(&value));
+		put_variable(ps, key, str_get(&value));
 	return r;
 }
 
@@ -284,8 +304,11 @@ int dotenv_parse_raw(const struct source *src, const struct dotenv_vars *vars, s
 			return -1;
 		}
 		value = eq ? eq + 1 : vars->lookup ? vars->lookup(vars->arg, key) : NULL;
+		ps.key_pos = pos_at(&ps, line);
+		if (!eq && value)
+			lookup(&ps, key);
 		if (value)
-			env_put(out, key, value);
+			put_variable(&ps, key, value);
 	}
 	return 0;
 }

@@ -12,6 +12,8 @@ enum { DOTENV_MAX_BYTES = 16 << 20 };
 struct dotenv_vars {
 	/* The value of a variable for interpolation and for keys without value; tried before `out`. May be NULL. */
 	const char *(*lookup)(void *arg, const char *name);
+	/* Where that value was set, src NULL when by no file; may be NULL. */
+	struct pos (*place)(void *arg, const char *name);
 	void *arg;
 	struct map *warned;      /* variables that were warned of already; may be NULL: no warnings */
 };

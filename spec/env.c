@@ -14,9 +14,16 @@ void env_done(struct env *e)
 	e->vars = (struct map){ 0 };
 }
 
+void env_put_at(struct env *e, const char *name, const char *value, struct pos pos)
+{
+	struct env_var *v = arena_alloc(e->arena, sizeof(*v));
+	*v = (struct env_var){ .value = arena_strdup(e->arena, value), .pos = pos };
+	map_put(&e->vars, name, v);
+}
+
 void env_put(struct env *e, const char *name, const char *value)
 {
-	map_put(&e->vars, name, arena_strdup(e->arena, value));
+	env_put_at(e, name, value, (struct pos){ 0 });
 }
 
 void env_add_list(struct env *e, const char *const *list)
@@ -32,12 +39,19 @@ void env_merge(struct env *e, const struct env *other)
 {
 	for (struct map_entry *m = map_next(&other->vars, NULL); m; m = map_next(&other->vars, m))
 		if (!map_get(&e->vars, m->key))
-			env_put(e, m->key, m->value);
+			map_put(&e->vars, m->key, m->value);
 }
 
 const char *env_get(const struct env *e, const char *name)
 {
-	return e ? map_get(&e->vars, name) : NULL;
+	const struct env_var *v = e ? map_get(&e->vars, name) : NULL;
+	return v ? v->value : NULL;
+}
+
+struct pos env_pos(const struct env *e, const char *name)
+{
+	const struct env_var *v = e ? map_get(&e->vars, name) : NULL;
+	return v ? v->pos : (struct pos){ 0 };
 }
 
 static int compare_strings(const void *a, const void *b)
@@ -48,7 +62,7 @@ static int compare_strings(const void *a, const void *b)
 void env_list(const struct env *e, struct strv *ret)
 {
 	for (struct map_entry *m = map_next(&e->vars, NULL); m; m = map_next(&e->vars, m))
-		strv_pushf(ret, "%s=%s", m->key, (const char *)m->value);
+		strv_pushf(ret, "%s=%s", m->key, ((const struct env_var *)m->value)->value);
 	if (ret->n)
 		qsort(ret->v, ret->n, sizeof(*ret->v), compare_strings);
 }

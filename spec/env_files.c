@@ -23,6 +23,16 @@ static const char *lookup(void *arg, const char *name)
 	return node_is(n, NODE_STRING) ? n->text : NULL;
 }
 
+static struct pos place(void *arg, const char *name)
+{
+	const struct lookup *l = arg;
+	const struct node *n;
+	if (env_get(l->project, name))
+		return env_pos(l->project, name);
+	n = node_get(l->own, name);
+	return node_is(n, NODE_STRING) ? n->pos : (struct pos){ 0 };
+}
+
 static void report_missing(struct diags *ds, const struct node *file, const char *path, const char *what)
 {
 	char shown[400];
@@ -34,7 +44,7 @@ static int load_file(struct file_loader *fl, const struct node *entry, struct lo
 {
 	const struct node *file = node_get(entry, "path"), *required = node_get(entry, "required");
 	const char *format = node_str(entry, "format", "");
-	struct dotenv_vars vars = { .lookup = lookup, .arg = l, .warned = &fl->warned };
+	struct dotenv_vars vars = { .lookup = lookup, .place = place, .arg = l, .warned = &fl->warned };
 	const struct source *src;
 	struct stat st;
 	bool raw = strcmp(format, "raw") == 0;
@@ -56,6 +66,7 @@ static int load_file(struct file_loader *fl, const struct node *entry, struct lo
 	src = file_read(fl, file->text, file->pos, path);
 	if (!src)
 		return -1;
+	trace_add(fl->ds->trace, TRACE_ENV_FILE, file->pos, file->pos, path, src->path, NULL);
 	return raw ? dotenv_parse_raw(src, &vars, out, fl->ds) : dotenv_parse(src, &vars, out, fl->ds);
 }
 
@@ -64,17 +75,28 @@ static int compare_entries(const void *a, const void *b)
 	return strcmp(((const struct map_entry *)a)->key, ((const struct map_entry *)b)->key);
 }
 
-/* Adds what is not in map yet, sorted by name. */
-static void add_missing(struct arena *a, struct node *map, const struct env *vars, struct pos pos)
+static struct pos or_pos(struct pos pos, struct pos otherwise)
 {
+	return pos.src ? pos : otherwise;
+}
+
+/* Adds what is not in map yet, sorted by name. pos: of the key that lists the files. */
+static void add_missing(struct diags *ds, struct node *map, const struct env *vars, struct pos pos, const char *service)
+{
+	struct arena *a = ds->arena;
 	size_t n = 0;
 	struct map_entry *sorted = arena_alloc(a, (vars->vars.n + 1) * sizeof(*sorted));
 	for (struct map_entry *m = map_next(&vars->vars, NULL); m; m = map_next(&vars->vars, m))
 		sorted[n++] = *m;
 	qsort(sorted, n, sizeof(*sorted), compare_entries);
-	for (size_t i = 0; i < n; i++)
-		if (!node_get(map, sorted[i].key))
-			node_put(a, map, sorted[i].key, pos, node_new_string(a, pos, sorted[i].value));
+	for (size_t i = 0; i < n; i++) {
+		const struct env_var *v = sorted[i].value;
+		const struct node_entry *own = node_entry(map, sorted[i].key);
+		if (own && v->pos.src)
+			trace_add(ds->trace, TRACE_REPLACES, own->value->pos, v->pos, arena_printf(a, "services.%s", service), sorted[i].key, NULL);
+		else if (!own)
+			node_put(a, map, sorted[i].key, or_pos(v->pos, pos), node_new_string(a, or_pos(v->pos, pos), v->value));
+	}
 }
 
 static struct node *own_map(struct arena *a, struct node *service, const char *key, struct pos pos)
@@ -94,9 +116,12 @@ static int load_service(struct file_loader *fl, const struct node_entry *service
 	struct env out;
 	int r = 0;
 	for (size_t i = 0; own && i < own->n; i++) {
-		const char *value = own->entries[i].value->kind == NODE_NULL ? env_get(env, own->entries[i].key) : NULL;
-		if (value)
-			node_set_string(fl->a, own->entries[i].value, value);
+		struct node_entry *e = &own->entries[i];
+		const char *value = e->value->kind == NODE_NULL ? env_get(env, e->key) : NULL;
+		if (value) {
+			trace_add(fl->ds->trace, TRACE_VARIABLE, e->key_pos, env_pos(env, e->key), NULL, e->key, value);
+			node_set_string(fl->a, e->value, value);
+		}
 	}
 	if (!files)
 		return 0;
@@ -107,7 +132,7 @@ static int load_service(struct file_loader *fl, const struct node_entry *service
 	for (size_t i = 0; i < files->n; i++)
 		r |= load_file(fl, files->items[i], &l, &out, arena_printf(fl->a, "services.%s.env_file[%zu]", service->key, i));
 	if (out.vars.n)
-		add_missing(fl->a, own_map(fl->a, service->value, "environment", files->pos), &out, files->pos);
+		add_missing(fl->ds, own_map(fl->a, service->value, "environment", files->pos), &out, files->pos, service->key);
 	env_done(&out);
 	node_del(service->value, "env_file");
 	return r;
@@ -138,10 +163,12 @@ static int load_labels(struct file_loader *fl, const struct node_entry *service,
 			continue;
 		}
 		src = file_read(fl, files->items[i]->text, files->items[i]->pos, path);
+		if (src)
+			trace_add(fl->ds->trace, TRACE_ENV_FILE, files->items[i]->pos, files->items[i]->pos, path, src->path, NULL);
 		r |= src ? dotenv_parse(src, &vars, &out, fl->ds) : -1;
 	}
 	if (out.vars.n)
-		add_missing(fl->a, own_map(fl->a, service->value, "labels", files->pos), &out, files->pos);
+		add_missing(fl->ds, own_map(fl->a, service->value, "labels", files->pos), &out, files->pos, service->key);
 	env_done(&out);
 	return r;
 }

@@ -146,7 +146,9 @@ static int extend_service(const struct scope *s, const char *name, const struct 
 	if (file_charge(fl, node_count(base), extends->pos, path) < 0)
 		return -1;
 	base = node_copy(fl->a, base);
-	reset_apply(s->reset, base, prefix, ARRAY_SIZE(prefix));
+	trace_extends(fl->ds->trace, base, extends->pos, arena_printf(fl->a, "services.%s", name),
+		arena_printf(fl->a, "services.%s", extends->kind == NODE_MAP ? node_str(extends, "service", "") : extends->text));
+	reset_apply(s->reset, base, prefix, ARRAY_SIZE(prefix), fl->ds->trace);
 	service = merge_member(base, service, prefix, ARRAY_SIZE(prefix), fl->ds);
 	node_del(service, "extends");
 	node_entry(s->services, name)->value = service;

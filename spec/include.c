@@ -130,7 +130,7 @@ static int import_section(const struct file_context *ctx, struct node *from, str
 			node_put(ctx->fl->a, target, e->key, e->key_pos, e->value);
 			continue;
 		}
-		reset_apply(reset, e->value, path, ARRAY_SIZE(path));
+		reset_apply(reset, e->value, path, ARRAY_SIZE(path), ds->trace);
 		old->value = merge_member(e->value, old->value, path, ARRAY_SIZE(path), ds);
 	}
 	return 0;
@@ -149,6 +149,8 @@ static int include_entry(const struct file_context *ctx, struct node *doc, struc
 		paths[i] = absolute(ctx, e->paths.v[i]);
 	if (is_cycle(ctx, e, paths[0]))
 		return -1;
+	for (size_t i = 0; i < e->paths.n; i++)
+		trace_add(fl->ds->trace, TRACE_INCLUDE, e->pos, e->pos, NULL, paths[i], NULL);
 	inner.dir = e->project_directory ? absolute(ctx, e->project_directory) : path_dir(fl->a, paths[0]);
 	inner.base = e->project_directory && *e->project_directory == '/' ? inner.dir : path_relative(fl->a, ctx->dir, inner.dir);
 	inner.resolve_paths = true;

@@ -110,7 +110,10 @@ static struct pos pos_inside(const struct node *n, size_t offset)
 
 static const char *lookup(void *arg, const char *name)
 {
-	return env_get(((struct walk *)arg)->env, name);
+	const struct walk *w = arg;
+	const char *value = env_get(w->env, name);
+	trace_add(w->ds->trace, TRACE_VARIABLE, w->node->pos, env_pos(w->env, name), NULL, name, value);
+	return value;
 }
 
 static void unset(void *arg, const char *name, size_t offset)

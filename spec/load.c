@@ -171,12 +171,16 @@ static void fill_result(struct load *l, struct load_result *r)
 	r->tree = l->doc;
 	r->no_interpolate = l->opts->no_interpolate;
 	r->name = l->found.name;
+	r->name_origin = l->found.name_origin;
+	r->name_pos = l->found.name_pos;
 	r->working_dir = l->found.dir;
 	r->files = take_list(&l->found.files);
 	r->env_files = take_list(&l->found.env_files);
 	env_list(&l->env, &r->environment);
 	sort(&r->all_profiles);
-	r->config = shape_json(l->doc, l->opts->no_interpolate ? NULL : &shape_project, false);
+	r->trace = l->fl.ds->trace;
+	if (!l->opts->tree_only)
+		r->config = shape_json(l->doc, l->opts->no_interpolate ? NULL : &shape_project, false);
 }
 
 int load_project(const struct load_options *opts, struct load_result *ret, struct diags *ds)
@@ -189,6 +193,8 @@ int load_project(const struct load_options *opts, struct load_result *ret, struc
 	l.fl.a = ds->arena;
 	l.fl.no_interpolate = opts->no_interpolate;
 	l.fl.no_path_resolution = opts->no_path_resolution;
+	if (opts->trace)
+		ds->trace = trace_new(ds->arena);
 	env_init(&l.env, ds->arena);
 	env_add_list(&l.env, opts->environ);
 	l.fl.home = env_get(&l.env, "HOME");

@@ -22,6 +22,8 @@ struct load_options {
 	bool no_deps;                     /* with services: without what they depend on */
 	bool no_interpolate, no_normalize, no_path_resolution, no_consistency, no_env_resolution;
 	bool all_resources;               /* keep networks, volumes … that no service uses */
+	bool tree_only;                   /* leave config NULL: who prints the tree needs none */
+	bool trace;                       /* keep what spec/explain.h needs */
 };
 
 struct load_variable {
@@ -33,9 +35,12 @@ struct load_variable {
 
 struct load_result {
 	struct arena *arena;              /* that of the diags: everything here but config and the lists lives in it */
-	json_t *config;                   /* the canonical model, `$` not escaped; owned */
+	json_t *config;                   /* the canonical model, `$` not escaped; owned; NULL with tree_only */
 	struct node *tree;                /* the same model with positions */
+	struct trace *trace;              /* NULL without the option */
 	const char *name;                 /* project name */
+	const char *name_origin;          /* what gave it: "-p", "COMPOSE_PROJECT_NAME", "name", "the directory" */
+	struct pos name_pos;              /* of COMPOSE_PROJECT_NAME in an env file */
 	const char *working_dir;          /* project directory, absolute */
 	bool no_interpolate;              /* the variables are still in it */
 	struct strv files;                /* compose files, absolute, for the label project.config_files */

@@ -51,6 +51,7 @@ static int compare_text(const void *a, const void *b)
 
 static void push_pair(struct merge *m, struct node *seq, const struct node_entry *e, const struct node *value)
 {
+	trace_add(m->ds->trace, TRACE_SAME, e->key_pos, value->pos, NULL, NULL, NULL);
 	if (value->kind == NODE_NULL)
 		node_push(m->a, seq, node_new_string(m->a, e->key_pos, e->key));
 	else
@@ -178,12 +179,16 @@ static struct node *merge_logging(struct merge *m, struct node *base, struct nod
 	}
 	was = node_get(base, "driver");
 	is = node_get(over, "driver");
-	return !was || !is || node_equal(was, is) ? merge_maps(m, base, over, live, depth, path) : over;
+	if (!was || !is || node_equal(was, is))
+		return merge_maps(m, base, over, live, depth, path);
+	trace_replace(m->ds->trace, base, over, path);
+	return over;
 }
 
 static struct node *merge_replace(struct merge *m, struct node *base, struct node *over, uint64_t live, size_t depth, const struct node_path *path)
 {
-	(void)m, (void)base, (void)live, (void)depth, (void)path;
+	(void)live, (void)depth;
+	trace_replace(m->ds->trace, base, over, path);
 	return over;
 }
 
@@ -270,8 +275,10 @@ static struct node *merge_node(struct merge *m, struct node *base, struct node *
 		return specials[hit].fn(m, base, over, live, depth, path);
 	if (over->kind == NODE_NULL)
 		return base;
-	if (base->kind != NODE_MAP && base->kind != NODE_SEQ)
+	if (base->kind != NODE_MAP && base->kind != NODE_SEQ) {
+		trace_replace(m->ds->trace, base, over, path);
 		return over;
+	}
 	if (base->kind != over->kind) {
 		report_clash(m, base, over, path);
 		return base;

@@ -20,7 +20,7 @@ static struct node *implied(struct node *n)
 }
 
 /* Bare names in a list of NAME=VALUE get their value from the environment; those that have none stay, or go. */
-static void resolve_list(struct arena *a, struct node *list, const struct env *env, bool keep)
+static void resolve_list(struct diags *ds, struct node *list, const struct env *env, bool keep)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < list->n; i++) {
@@ -29,8 +29,10 @@ static void resolve_list(struct arena *a, struct node *list, const struct env *e
 		bool bare = item->kind == NODE_STRING && !strchr(item->text, '=');
 		if (bare)
 			value = env_get(env, item->text);
+		if (bare)
+			trace_add(ds->trace, TRACE_VARIABLE, item->pos, env_pos(env, item->text), NULL, item->text, value);
 		if (value)
-			item->text = arena_printf(a, "%s=%s", item->text, value);
+			item->text = arena_printf(ds->arena, "%s=%s", item->text, value);
 		if (!bare || value || keep)
 			list->items[kept++] = item;
 	}
@@ -43,33 +45,37 @@ static bool has_value(void *arg, const struct node_entry *e)
 	return e->value->kind != NODE_NULL;
 }
 
-static void resolve_map(struct arena *a, struct node *map, const struct env *env, bool keep)
+static void resolve_map(struct diags *ds, struct node *map, const struct env *env, bool keep)
 {
 	for (size_t i = 0; i < map->n; i++) {
 		struct node_entry *e = &map->entries[i];
-		const char *value = e->value->kind == NODE_NULL ? env_get(env, e->key) : NULL;
+		const char *value;
+		if (e->value->kind != NODE_NULL)
+			continue;
+		value = env_get(env, e->key);
+		trace_add(ds->trace, TRACE_VARIABLE, e->key_pos, env_pos(env, e->key), NULL, e->key, value);
 		if (value)
-			node_set_string(a, e->value, value);
+			node_set_string(ds->arena, e->value, value);
 	}
 	if (!keep)
 		node_keep(map, has_value, NULL);
 }
 
-static void resolve(struct arena *a, struct node *n, const struct env *env, bool keep)
+static void resolve(struct diags *ds, struct node *n, const struct env *env, bool keep)
 {
 	if (node_is(n, NODE_SEQ))
-		resolve_list(a, n, env, keep);
+		resolve_list(ds, n, env, keep);
 	else if (node_is(n, NODE_MAP))
-		resolve_map(a, n, env, keep);
+		resolve_map(ds, n, env, keep);
 }
 
-void project_resolve_environment(struct node *doc, const struct env *env, struct arena *a)
+void project_resolve_environment(struct node *doc, const struct env *env, struct diags *ds)
 {
 	const struct node *services = node_get(doc, "services");
 	for (size_t i = 0; node_is(services, NODE_MAP) && i < services->n; i++) {
 		struct node *list = node_get(services->entries[i].value, "environment");
 		if (node_is(list, NODE_SEQ))
-			resolve_list(a, list, env, true);
+			resolve_list(ds, list, env, true);
 	}
 }
 
@@ -146,7 +152,7 @@ static void normalize_build(struct normalize *nz, struct node *build)
 		node_put(nz->a, build, "context", build->pos, implied(node_new_string(nz->a, build->pos, ".")));
 	if (!node_get(build, "dockerfile") && !node_get(build, "dockerfile_inline"))
 		node_put(nz->a, build, "dockerfile", build->pos, implied(node_new_string(nz->a, build->pos, "Dockerfile")));
-	resolve(nz->a, node_get(build, "args"), nz->env, false);
+	resolve(nz->ds, node_get(build, "args"), nz->env, false);
 }
 
 static void normalize_service(struct normalize *nz, struct node *service)
@@ -157,7 +163,7 @@ static void normalize_service(struct normalize *nz, struct node *service)
 		node_set_string(nz->a, policy, "missing");
 	if (node_is(build, NODE_MAP))
 		normalize_build(nz, build);
-	resolve(nz->a, node_get(service, "environment"), nz->env, true);
+	resolve(nz->ds, node_get(service, "environment"), nz->env, true);
 	for (size_t i = 0; node_is(volumes, NODE_SEQ) && i < volumes->n; i++) {
 		struct node *target = node_get(volumes->items[i], "target");
 		if (node_is(target, NODE_STRING))

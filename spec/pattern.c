@@ -6,18 +6,27 @@ void pattern_set_init(struct pattern_set *s, const char *const *patterns, size_t
 {
 	assert(n <= PATTERN_MAX);
 	s->n = n;
+	memset(s->any, 0, sizeof(s->any));
+	memset(s->index, 0, sizeof(s->index));
+	memset(s->ends, 0, sizeof(s->ends));
 	for (size_t i = 0; i < n; i++) {
 		const char *p = patterns[i];
-		s->v[i].depth = 0;
+		uint64_t bit = (uint64_t)1 << i;
+		size_t depth = 0;
 		for (;;) {
 			size_t len = strcspn(p, ".");
-			assert(s->v[i].depth < PATTERN_MAX_DEPTH && len < UINT8_MAX);
-			s->v[i].segment[s->v[i].depth] = p;
-			s->v[i].len[s->v[i].depth++] = (uint8_t)len;
+			assert(depth < PATTERN_MAX_DEPTH && len < UINT8_MAX);
+			if (len == 1 && *p == '*')
+				s->any[depth] |= bit;
+			if (len == 2 && memcmp(p, "[]", 2) == 0)
+				s->index[depth] |= bit;
+			s->segment[depth][i].text = p;
+			s->segment[depth++][i].len = (uint8_t)len;
 			if (!p[len])
 				break;
 			p += len + 1;
 		}
+		s->ends[depth] |= bit;
 	}
 }
 
@@ -28,17 +37,19 @@ uint64_t pattern_start(const struct pattern_set *s)
 
 uint64_t pattern_step(const struct pattern_set *s, uint64_t live, size_t depth, const char *key)
 {
-	size_t key_len = key ? strlen(key) : 0;
-	uint64_t next = 0;
-	for (uint64_t left = live; left; left &= left - 1) {
+	uint64_t next, left;
+	size_t key_len;
+	if (depth >= PATTERN_MAX_DEPTH)
+		return 0;
+	live &= ~s->ends[depth];
+	next = live & (key ? s->any[depth] : s->any[depth] | s->index[depth]);
+	left = key ? live & ~next : 0;
+	if (!left)
+		return next;
+	key_len = strlen(key);
+	for (; left; left &= left - 1) {
 		int i = __builtin_ctzll(left);
-		const char *segment;
-		size_t len;
-		if (depth >= s->v[i].depth)
-			continue;
-		segment = s->v[i].segment[depth];
-		len = s->v[i].len[depth];
-		if ((len == 1 && *segment == '*') || (key ? len == key_len && memcmp(segment, key, len) == 0 : len == 2 && *segment == '['))
+		if (s->segment[depth][i].len == key_len && memcmp(s->segment[depth][i].text, key, key_len) == 0)
 			next |= (uint64_t)1 << i;
 	}
 	return next;
@@ -46,10 +57,6 @@ uint64_t pattern_step(const struct pattern_set *s, uint64_t live, size_t depth, 
 
 int pattern_hit(const struct pattern_set *s, uint64_t live, size_t depth)
 {
-	for (uint64_t left = live; left; left &= left - 1) {
-		int i = __builtin_ctzll(left);
-		if (s->v[i].depth == depth)
-			return i;
-	}
-	return -1;
+	live &= depth <= PATTERN_MAX_DEPTH ? s->ends[depth] : 0;
+	return live ? __builtin_ctzll(live) : -1;
 }

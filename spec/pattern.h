@@ -10,11 +10,13 @@ enum { PATTERN_MAX = 64, PATTERN_MAX_DEPTH = 9 };
 
 struct pattern_set {
 	size_t n;
+	uint64_t any[PATTERN_MAX_DEPTH];     /* rules with a * at this level */
+	uint64_t index[PATTERN_MAX_DEPTH];   /* rules with [] at this level */
+	uint64_t ends[PATTERN_MAX_DEPTH + 1]; /* rules that have so many levels */
 	struct {
-		const char *segment[PATTERN_MAX_DEPTH];
-		uint8_t len[PATTERN_MAX_DEPTH];
-		uint8_t depth;
-	} v[PATTERN_MAX];
+		const char *text;
+		uint8_t len;
+	} segment[PATTERN_MAX_DEPTH][PATTERN_MAX];
 };
 
 /* patterns: static strings, n <= PATTERN_MAX, PATTERN_MAX_DEPTH levels at most. */

@@ -9,7 +9,7 @@
 /* Implicit parts of the model: the default network, dependencies from links and namespaces, resource names, environment without values. */
 void project_normalize(struct node *doc, const char *name, const struct env *env, struct diags *ds);
 /* For each set of files, with its own variables: values for environment entries that are bare names. */
-void project_resolve_environment(struct node *doc, const struct env *env, struct arena *a);
+void project_resolve_environment(struct node *doc, const struct env *env, struct diags *ds);
 
 /* Splits services into active (left in doc) and disabled (moved to *ret_disabled, a map). Named services activate their profiles.
  * profiles may hold "*"; *ret_profiles gets those that are active in the end. */

@@ -3,14 +3,16 @@
  * that is extended, included resources), then merges the document as usual: a place that was reset takes the new value whole. */
 #include "spec/reset.h"
 
+#include "base/str.h"
+
 struct walk {
 	struct arena *a;
 	struct reset_list *list;
 };
 
-static void note(struct walk *w, const struct node_path *path)
+static void note(struct walk *w, struct pos pos, const struct node_path *path)
 {
-	struct reset_path p = { 0 };
+	struct reset_path p = { .pos = pos };
 	for (const struct node_path *at = path; at; at = at->up) {
 		if (!at->key)
 			return; /* inside of a list: not supported by the reference either */
@@ -41,7 +43,7 @@ static bool keep_member(void *arg, const struct node_entry *e)
 static bool collect(struct walk *w, struct node *n, const struct node_path *path)
 {
 	if (n->tag != NODE_TAG_NONE && path)
-		note(w, path);
+		note(w, n->pos, path);
 	if (n->tag == NODE_TAG_RESET)
 		return true;
 	if (n->kind == NODE_MAP) {
@@ -66,7 +68,16 @@ void reset_collect(struct arena *a, struct node *doc, struct reset_list *ret)
 	collect(&w, doc, NULL);
 }
 
-void reset_apply(const struct reset_list *list, struct node *target, const char *const *prefix, size_t n_prefix)
+static void note_drop(struct trace *trace, const struct reset_path *p, const struct node *dropped)
+{
+	AUTO_STR struct str path = { 0 };
+	for (size_t i = 0; i < p->n; i++)
+		str_addf(&path, "%s%s", i ? "." : "", p->keys[i]);
+	if (dropped)
+		trace_add(trace, TRACE_DROPS, p->pos, dropped->pos, str_get(&path), NULL, NULL);
+}
+
+void reset_apply(const struct reset_list *list, struct node *target, const char *const *prefix, size_t n_prefix, struct trace *trace)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		const struct reset_path *p = &list->v[i];
@@ -78,6 +89,8 @@ void reset_apply(const struct reset_list *list, struct node *target, const char 
 			continue;
 		for (; at && k + 1 < p->n; k++)
 			at = node_get(at, p->keys[k]);
+		if (at && trace)
+			note_drop(trace, p, node_get(at, p->keys[k]));
 		if (at)
 			node_del(at, p->keys[k]);
 	}

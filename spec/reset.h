@@ -3,10 +3,11 @@
 #ifndef SPEC_RESET_H
 #define SPEC_RESET_H
 
-#include "spec/tree.h"
+#include "spec/trace.h"
 
 struct reset_path {
 	const char **keys;   /* keys of maps; a list's index ends it as something that never matches */
+	struct pos pos;      /* of the tag's value */
 	size_t n;
 };
 
@@ -19,6 +20,6 @@ struct reset_list {
 void reset_collect(struct arena *a, struct node *doc, struct reset_list *ret);
 /* Deletes the noted places in target, which is at the path prefix[0..n_prefix) of the document (0: target is a whole document). A path that ends
  * at target itself deletes nothing. */
-void reset_apply(const struct reset_list *list, struct node *target, const char *const *prefix, size_t n_prefix);
+void reset_apply(const struct reset_list *list, struct node *target, const char *const *prefix, size_t n_prefix, struct trace *trace);
 
 #endif

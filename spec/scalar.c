@@ -300,6 +300,8 @@ bool scalar_resolve(struct arena *a, struct node *n, const char *text)
 	double d;
 	n->kind = NODE_STRING;
 	n->text = arena_strdup(a, text);
+	if (*text && !strchr("~nNtTfF.+-0123456789", *text))
+		return true;
 	if (in_list(text, nulls)) {
 		n->kind = NODE_NULL;
 		n->text = "";

@@ -466,12 +466,14 @@ const struct shape shape_project = FIELDS(project_fields);
 void shape_lookup(const struct shape *shape, const struct node *map, struct node_entry *ret[static SHAPE_MAX_FIELDS])
 {
 	static_assert(ARRAY_SIZE(service_fields) <= SHAPE_MAX_FIELDS, "the largest object fits");
+	size_t f = 0; /* the field after the last hit: a typed map has the order of its fields */
 	memset(ret, 0, shape->n * sizeof(*ret));
 	for (size_t i = 0; map && i < map->n; i++) {
 		const char *key = map->entries[i].key;
-		for (size_t f = 0; f < shape->n; f++) {
+		for (size_t k = 0; k < shape->n; k++, f++) {
+			f = f < shape->n ? f : 0;
 			if (shape->fields[f].key[0] == key[0] && strcmp(shape->fields[f].key, key) == 0) {
-				ret[f] = &map->entries[i];
+				ret[f++] = &map->entries[i];
 				break;
 			}
 		}

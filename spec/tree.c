@@ -157,7 +157,7 @@ struct node_entry *node_entry(const struct node *map, const char *key)
 		return NULL;
 	if (!map->slots) {
 		for (size_t i = 0; i < map->n; i++)
-			if (strcmp(map->entries[i].key, key) == 0)
+			if (map->entries[i].key[0] == key[0] && strcmp(map->entries[i].key, key) == 0)
 				return &map->entries[i];
 		return NULL;
 	}

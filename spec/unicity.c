@@ -161,6 +161,7 @@ static void enforce_list(struct unicity *u, struct node *seq, key_fn fn, const s
 		const char *key = fn(u, seq->items[i], &step);
 		uintptr_t at = key ? (uintptr_t)map_get(&seen, key) : 0;
 		if (at) {
+			trace_replace(u->ds->trace, seq->items[at - 1], seq->items[i], &step);
 			seq->items[at - 1] = seq->items[i];
 			continue;
 		}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chains of provenance, read from the events of spec/trace.h. The tree says at which place a value was written last; the events of
+ * that place say what it replaced, and so on back. Events carry no identity but places, so one place that is used twice (an
+ * anchor with two aliases) is told apart by the first two steps of the path. */
+#include "spec/explain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { EXPLAIN_MAX_STEPS = 60, EXPLAIN_MAX_LINE = 120 };
+
+struct explain {
+	const struct load_result *r;
+	struct arena *a;
+	json_t *chain;             /* of the value at hand */
+	const char *path;
+};
+
+static void add_step(struct explain *x, struct pos pos, const char *what)
+{
+	json_t *step;
+	const char *line;
+	size_t len;
+	if (json_array_size(x->chain) >= EXPLAIN_MAX_STEPS)
+		return;
+	step = json_object();
+	json_object_set_new(step, "what", json_string(what));
+	if (pos.src) {
+		json_object_set_new(step, "file", json_string(strcmp(pos.src->path, "-") == 0 ? "<stdin>" : pos.src->path));
+		json_object_set_new(step, "line", json_integer(pos.line));
+		json_object_set_new(step, "column", json_integer(pos.column));
+		line = source_line(pos.src, pos.line, &len);
+		for (; len && strchr(" \t", *line); len--)
+			line++;
+		while (len && strchr(" \t\r", line[len - 1]))
+			len--;
+		json_object_set_new(step, "text", json_string(arena_strndup(x->a, line, len)));
+	}
+	json_array_append_new(x->chain, step);
+}
+
+/* The length of the first two steps of a path: "services.web". */
+static size_t subject_len(const char *path)
+{
+	size_t n = strcspn(path, ".[");
+	return path[n] == '.' ? n + 1 + strcspn(path + n + 1, ".[") : n;
+}
+
+static bool same_subject(const char *a, const char *b)
+{
+	size_t n = subject_len(a);
+	return n == subject_len(b) && strncmp(a, b, n) == 0;
+}
+
+/* True when path is `top` or below it. */
+static bool is_below(const char *path, const char *top)
+{
+	size_t n = strlen(top);
+	return strncmp(path, top, n) == 0 && (!path[n] || path[n] == '.' || path[n] == '[');
+}
+
+static void explain_place(struct explain *x, struct pos pos, const char *what, unsigned depth);
+
+static void explain_variable(struct explain *x, const struct trace_event *e, unsigned depth)
+{
+	if (!e->value)
+		add_step(x, (struct pos){ 0 }, arena_printf(x->a, "variable %s is not set", e->name));
+	else if (!e->other.src)
+		add_step(x, (struct pos){ 0 }, arena_printf(x->a, "variable %s is set by the environment", e->name));
+	else
+		explain_place(x, e->other, arena_printf(x->a, "variable %s is set", e->name), depth + 1);
+}
+
+/* The chain of extends that brought the place here, innermost first. */
+static void explain_extends(struct explain *x, const struct trace_event *v, size_t n, const char *subject, unsigned depth)
+{
+	for (size_t i = 0; i < n && depth < EXPLAIN_MAX_STEPS; i++) {
+		if (v[i].kind != TRACE_EXTENDS || !same_subject(v[i].path, subject))
+			continue;
+		if (strcmp(v[i].name, v[i].path) != 0)
+			explain_extends(x, v, n, v[i].name, depth + 1);
+		add_step(x, v[i].other, arena_printf(x->a, "taken over from %s", v[i].name));
+		return;
+	}
+}
+
+static void explain_file(struct explain *x, const struct source *src)
+{
+	const struct trace *t = x->r->trace;
+	for (size_t i = 0; i < t->n_listed; i++) {
+		const struct trace_event *e = &t->listed[i];
+		if (strcmp(e->name, src->path) != 0)
+			continue;
+		if (e->kind == TRACE_INCLUDE)
+			add_step(x, e->pos, "included");
+		else if (e->kind == TRACE_ENV_FILE && same_subject(e->path, x->path))
+			add_step(x, e->pos, "an env file of the service");
+	}
+}
+
+/* What was at this place's position before. */
+static bool explain_replaced(struct explain *x, const struct trace_event *v, size_t n, unsigned depth)
+{
+	bool own = false, any = false;
+	for (size_t i = 0; i < n; i++)
+		own |= v[i].kind == TRACE_REPLACES && same_subject(v[i].path, x->path);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].kind != TRACE_REPLACES || (own && !same_subject(v[i].path, x->path)))
+			continue;
+		explain_place(x, v[i].other, any ? "written too" : "written", depth + 1);
+		any = true;
+	}
+	return any;
+}
+
+static void explain_place(struct explain *x, struct pos pos, const char *what, unsigned depth)
+{
+	size_t n;
+	const struct trace_event *v = trace_at(x->r->trace, pos, &n);
+	bool replaces;
+	if (depth > EXPLAIN_MAX_STEPS)
+		return;
+	replaces = explain_replaced(x, v, n, depth);
+	for (size_t i = 0; i < n; i++)
+		if (v[i].kind == TRACE_SAME) {
+			size_t n_value;
+			const struct trace_event *value = trace_at(x->r->trace, v[i].other, &n_value);
+			replaces |= explain_replaced(x, value, n_value, depth);
+		}
+	add_step(x, pos, replaces && strcmp(what, "written") == 0 ? "replaces it" : what);
+	explain_file(x, pos.src);
+	explain_extends(x, v, n, x->path, 0);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].kind == TRACE_VARIABLE)
+			explain_variable(x, &v[i], depth);
+		if (v[i].kind == TRACE_SAME) {
+			size_t n_value;
+			const struct trace_event *value = trace_at(x->r->trace, v[i].other, &n_value);
+			for (size_t k = 0; k < n_value; k++)
+				if (value[k].kind == TRACE_VARIABLE)
+					explain_variable(x, &value[k], depth);
+		}
+	}
+}
+
+static void explain_drops(struct explain *x)
+{
+	const struct trace *t = x->r->trace;
+	for (size_t i = 0; i < t->n_listed; i++) {
+		const struct trace_event *e = &t->listed[i];
+		if (e->kind != TRACE_DROPS || !is_below(x->path, e->path))
+			continue;
+		add_step(x, e->other, "written");
+		add_step(x, e->pos, arena_printf(x->a, "drops %s as it was", e->path));
+	}
+}
+
+/* The line at pos has the text somewhere: then it is no path that was made absolute. */
+static bool line_has(struct pos pos, const char *text)
+{
+	size_t len;
+	const char *line = source_line(pos.src, pos.line, &len);
+	return memmem(line, len, text, strlen(text)) != NULL;
+}
+
+static void explain_value(struct explain *x, const struct node *n, const struct node_entry *entry)
+{
+	struct pos pos = n->pos.src ? n->pos : entry ? entry->key_pos : (struct pos){ 0 };
+	size_t steps, events = 0;
+	explain_drops(x);
+	steps = json_array_size(x->chain);
+	if (n->implied || !pos.src) {
+		add_step(x, pos, "nobody wrote it: a default, implied here");
+		return;
+	}
+	if (strcmp(x->path, "name") == 0 && strcmp(x->r->name_origin, "name") != 0) {
+		add_step(x, x->r->name_pos, arena_printf(x->a, "given by %s", x->r->name_origin));
+		if (strcmp(x->r->name_origin, "the directory") == 0)
+			add_step(x, (struct pos){ 0 }, arena_printf(x->a, "the directory is %s", x->r->working_dir));
+		return;
+	}
+	trace_at(x->r->trace, pos, &events);
+	if (!events && entry && entry->key_pos.src)
+		trace_at(x->r->trace, entry->key_pos, &events);
+	explain_place(x, pos, "written", 0);
+	if (n->kind == NODE_STRING && *n->text == '/' && n->text[1] && json_array_size(x->chain) == steps + 1 && !line_has(pos, n->text))
+		add_step(x, (struct pos){ 0 }, arena_printf(x->a, "a relative path, resolved against %s", x->r->working_dir));
+}
+
+static void explain_node(struct explain *x, const struct node *n, const struct node_entry *entry, const struct node_path *path, json_t *out)
+{
+	json_t *one;
+	if (n->n) {
+		for (size_t i = 0; i < n->n; i++) {
+			bool map = n->kind == NODE_MAP;
+			struct node_path step = { .up = path, .key = map ? n->entries[i].key : NULL, .index = i };
+			explain_node(x, map ? n->entries[i].value : n->items[i], map ? &n->entries[i] : NULL, &step, out);
+		}
+		return;
+	}
+	one = json_object();
+	x->path = node_path_text(x->a, path);
+	x->chain = json_array();
+	explain_value(x, n, entry);
+	json_object_set_new(one, "path", json_string_nocheck(x->path));
+	json_object_set_new(one, "value", n->kind == NODE_NULL ? json_null() : n->kind == NODE_SEQ ? json_array() : n->kind == NODE_MAP ? json_object()
+		: n->kind == NODE_BOOL ? json_boolean(n->boolean) : n->kind == NODE_INT ? json_integer(n->integer) : json_string_nocheck(n->text));
+	json_object_set_new(one, "chain", x->chain);
+	json_array_append_new(out, one);
+}
+
+/* Walks up from an unknown path to what exists, and names the nearest key there. */
+static int unknown_path(const struct load_result *r, const char *path, struct err *err)
+{
+	const struct trace *t = r->trace;
+	AUTO_FREE char *top = xstrdup(path);
+	const struct node *at = NULL;
+	const char *rest, *word, *near = NULL;
+	char shown[200];
+	size_t len = strlen(top);
+	for (size_t i = 0; i < t->n_listed; i++)
+		if (t->listed[i].kind == TRACE_DROPS && is_below(path, t->listed[i].path) && !node_find(r->tree, t->listed[i].path, NULL))
+			return err_set(err, ERR_NOT_FOUND, "%s: nothing there: %s:%d drops %s", err_quote(shown, sizeof(shown), path),
+				t->listed[i].pos.src->path, t->listed[i].pos.line, t->listed[i].path);
+	while (len && !(at = node_find(r->tree, top, NULL))) {
+		while (len && top[len - 1] != '.' && top[len - 1] != '[')
+			len--;
+		len -= len > 0;
+		top[len] = '\0';
+	}
+	at = at ? at : r->tree;
+	rest = path + len + (path[len] == '.');
+	word = arena_strndup(r->arena, rest, strcspn(rest, ".["));
+	if (at->kind == NODE_MAP) {
+		const char **names = arena_alloc(r->arena, (at->n + 1) * sizeof(*names));
+		for (size_t i = 0; i < at->n; i++)
+			names[i] = at->entries[i].key;
+		near = diag_nearest(word, names, at->n);
+	}
+	if (strcmp(top, "services") == 0 && strv_has(&r->disabled, word))
+		return err_set(err, ERR_NOT_FOUND, "%s: the service is switched off by its profiles", err_quote(shown, sizeof(shown), path));
+	if (near)
+		return err_set(err, ERR_NOT_FOUND, "%s is not in the model: did you mean %s%s%s?", err_quote(shown, sizeof(shown), path), top,
+			len ? "." : "", near);
+	if (at->kind == NODE_SEQ)
+		return err_set(err, ERR_NOT_FOUND, "%s is not in the model: %s has %zu member%s, [0] is the first", err_quote(shown, sizeof(shown), path), top,
+			at->n, at->n == 1 ? "" : "s");
+	return err_set(err, ERR_NOT_FOUND, "%s is not in the model: nothing below \"%s\" has that name", err_quote(shown, sizeof(shown), path), top);
+}
+
+int explain_json(const struct load_result *r, const char *path, json_t **ret, struct err *err)
+{
+	struct explain x = { .r = r, .a = r->arena };
+	const struct node_entry *entry = NULL;
+	struct node_path step = { .key = path };
+	bool whole = strcmp(path, ".") == 0;
+	const struct node *n = whole ? r->tree : node_find(r->tree, path, &entry);
+	if (!n || (!whole && !*path))
+		return unknown_path(r, path, err);
+	*ret = json_array();
+	explain_node(&x, n, entry, whole ? NULL : &step, *ret);
+	return 0;
+}
+
+/* Text from files, safe to print and not too long. */
+static void add_text(struct str *ret, const char *text)
+{
+	char safe[EXPLAIN_MAX_LINE * 4 + 8];
+	AUTO_FREE char *cut = NULL;
+	size_t n = strlen(text);
+	if (n > EXPLAIN_MAX_LINE) {
+		n = EXPLAIN_MAX_LINE;
+		while (n && ((unsigned char)text[n] & 0xc0) == 0x80)
+			n--;
+	}
+	cut = xstrndup(text, n);
+	str_addf(ret, "%s%s", err_quote(safe, sizeof(safe), cut), text[n] ? "…" : "");
+}
+
+static void render_step(const json_t *step, const char *cwd, struct str *ret)
+{
+	const char *file = json_get_str(step, "file", NULL);
+	size_t n = cwd ? strlen(cwd) : 0;
+	str_add(ret, "  ");
+	if (file) {
+		add_text(ret, n > 1 && strncmp(file, cwd, n) == 0 && file[n] == '/' ? file + n + 1 : file);
+		str_addf(ret, ":%" PRId64 ":%" PRId64 ": ", json_get_int(step, "line", 0), json_get_int(step, "column", 0));
+	}
+	str_add(ret, json_get_str(step, "what", ""));
+	if (file) {
+		str_add(ret, ": ");
+		add_text(ret, json_get_str(step, "text", ""));
+	}
+	str_addc(ret, '\n');
+}
+
+int explain_text(const struct load_result *r, const char *path, const char *cwd, struct str *ret, struct err *err)
+{
+	AUTO_JSON json_t *list = NULL;
+	json_t *one, *step;
+	size_t i, k;
+	if (explain_json(r, path, &list, err) < 0)
+		return -1;
+	json_array_foreach(list, i, one) {
+		AUTO_FREE char *value = json_dumps(json_object_get(one, "value"), JSON_ENCODE_ANY);
+		add_text(ret, json_get_str(one, "path", ""));
+		str_add(ret, " = ");
+		str_add(ret, value ? value : "?");
+		str_addc(ret, '\n');
+		json_array_foreach(json_object_get(one, "chain"), k, step)
+			render_step(step, cwd, ret);
+	}
+	return 0;
+}
