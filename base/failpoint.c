@@ -73,7 +73,7 @@ void failpoint_open(int run_fd)
 	AUTO_CLOSE int fd = control || run_fd < 0 ? -1 : control_file(run_fd);
 	int unused;
 	if (fd >= 0 && (control = control_map(fd, &unused)))
-		control_fd = TAKE_FD(fd);
+		control_fd = fcntl(fd, F_DUPFD_CLOEXEC, 500); /* low numbers mean something to our processes */
 }
 
 int failpoint_fd(void)
