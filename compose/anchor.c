@@ -42,7 +42,7 @@ struct kept {
 };
 
 struct anchor {
-	const char *project, *rootid;
+	const char *project, *rootid, *origin;
 	int root_fd, run_fd, project_run_fd, binary_fd, lock_fd, exits_fd, signal_fd, ready_fd;
 	int store_fd;          /* our end; one pair per supervisor */
 	int logs[2], dns[2];   /* [0] supervisor's end */
@@ -276,6 +276,18 @@ static int anchor_inherit(struct anchor *a, struct err *err)
 	return a->project_run_fd < 0 ? -1 : 0;
 }
 
+/* The lock file tells who holds it and what the sealed binary was made from. */
+static void note_holder(const struct anchor *a)
+{
+	char old[128] = "", origin[96];
+	ssize_t n = pread(a->lock_fd, old, sizeof(old) - 1, 0);
+	snprintf(origin, sizeof(origin), "%s", a->origin);
+	if (n > 0 && strcmp(a->origin, ANCHOR_SAME_ORIGIN) == 0)
+		sscanf(old, "%*d %95s", origin);
+	if (ftruncate(a->lock_fd, 0) < 0 || lseek(a->lock_fd, 0, SEEK_SET) < 0 || dprintf(a->lock_fd, "%d %s\n", (int)getpid(), origin) < 0)
+		log_warn("anchor.lock: %s", strerror(errno));
+}
+
 static int anchor_setup(struct anchor *a, struct err *err)
 {
 	sigset_t mask;
@@ -288,6 +300,7 @@ static int anchor_setup(struct anchor *a, struct err *err)
 		close(log_fd);
 	}
 	log_init("anchor", 2);
+	note_holder(a);
 	if (failpoint_err("anchor.locked", err) < 0 || own_join(a->rootid, a->project, err) < 0 || failpoint_err("anchor.cgroup", err) < 0)
 		return -1;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -338,12 +351,12 @@ static void anchor_end(struct anchor *a)
 	own_leave(a->rootid, a->project, a->run_fd);
 }
 
-int anchor_main(const char *project, const char *rootid)
+int anchor_main(const char *project, const char *rootid, const char *origin)
 {
 	static struct anchor a;
 	struct err err = {0};
 	int rc;
-	a = (struct anchor){ .project = project, .rootid = rootid, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN, .binary_fd = ANCHOR_FD_BINARY,
+	a = (struct anchor){ .project = project, .rootid = rootid, .origin = origin, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN, .binary_fd = ANCHOR_FD_BINARY,
 			     .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1, .store_fd = -1 };
 	proc_cloexec_from(3);
 	rc = anchor_setup(&a, &err);

@@ -22,6 +22,9 @@ enum anchor_fd {
 };
 
 enum { ANCHOR_KEY_BYTES = 48 };
+
+/* ORIGIN of an anchor that takes its predecessor's place: as the lock file says. */
+#define ANCHOR_SAME_ORIGIN "-"
 enum { ANCHOR_GIVE_UP = 2 }; /* exit code of a first supervisor that cannot start: the anchor ends, too */
 
 /* Packets between supervisor and anchor (SOCK_SEQPACKET). */
@@ -62,11 +65,15 @@ bool anchor_find_exit(int run_project_fd, pid_t pid, uint64_t pid_ticks, struct 
  * (the caller found another anchor) this gives up; without one (-1) after half a second. 0 with both descriptors set, 1 when it gave up, -1 + err. */
 int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err);
 
-/* `muster-run anchor PROJECT ROOTID`: never returns to the caller's loop; the value is the exit code. ready_fd: handed to the first supervisor. */
-int anchor_main(const char *project, const char *rootid);
+/* The sealed binary that the project's anchor runs from, when that was made from the muster-run that is installed now; else a new sealed
+ * copy (3 MB, some milliseconds). Returns a descriptor for fexecve or -1 + err. */
+struct paths;
+int anchor_binary(const struct paths *p, const char *project, struct err *err);
+
+/* `muster-run anchor PROJECT ROOTID ORIGIN`: never returns to the caller's loop; the value is the exit code. ready_fd: handed to the first supervisor. */
+int anchor_main(const char *project, const char *rootid, const char *origin);
 
 /* Starts the anchor of a project as a daemon and waits until its supervisor listens, or another's does. 0, or -1 + err. */
-struct paths;
 int anchor_start(const struct paths *p, const char *project, struct err *err);
 
 #endif

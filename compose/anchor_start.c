@@ -23,7 +23,7 @@
 #include "compose/anchor.h"
 #include "compose/paths.h"
 
-enum { START_TIMEOUT_MS = 15000, TAKE_OVER_TRIES = 250 };
+enum { ORIGIN_BYTES = 96, START_TIMEOUT_MS = 15000, TAKE_OVER_TRIES = 250 };
 
 int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err)
 {
@@ -69,9 +69,9 @@ bool anchor_find_exit(int run_project_fd, pid_t pid, uint64_t pid_ticks, struct 
 }
 
 /* Runs in the daemon between fork and exec. */
-_Noreturn static void become_anchor(const struct paths *p, const char *project, int binary_fd, int ready_fd)
+_Noreturn static void become_anchor(const struct paths *p, const char *project, const char *origin, int binary_fd, int ready_fd)
 {
-	const char *argv[] = { "muster-run", "anchor", project, p->rootid, NULL };
+	const char *argv[] = { "muster-run", "anchor", project, p->rootid, origin, NULL };
 	const char *envp[] = { NULL };
 	int from[ANCHOR_FD_N_], null_fd;
 	struct rlimit nofile;
@@ -105,13 +105,53 @@ _Noreturn static void become_anchor(const struct paths *p, const char *project, 
 	_exit(126);
 }
 
+/* What tells one build of the binary from another. */
+static int file_origin(const char *path, char buf[static ORIGIN_BYTES], struct err *err)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return err_sys(err, errno, "stat %s", path);
+	snprintf(buf, ORIGIN_BYTES, "%llx.%llx.%llx.%llx.%lx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+		 (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
+	return 0;
+}
+
+/* The binary of the living anchor; -1 when there is none, or it is of another build. */
+static int running_binary(const struct paths *p, const char *project, const char *origin)
+{
+	AUTO_CLOSE int run_fd = paths_run(p, project, false, NULL);
+	AUTO_STR struct str text = {0};
+	AUTO_CLOSE int fd = -1;
+	char path[40], theirs[ORIGIN_BYTES];
+	int pid, seals;
+	if (run_fd < 0 || fs_read(run_fd, "anchor.lock", 4096, &text, NULL) != 0 || sscanf(str_get(&text), "%d %95s", &pid, theirs) != 2 ||
+	    strcmp(origin, theirs) != 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
+	return seals >= 0 && (seals & F_SEAL_WRITE) ? TAKE_FD(fd) : -1;
+}
+
+int anchor_binary(const struct paths *p, const char *project, struct err *err)
+{
+	AUTO_FREE char *path = paths_binary("muster-run", err);
+	char origin[ORIGIN_BYTES];
+	int fd;
+	if (!path || file_origin(path, origin, err) < 0)
+		return -1;
+	fd = running_binary(p, project, origin);
+	return fd >= 0 ? fd : proc_seal_binary(path, err);
+}
+
 /* Forks twice so that the anchor is nobody's child. */
 static int spawn_anchor(const struct paths *p, const char *project, int ready_fd, struct err *err)
 {
 	AUTO_FREE char *path = paths_binary("muster-run", err);
 	AUTO_CLOSE int binary_fd = -1;
+	char origin[ORIGIN_BYTES];
 	pid_t pid;
-	if (!path)
+	if (!path || file_origin(path, origin, err) < 0)
 		return -1;
 	binary_fd = proc_seal_binary(path, err);
 	if (binary_fd < 0 || failpoint_err("muster.anchor.sealed", err) < 0)
@@ -122,7 +162,7 @@ static int spawn_anchor(const struct paths *p, const char *project, int ready_fd
 	if (pid == 0) {
 		pid = fork();
 		if (pid == 0)
-			become_anchor(p, project, binary_fd, ready_fd);
+			become_anchor(p, project, origin, binary_fd, ready_fd);
 		_exit(pid < 0);
 	}
 	waitpid(pid, NULL, 0);

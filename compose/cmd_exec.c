@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/sock.h"
+#include "compose/anchor.h"
 #include "compose/cmd.h"
 #include "compose/control.h"
 #include "compose/project.h"
@@ -21,6 +22,7 @@
 
 struct exec {
 	struct app *app;
+	const char *project;
 	pid_t pid;             /* muster-run exec */
 	int sock;
 	int master;            /* -1 without a terminal */
@@ -92,8 +94,7 @@ static _Noreturn void become_exec(const struct stdio *s, int sock, int binary)
 
 static int spawn(struct exec *e, const struct stdio *s, struct err *err)
 {
-	AUTO_FREE char *path = paths_binary("muster-run", err);
-	AUTO_CLOSE int binary = path ? proc_seal_binary(path, err) : -1;
+	AUTO_CLOSE int binary = anchor_binary(&e->app->paths, e->project, err);
 	AUTO_CLOSE int theirs = -1;
 	int pair[2];
 	if (binary < 0 || sock_pair(SOCK_STREAM, pair, err) < 0)
@@ -294,6 +295,7 @@ int cmd_exec(struct app *app)
 		observe_done(&o);
 		return 0;
 	}
+	e.project = project;
 	spec = make_spec(app, r, tty && !detach, detach);
 	observe_done(&o);
 	rc = stdio_open(&s, detach || tty, cli_bool(a, "interactive"), &err);

@@ -13,7 +13,7 @@
 
 static int run_anchor(int argc, char **argv)
 {
-	return argc == 4 ? anchor_main(argv[2], argv[3]) : 2;
+	return argc == 5 ? anchor_main(argv[2], argv[3], argv[4]) : 2;
 }
 
 static int run_supervise(int argc, char **argv)

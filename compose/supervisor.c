@@ -145,7 +145,7 @@ static int hand_over_all(const struct supervisor *sv)
  * closes, so that no command starts another anchor; when one was faster all the same, there is no place to take. */
 _Noreturn static void become_anchor(const struct supervisor *sv)
 {
-	const char *argv[] = { "muster-run", "anchor", sv->project, sv->rootid, NULL };
+	const char *argv[] = { "muster-run", "anchor", sv->project, sv->rootid, ANCHOR_SAME_ORIGIN, NULL };
 	const char *envp[] = { NULL };
 	struct err err = {0};
 	int list_fd = hand_over_all(sv), dir_fd, lock_fd;
