@@ -231,7 +231,6 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 	struct model_service m = {0};
 	u->stopping = true;
 	if (u->rec->want == WANT_RUNNING)
-		if (u->rec->want != WANT_REMOVED)
 		u->rec->want = WANT_STOPPED;
 	if (unit_save(u, false, err) < 0 || failpoint_err("stop.saved", err) < 0)
 		return -1;
