@@ -16,6 +16,7 @@ struct block {
 
 struct arena {
 	struct block *head;
+	size_t bytes;
 };
 
 struct arena *arena_new(void)
@@ -55,7 +56,13 @@ void *arena_alloc(struct arena *a, size_t n)
 		a->head = b;
 	}
 	b->used += need;
+	a->bytes += need;
 	return b->data + b->used - need;
+}
+
+size_t arena_bytes(const struct arena *a)
+{
+	return a->bytes;
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)

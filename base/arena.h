@@ -12,6 +12,7 @@ void arena_free_p(struct arena **a);
 #define AUTO_ARENA CLEANUP(arena_free_p)
 
 void *arena_alloc(struct arena *a, size_t n);
+size_t arena_bytes(const struct arena *a); /* handed out so far */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3);

@@ -383,6 +383,10 @@ static struct node *long_string(struct canonical *c, struct node *n, const char 
 static struct node *walk(struct canonical *c, struct node *n, uint64_t live, size_t depth, const struct node_path *path)
 {
 	int hit = pattern_hit(&c->set, live, depth);
+	if (hit >= 0 && diag_too_large(c->ds, n->pos, NULL)) {
+		c->failed = -1;
+		return n;
+	}
 	if (hit >= 0)
 		return rules[hit].fn(c, n, path);
 	for (size_t i = 0; i < n->n; i++) {

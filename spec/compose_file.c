@@ -59,6 +59,8 @@ const struct source *file_read(struct file_loader *fl, const char *path, struct 
 int file_charge(struct file_loader *fl, size_t nodes, struct pos pos, const char *model_path)
 {
 	fl->n_nodes += nodes;
+	if (diag_too_large(fl->ds, pos, model_path))
+		return -1;
 	if (fl->n_nodes <= FILE_MAX_NODES)
 		return 0;
 	diag_error(fl->ds, pos, model_path, "include and extends make more than %d values of this", FILE_MAX_NODES);

@@ -33,7 +33,10 @@ static const struct node *member(const struct check *c, const char *key)
 static void hint_names(const struct check *c, struct diag *d, const struct node *map, const char *name, const char *section)
 {
 	size_t n = map ? map->n : 0;
-	const char **names = arena_alloc(c->a, (n + 1) * sizeof(*names)), *nearest;
+	const char **names, *nearest;
+	if (!d)
+		return; /* it is not shown: 30 000 of them would make 30 000 lists */
+	names = arena_alloc(c->a, (n + 1) * sizeof(*names));
 	for (size_t i = 0; i < n; i++)
 		names[i] = map->entries[i].key;
 	nearest = diag_nearest(name, names, n);

@@ -113,6 +113,16 @@ struct diag *diag_err(struct diags *ds, struct pos pos, const char *path, const 
 	return diag_error(ds, pos, path, "%s", err->msg);
 }
 
+bool diag_too_large(struct diags *ds, struct pos pos, const char *path)
+{
+	if (arena_bytes(ds->arena) <= DIAG_MAX_BYTES)
+		return false;
+	if (!ds->too_large)
+		diag_error(ds, pos, path, "the project is too large: more than %d MB of memory up to here", DIAG_MAX_BYTES >> 20);
+	ds->too_large = true;
+	return true;
+}
+
 const char *diag_quote(struct diags *ds, const char *s)
 {
 	char buf[WORD_MAX * 2];

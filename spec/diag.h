@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "spec/trace.h"
 
-enum { DIAG_MAX = 20 };
+enum { DIAG_MAX = 20, DIAG_MAX_BYTES = 112 << 20 };
 enum diag_severity { DIAG_ERROR, DIAG_WARNING, DIAG_SEVERITY_N_ };
 
 struct diag {
@@ -30,6 +30,7 @@ struct diags {
 	struct diag *v;          /* in order of detection */
 	size_t n, cap;
 	size_t n_errors, n_warnings;   /* found, kept or not */
+	bool too_large;          /* diag_too_large has reported */
 	struct trace *trace;     /* where values come from, for those who ask; NULL: nobody does */
 };
 
@@ -44,6 +45,9 @@ void diag_hint(struct diags *ds, struct diag *d, const char *fmt, ...) PRINTF(3,
 void diag_note(struct diags *ds, struct diag *d, struct pos pos, const char *fmt, ...) PRINTF(4, 5);
 /* An error of base/ as a diagnostic. */
 struct diag *diag_err(struct diags *ds, struct pos pos, const char *path, const struct err *err);
+
+/* True when the arena holds more than DIAG_MAX_BYTES: a small file has grown beyond what a project can need. Says so once, as an error. */
+bool diag_too_large(struct diags *ds, struct pos pos, const char *path);
 
 /* Outside text made safe to print, in the arena: control bytes escaped, shortened to about 60 characters. Without quotation marks. */
 const char *diag_quote(struct diags *ds, const char *s);

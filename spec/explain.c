@@ -243,7 +243,7 @@ static int unknown_path(const struct load_result *r, const char *path, struct er
 		return err_set(err, ERR_NOT_FOUND, "%s is not in the model: did you mean %s%s%s?", err_quote(shown, sizeof(shown), path), top,
 			len ? "." : "", near);
 	if (at->kind == NODE_SEQ)
-		return err_set(err, ERR_NOT_FOUND, "%s is not in the model: %s has %zu member%s, [0] is the first", err_quote(shown, sizeof(shown), path), top,
+		return err_set(err, ERR_NOT_FOUND, "%s is not in the model: %s has %u member%s, [0] is the first", err_quote(shown, sizeof(shown), path), top,
 			at->n, at->n == 1 ? "" : "s");
 	return err_set(err, ERR_NOT_FOUND, "%s is not in the model: nothing below \"%s\" has that name", err_quote(shown, sizeof(shown), path), top);
 }

@@ -47,12 +47,13 @@ static bool is_cycle(const struct scope *s, const char *name, struct pos pos, co
 
 static void report_unknown(struct diags *ds, const struct node *services, const char *ref, struct pos pos, const char *path, const char *file)
 {
-	const char **names = arena_alloc(ds->arena, (services->n + 1) * sizeof(*names));
-	const char *nearest;
-	struct diag *d;
+	struct diag *d = diag_error(ds, pos, path, "service \"%s\" is not in %s", diag_quote(ds, ref), file);
+	const char **names, *nearest;
+	if (!d)
+		return; /* one of very many: it is not shown */
+	names = arena_alloc(ds->arena, (services->n + 1) * sizeof(*names));
 	for (size_t i = 0; i < services->n; i++)
 		names[i] = services->entries[i].key;
-	d = diag_error(ds, pos, path, "service \"%s\" is not in %s", diag_quote(ds, ref), file);
 	nearest = diag_nearest(ref, names, services->n);
 	if (nearest)
 		diag_hint(ds, d, "did you mean \"%s\"?", nearest);

@@ -139,8 +139,8 @@ static void slot_put(struct node *map, size_t index)
 /* Makes the index fit: at most half of the slots are taken. */
 static void map_reindex(struct arena *a, struct node *map)
 {
-	size_t want = 64;
-	while (want < 4 * map->n)
+	uint32_t want = 64;
+	while (want < 4 * (size_t)map->n)
 		want *= 2;
 	if (want != map->n_slots || !map->slots)
 		map->slots = arena_alloc(a, want * sizeof(*map->slots));
@@ -187,6 +187,21 @@ struct node *node_at(const struct node *n, ...)
 	return (struct node *)at;
 }
 
+/* Room for one more child. */
+static void *grow(struct arena *a, void *children, struct node *n, size_t size)
+{
+	size_t cap = n->cap;
+	if (!cap) {
+		n->cap = 4;
+		return arena_alloc(a, n->cap * size);
+	}
+	children = arena_grow(a, children, n->n, &cap, size);
+	if (cap > UINT32_MAX / 8)
+		util_oom();
+	n->cap = (uint32_t)cap;
+	return children;
+}
+
 void node_put(struct arena *a, struct node *map, const char *key, struct pos key_pos, struct node *value)
 {
 	struct node_entry *e = node_entry(map, key);
@@ -196,10 +211,10 @@ void node_put(struct arena *a, struct node *map, const char *key, struct pos key
 		e->value = value;
 		return;
 	}
-	map->entries = arena_grow(a, map->entries, map->n, &map->cap, sizeof(*map->entries));
+	map->entries = grow(a, map->entries, map, sizeof(*map->entries));
 	map->entries[map->n] = (struct node_entry){ .key = arena_strdup(a, key), .key_pos = key_pos, .value = value };
 	map->n++;
-	if (map->slots && map->n * 2 <= map->n_slots)
+	if (map->slots && (size_t)map->n * 2 <= map->n_slots)
 		slot_put(map, map->n - 1);
 	else if (map->n >= MAP_INDEX_MIN)
 		map_reindex(a, map);
@@ -241,7 +256,7 @@ void node_keep(struct node *map, bool (*keep)(void *arg, const struct node_entry
 void node_push(struct arena *a, struct node *seq, struct node *item)
 {
 	assert(seq->kind == NODE_SEQ);
-	seq->items = arena_grow(a, seq->items, seq->n, &seq->cap, sizeof(*seq->items));
+	seq->items = grow(a, seq->items, seq, sizeof(*seq->items));
 	seq->items[seq->n++] = item;
 }
 

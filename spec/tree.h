@@ -34,21 +34,26 @@ struct node_entry {
 	struct node *value;    /* never NULL */
 };
 
+/* Small, since a file of a megabyte makes half a million: what only containers and only scalars have shares its room. */
 struct node {
-	enum node_kind kind;
-	enum node_tag tag;     /* !reset, !override */
-	bool quoted;           /* scalar: quoted or a block in the text */
-	bool implied;          /* nobody wrote it: a default that the loader filled in */
-	bool boolean;          /* NODE_BOOL */
+	enum node_kind kind : 8;
+	enum node_tag tag : 8; /* !reset, !override */
+	bool quoted : 1;       /* scalar: quoted or a block in the text */
+	bool implied : 1;      /* nobody wrote it: a default that the loader filled in */
+	bool boolean : 1;      /* NODE_BOOL */
+	uint32_t n, cap;       /* children of NODE_SEQ, NODE_MAP; 0 for scalars */
+	uint32_t n_slots;
 	struct pos pos;        /* of the value */
 	const char *text;      /* every scalar: the string, or the number as written; never NULL ("" for null) */
-	int64_t integer;       /* NODE_INT */
-	double number;         /* NODE_FLOAT, NODE_INT too */
-	size_t n, cap;         /* children of NODE_SEQ, NODE_MAP */
-	struct node **items;          /* NODE_SEQ */
-	struct node_entry *entries;   /* NODE_MAP */
-	uint32_t *slots;              /* NODE_MAP: hash index, private to tree.c; may be NULL */
-	size_t n_slots;
+	union {
+		int64_t integer;              /* NODE_INT */
+		struct node **items;          /* NODE_SEQ */
+		struct node_entry *entries;   /* NODE_MAP */
+	};
+	union {
+		double number;                /* NODE_FLOAT, NODE_INT too */
+		uint32_t *slots;              /* NODE_MAP: hash index, private to tree.c; may be NULL */
+	};
 };
 
 /* A step of the way from the root to a node, kept on the stack of whoever walks; the root is NULL. */

@@ -455,6 +455,8 @@ static void convert_struct(struct typed *t, struct node *n, const struct shape *
 	struct node *map = node_new(t->a, NODE_MAP, n->pos);
 	struct node_entry *entries[SHAPE_MAX_FIELDS];
 	map->implied = n->implied;
+	if (diag_too_large(t->ds, n->pos, NULL))
+		return;
 	if (n->kind != NODE_MAP && n->kind != NODE_NULL) {
 		fail(t, n, path, "a mapping");
 		return;

@@ -57,7 +57,7 @@ static size_t break_len(const char *p)
 {
 	if (*p == '\n' || *p == '\r')
 		return 1;
-	if (memcmp(p, "\xc2\x85", MIN(strlen(p), (size_t)2)) == 0 && p[1])
+	if (p[0] == '\xc2' && p[1] == '\x85')
 		return 2;
 	return strncmp(p, "\xe2\x80\xa8", 3) == 0 || strncmp(p, "\xe2\x80\xa9", 3) == 0 ? 3 : 0;
 }
