@@ -196,10 +196,13 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 		progress_flush(r->request.progress, clock_mono_ns());
 		return true;
 	}
-	if (strcmp(kind, "state") == 0 && r->following && str_eq(json_get_str(event, "id", ""), r->id) &&
-	    strcmp(json_get_str(event, "action", ""), "exit") == 0) {
-		r->request.done = true;
-		r->request.exit = (int)json_get_int(event, "exit_code", 1);
+	if (strcmp(kind, "state") == 0 && r->following && str_eq(json_get_str(event, "id", ""), r->id)) {
+		const char *action = json_get_str(event, "action", "");
+		bool removed = strcmp(action, "remove") == 0; /* without having run */
+		r->request.done = removed || strcmp(action, "exit") == 0;
+		r->request.exit = removed ? 1 : (int)json_get_int(event, "exit_code", 1);
+		if (removed)
+			cmd_failf(r->app, "the supervisor went away before the command was started");
 	}
 	if (strcmp(kind, "container") == 0 && (str_starts(name, prefix) || (*given && strcmp(given, name) == 0))) {
 		if (strcmp(json_get_str(event, "status", ""), "Created") == 0 && !r->name)

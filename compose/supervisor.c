@@ -359,7 +359,7 @@ static int adopt_all(struct supervisor *sv, struct err *err)
 {
 	if (fetch_descriptors(sv, err) < 0 || failpoint_err("sv.fetched", err) < 0)
 		return -1;
-	for (size_t i = 0; i < sv->n_units; i++)
+	for (size_t i = sv->n_units; i-- > 0;) /* one that is removed is replaced by the last */
 		if (unit_adopt(sv->units[i], err) < 0)
 			return err_wrap(err, "container %s", sv->units[i]->rec->name);
 	failpoint("sv.adopted");

@@ -90,7 +90,10 @@ static void never_ran(struct unit *u)
 		if (record_save_state(r, u->sv->run_fd, &err) < 0)
 			log_warn("%s: %s", r->name, err.msg);
 	}
-	unit_settled(u);
+	if (!r->oneoff)
+		unit_settled(u);
+	else if (unit_remove(u, true, &err) < 0) /* only its own command could start it: `run` when carried on makes another */
+		log_warn("%s", err.msg);
 }
 
 static bool was_going(const struct unit *u)
