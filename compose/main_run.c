@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 		return init_main(argc, argv);
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(processes); i++)
 		if (strcmp(processes[i].name, argv[1]) == 0) {
-			if (argc == 4) /* a long-lived one, with the anchor's descriptors */
+			if (processes[i].fn != run_exec) /* a long-lived one, with the anchor's descriptors */
 				failpoint_open(ANCHOR_FD_RUN);
 			return processes[i].fn(argc, argv);
 		}
