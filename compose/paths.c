@@ -112,13 +112,13 @@ int paths_run(const struct paths *p, const char *project, bool create, struct er
 
 char *paths_binary(const char *name, struct err *err)
 {
-	char self[4096], *slash;
+	static const char *const places[] = { "", "../libexec/muster/" }; /* run in place; installed under whatever prefix */
+	char self[4096], *slash, *path;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *path;
-	if (n > 0) {
+	for (size_t i = 0; n > 0 && i < ARRAY_SIZE(places); i++) {
 		self[n] = '\0';
 		slash = strrchr(self, '/');
-		path = xasprintf("%.*s/%s", (int)(slash - self), self, name);
+		path = xasprintf("%.*s/%s%s", (int)(slash - self), self, places[i], name);
 		if (access(path, X_OK) == 0)
 			return path;
 		free(path);
