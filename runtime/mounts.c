@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -39,6 +40,16 @@ int mounts_source_prepare(struct mounts_source *s, struct err *err)
 void mounts_source_done(struct mounts_source *s)
 {
 	util_close(&s->tree);
+}
+
+int mounts_leave_chroot(struct err *err)
+{
+	AUTO_CLOSE int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (ns < 0)
+		return err_sys(err, errno, "open /proc/self/ns/mnt");
+	if (setns(ns, CLONE_NEWNS) < 0)
+		return err_sys(err, errno, "enter the root of the mount namespace");
+	return 0;
 }
 
 int mounts_reopen(int fd, struct err *err)

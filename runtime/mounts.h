@@ -26,6 +26,10 @@ void mounts_source_done(struct mounts_source *s);
 /* O_PATH descriptor of an absolute path inside root_fd, symlinks resolved against it; what lacks is created (directories 0755, file
  * 0644). */
 int mounts_target(int root_fd, const char *path, bool directory, struct err *err);
+/* Makes the mount namespace's own root our root. The supervisor may live in a chroot, which is no boundary: pivot_root would then move only
+ * the chroot's mount aside and leave the host's tree above the container, within reach of CAP_SYS_CHROOT and of every later setns. Also,
+ * what mounts_reopen() reads is a path from that root. */
+int mounts_leave_chroot(struct err *err);
 /* The same place opened in the present mount namespace by its path; refused when it is not the same file any more. */
 int mounts_reopen(int fd, struct err *err);
 /* mount(2) of a new file system upon target_fd. */

@@ -56,6 +56,9 @@ int overlay_new(const struct overlay *o, struct err *err)
 	int fd, e;
 	if (fs < 0)
 		return errno == ENOSYS || errno == EPERM ? OVERLAY_OLD : err_sys(err, errno, "overlay");
+	/* what is made must also be attached, and without move_mount a descriptor can't be; asked with nonsense, it answers ENOENT */
+	if (move_mount(-1, "", -1, "", 0) < 0 && (errno == ENOSYS || errno == EPERM))
+		return OVERLAY_OLD;
 	/* before 6.5 any key is taken and only the mount fails, with a line in the kernel's log each time: a senseless key tells them
 	 * apart */
 	if (set_string(fs, "muster", "probe") == 0)

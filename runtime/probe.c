@@ -15,6 +15,7 @@
 
 #include "base/fs.h"
 #include "base/proc.h"
+#include "runtime/mounts.h"
 #include "runtime/overlay.h"
 
 static const struct {
@@ -58,7 +59,7 @@ static int try_in_child(const struct overlay *o, struct err *err)
 		return err_sys(err, errno, "fork");
 	if (pid == 0) {
 		struct err e = { 0 };
-		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		if (unshare(CLONE_NEWNS) < 0 || mounts_leave_chroot(&e) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 			_exit(errno & 0xff);
 		_exit(overlay_mount_here(o, "/dev", &e) == 0 ? 0 : e.sys ? e.sys & 0xff : EIO);
 	}

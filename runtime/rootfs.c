@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -432,23 +431,11 @@ static int fill_volumes(struct rootfs *r, struct err *err)
 	return 0;
 }
 
-/* Makes the namespace's own root our root. The supervisor may live in a chroot, which is no boundary: pivot_root would then move only the
- * chroot's mount aside and leave the host's tree above the container, within reach of CAP_SYS_CHROOT and of every later setns. */
-static int leave_chroot(struct err *err)
-{
-	AUTO_CLOSE int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	if (ns < 0)
-		return err_sys(err, errno, "open /proc/self/ns/mnt");
-	if (setns(ns, CLONE_NEWNS) < 0)
-		return err_sys(err, errno, "enter the root of the mount namespace");
-	return 0;
-}
-
 int rootfs_build(struct rootfs *r, struct err *err)
 {
 	AUTO_CLOSE int proc = -1, dev = -1, sys = -1;
 	bool own_net = !r->spec->host_network && r->spec->join_netns_fd < 0;
-	if (leave_chroot(err) < 0)
+	if (mounts_leave_chroot(err) < 0)
 		return -1;
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "make the mounts private");
