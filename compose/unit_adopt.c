@@ -259,6 +259,8 @@ static int adopt_idle(struct unit *u, struct err *err)
 	struct record *r = u->rec;
 	char key[ANCHOR_KEY_BYTES];
 	util_close(&u->proc.pidfd);
+	if (r->oneoff && (r->remove_on_exit || !r->finished_ns)) /* only its own command could start it, and that makes another one */
+		return unit_remove(u, true, err);
 	if (r->status == STATUS_RESTARTING && r->want == WANT_RUNNING) {
 		if (r->n_ports && !u->ports_held)
 			hold_ports(u);
