@@ -335,14 +335,34 @@ static int plan_existing(struct build *b, struct unit *u, const struct record *r
 struct candidate {
 	const struct record *r;
 	bool diverged;
+	bool doubled;              /* what a recreation replaced, when that was interrupted */
+	size_t removed;            /* REMOVE action + 1 */
 };
 
 static int compare_candidates(const void *x, const void *y)
 {
 	const struct candidate *a = x, *b = y;
+	if (a->doubled != b->doubled)
+		return a->doubled ? 1 : -1;
 	if (a->diverged != b->diverged)
 		return a->diverged ? 1 : -1;
 	return a->r->number < b->r->number ? -1 : a->r->number > b->r->number;
+}
+
+/* Two containers with one number (they are neighbours): the one that was made last is to stay. */
+static void find_doubled(struct candidate *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1; k < n && c[k].r->number == c[i].r->number; k++)
+			c[c[k].r->created_ns > c[i].r->created_ns ? i : k].doubled = true;
+}
+
+/* A start under the same name waits until the other one is gone. */
+static void after_doubled(struct build *b, const struct unit *u, size_t first_start, const struct candidate *c, size_t n, unsigned number)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t s = first_start; c[i].removed && c[i].r->number == number && s < u->n_starts; s++)
+			plan_after(b->p, u->starts[s], c[i].removed - 1);
 }
 
 static bool number_taken(const struct candidate *c, size_t n, unsigned number)
@@ -363,17 +383,25 @@ static int plan_unit(struct build *b, struct unit *u, struct err *err)
 		AUTO_STR struct str ignored = {0};
 		if (r->oneoff || strcmp(r->service, u->s->name) != 0)
 			continue;
-		c[n++] = (struct candidate){ r, plan_diff(r, b->d, u->s, &ignored) == DIFF_RECREATE };
+		c[n++] = (struct candidate){ .r = r, .diverged = plan_diff(r, b->d, u->s, &ignored) == DIFF_RECREATE };
 	}
+	find_doubled(c, n);
 	qsort(c, n, sizeof(*c), compare_candidates);
-	keep = MIN(n, (size_t)u->s->replicas);
+	for (keep = 0; keep < n && keep < u->s->replicas && !c[keep].doubled;)
+		keep++;
 	for (size_t i = keep; i < n; i++) {
-		snprintf(reason, sizeof(reason), "service %s wants %u of %zu containers", u->s->name, u->s->replicas, n);
-		add_removal(b, u, c[i].r, false, reason);
+		if (c[i].doubled)
+			snprintf(reason, sizeof(reason), "its recreation was interrupted");
+		else
+			snprintf(reason, sizeof(reason), "service %s wants %u of %zu containers", u->s->name, u->s->replicas, n);
+		c[i].removed = add_removal(b, u, c[i].r, false, reason) + 1;
 	}
-	for (size_t i = 0; i < keep; i++)
+	for (size_t i = 0; i < keep; i++) {
+		size_t first = u->n_starts;
 		if (plan_existing(b, u, c[i].r, err) < 0)
 			return -1;
+		after_doubled(b, u, first, &c[keep], n - keep, c[i].r->number);
+	}
 	snprintf(reason, sizeof(reason), "service %s has %zu of %u containers", u->s->name, keep, u->s->replicas);
 	for (unsigned number = 1, have = (unsigned)keep; have < u->s->replicas; number++) {
 		if (number_taken(c, keep, number))

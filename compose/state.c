@@ -127,6 +127,9 @@ int record_save_state(const struct record *r, int run_fd, struct err *err)
 	json_put_int(j, "started_ns", (int64_t)r->started_ns);
 	json_put_int(j, "started_generation", (int64_t)r->started_generation);
 	json_put_int(j, "restarts", r->restarts);
+	json_put_int(j, "finished_ns", (int64_t)r->finished_ns); /* also here: record.json may be on a full disk */
+	json_put_int(j, "exit_code", r->exit_code);
+	json_object_set_new(j, "oom", json_boolean(r->oom));
 	for (size_t i = 0; i < r->n_endpoints; i++) {
 		const struct endpoint *e = &r->endpoints[i];
 		json_array_append_new(ends, json_pack("{s:s,s:s,s:s,s:s,s:s}", "network", e->network, "name", e->network_name, "bridge", e->bridge,
@@ -209,6 +212,7 @@ static int record_from_json(const json_t *j, const char *id12, struct record *r,
 static void read_runtime(const json_t *j, struct record *r)
 {
 	json_t *ends = json_object_get(j, "endpoints"), *ports = json_object_get(j, "ports"), *e;
+	uint64_t finished_ns = (uint64_t)json_get_int(j, "finished_ns", 0);
 	size_t i;
 	char boot[40];
 	proc_boot_id(boot);
@@ -221,6 +225,11 @@ static void read_runtime(const json_t *j, struct record *r)
 	r->started_ns = (uint64_t)json_get_int(j, "started_ns", 0);
 	r->started_generation = MAX(r->started_generation, (uint64_t)json_get_int(j, "started_generation", 0));
 	r->restarts = (unsigned)json_get_int(j, "restarts", 0);
+	if (finished_ns > r->finished_ns) {
+		r->finished_ns = finished_ns;
+		r->exit_code = (int)json_get_int(j, "exit_code", -1);
+		r->oom = json_get_bool(j, "oom", false);
+	}
 	r->endpoints = xcalloc(json_array_size(ends), sizeof(*r->endpoints));
 	json_array_foreach(ends, i, e) {
 		struct endpoint *out = &r->endpoints[r->n_endpoints++];
