@@ -203,7 +203,7 @@ static const struct cli_option create_options[] = {
 	  .help = "If containers already exist, don't recreate them. Incompatible with --force-recreate." },
 	{ "pull", 0, CLI_STRING, 0,
 	  .help = "Pull image before running (\"always\"|\"missing\"|\"never\"|\"build\")",
-	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "always|build" },
+	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "build" },
 	{ "quiet-pull", 0, CLI_BOOL, 0, .help = "Pull without printing progress information" },
 	{ "remove-orphans", 0, CLI_BOOL, 0, .help = "Remove containers for services not defined in the Compose file" },
 	{ "scale", 0, CLI_STRINGS, 0,
@@ -265,6 +265,12 @@ static const struct cli_option image_ls_options[] = {
 	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
 	{ "no-trunc", 0, CLI_BOOL, 0, .help = "Don't truncate output" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only display IDs" },
+	{ 0 },
+};
+
+static const struct cli_option image_pull_options[] = {
+	{ "platform", 0, CLI_STRING, 0, .help = "Pull the image for this platform (linux/arm64) instead of this machine's" },
+	{ "quiet", 'q', CLI_BOOL, 0, .help = "Pull without printing progress information" },
 	{ 0 },
 };
 
@@ -365,7 +371,7 @@ static const struct cli_option pull_options[] = {
 	{ "include-deps", 0, CLI_BOOL, 0, .help = "Also pull services declared as dependencies" },
 	{ "no-parallel", 0, CLI_BOOL, CLI_HIDDEN, .help = "DEPRECATED disable parallel pulling", .def = "true" },
 	{ "parallel", 0, CLI_BOOL, CLI_HIDDEN, .help = "DEPRECATED pull multiple images in parallel", .def = "true" },
-	{ "policy", 0, CLI_STRING, 0, .help = "Apply pull policy (\"missing\"|\"always\")" },
+	{ "policy", 0, CLI_STRING, 0, .help = "Apply pull policy (\"missing\"|\"always\")", .choices = "missing|always" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Pull without printing progress information" },
 	{ 0 },
 };
@@ -408,7 +414,7 @@ static const struct cli_option run_options[] = {
 	{ "publish", 'p', CLI_STRINGS, 0, .help = "Publish a container's port(s) to the host" },
 	{ "pull", 0, CLI_STRING, 0,
 	  .help = "Pull image before running (\"always\"|\"missing\"|\"never\")",
-	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "always|build" },
+	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "build" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Don't print anything to STDOUT" },
 	{ "quiet-build", 0, CLI_BOOL, 0, .help = "Suppress progress output from the build process" },
 	{ "quiet-pull", 0, CLI_BOOL, 0, .help = "Pull without printing progress information" },
@@ -472,7 +478,7 @@ static const struct cli_option up_options[] = {
 	{ "no-start", 0, CLI_BOOL, 0, .help = "Don't start the services after creating them" },
 	{ "pull", 0, CLI_STRING, 0,
 	  .help = "Pull image before running (\"always\"|\"missing\"|\"never\")",
-	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "always|build" },
+	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "build" },
 	{ "quiet-build", 0, CLI_BOOL, 0, .help = "Suppress the build output" },
 	{ "quiet-pull", 0, CLI_BOOL, 0, .help = "Pull without printing progress information" },
 	{ "remove-orphans", 0, CLI_BOOL, 0, .help = "Remove containers for services not defined in the Compose file" },
@@ -636,6 +642,8 @@ const struct cli_command cli_commands[] = {
 	  NULL, image_load_options, NULL, 0, 0, 0, NULL },
 	{ "image ls", "image ls [OPTIONS]", "List images",
 	  NULL, image_ls_options, NULL, 0, 0, 0, NULL },
+	{ "image pull", "image pull [OPTIONS] NAME[:TAG|@DIGEST] [NAME...]", "Pull images from their registries",
+	  NULL, image_pull_options, NULL, 1, -1, 0, NULL },
 	{ "image rm", "image rm [OPTIONS] IMAGE [IMAGE...]", "Remove images",
 	  NULL, image_rm_options, NULL, 1, -1, 0, "image" },
 	{ "images", "images [OPTIONS] [SERVICE...]", "List images used by the created containers",
@@ -662,7 +670,7 @@ const struct cli_command cli_commands[] = {
 	{ "publish", "publish [OPTIONS] REPOSITORY[:TAG]", "Publish compose application",
 	  NULL, publish_options, NULL, 1, 1, CLI_LATER, NULL },
 	{ "pull", "pull [OPTIONS] [SERVICE...]", "Pull service images",
-	  NULL, pull_options, NULL, 0, -1, CLI_LATER, "service" },
+	  NULL, pull_options, NULL, 0, -1, 0, "service" },
 	{ "push", "push [OPTIONS] [SERVICE...]", "Push service images",
 	  NULL, push_options, NULL, 0, -1, CLI_LATER, "service" },
 	{ "restart", "restart [OPTIONS] [SERVICE...]", "Restart service containers",

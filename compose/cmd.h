@@ -55,6 +55,8 @@ int cmd_image_import(struct app *app);
 int cmd_image_load(struct app *app);
 int cmd_image_ls(struct app *app);
 int cmd_image_rm(struct app *app);
+int cmd_image_pull(struct app *app);
+int cmd_pull(struct app *app);
 int cmd_volume_ls(struct app *app);
 int cmd_volume_rm(struct app *app);
 int cmd_network_ls(struct app *app);

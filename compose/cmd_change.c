@@ -333,7 +333,7 @@ int cmd_scale(struct app *app)
 		json_decref(options);
 		return rc;
 	}
-	rc = project_desired(app, &p, cli_bool(app->args, "no-deps") ? PROJECT_NO_DEPS : 0, &desired);
+	rc = project_desired(app, &p, PROJECT_PULL | (cli_bool(app->args, "no-deps") ? PROJECT_NO_DEPS : 0), &desired);
 	if (rc == 0) {
 		json = request_new(app, "up", &names);
 		json_object_set_new(json, "options", options);

@@ -400,7 +400,7 @@ static bool wants_tty(const struct cli_args *a)
 static int run_loaded(struct app *app, struct run *r, struct project *p)
 {
 	json_t *json = request_new(app, "run", NULL), *run = json_object(), *desired = NULL;
-	unsigned flags = cli_bool(app->args, "no-deps") ? PROJECT_NO_DEPS : 0;
+	unsigned flags = PROJECT_PULL | (cli_bool(app->args, "no-deps") ? PROJECT_NO_DEPS : 0);
 	struct err err;
 	int rc;
 	r->project = p->load.name;

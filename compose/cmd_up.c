@@ -57,12 +57,12 @@ static int up_options(struct app *app, json_t *o)
 	return 0;
 }
 
-/* The request of this command line, new reference in *ret; p is filled. 0, or 1 after messages. */
-static int up_request(struct app *app, struct project *p, json_t **ret)
+/* The request of this command line, new reference in *ret; p is filled. pull: PROJECT_PULL or 0. 0, or 1 after messages. */
+static int up_request(struct app *app, unsigned pull, struct project *p, json_t **ret)
 {
 	AUTO_JSON json_t *options = json_object();
 	json_t *desired = NULL, *json;
-	unsigned flags = flag(app->args, "no-deps") ? PROJECT_NO_DEPS : 0;
+	unsigned flags = pull | (flag(app->args, "no-deps") ? PROJECT_NO_DEPS : 0);
 	int rc = up_options(app, options);
 	if (rc || cmd_paths(app, false) || project_load(app, &app->args->args, flags, p))
 		return 1;
@@ -82,7 +82,7 @@ int cmd_plan(struct app *app)
 {
 	struct project p;
 	json_t *json;
-	int rc = up_request(app, &p, &json);
+	int rc = up_request(app, 0, &p, &json);
 	if (rc)
 		return rc;
 	rc = request_plan(app, p.load.name, json, strcmp(cli_str(app->args, "format"), "json") == 0);
@@ -201,7 +201,7 @@ int cmd_up(struct app *app)
 	struct project p;
 	struct request r;
 	json_t *json;
-	int rc = up_request(app, &p, &json);
+	int rc = up_request(app, PROJECT_PULL, &p, &json);
 	if (rc)
 		return rc;
 	if (strcmp(app->args->command->name, "up") == 0)

@@ -11,29 +11,31 @@
 
 #include "base/failpoint.h"
 #include "base/proc.h"
-#include "base/str.h"
+#include "compose/image_child.h"
 #include "compose/paths.h"
 
 enum { ROOT_FD = 3, MAX_LINE = 64 << 10 };
 
-struct client {
-	image_event_fn *fn;
-	void *arg;
-	bool done;
-	char id[65];
-	struct err err;   /* of the last error line */
-};
-
-/* In the child: nothing but descriptors 0 to 3 goes along. Only async-signal-safe calls. */
-_Noreturn static void run_child(const char *path, char *const *argv, int root_fd, int input_fd, int answer_fd, pid_t parent)
+/* In the child: nothing but descriptors 0 to 3 goes along, and the lanes. Only async-signal-safe calls. */
+_Noreturn static void run_child(const char *path, char *const *argv, const struct image_fds *fds, pid_t parent)
 {
 	static char *const no_environment[] = { NULL };
 	/* copies above what they must not overwrite */
-	int input = fcntl(input_fd, F_DUPFD_CLOEXEC, 10), answer = fcntl(answer_fd, F_DUPFD_CLOEXEC, 10);
-	int root = fcntl(root_fd, F_DUPFD_CLOEXEC, 10), points = fcntl(failpoint_fd(), F_DUPFD_CLOEXEC, 10);
-	if (input < 0 || answer < 0 || root < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || dup2(root, ROOT_FD) < 0)
+	int input = fcntl(fds->input, F_DUPFD_CLOEXEC, 20), answer = fcntl(fds->answer, F_DUPFD_CLOEXEC, 20);
+	int root = fcntl(fds->root, F_DUPFD_CLOEXEC, 20), points = fcntl(failpoint_fd(), F_DUPFD_CLOEXEC, 20);
+	int lanes[LANE_MAX_LANES];
+	for (size_t i = 0; fds->lanes && i < LANE_MAX_LANES; i++)
+		lanes[i] = fcntl(fds->lanes[i], F_DUPFD_CLOEXEC, 20);
+	if (input < 0 || answer < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || (fds->root >= 0 && dup2(root, ROOT_FD) < 0))
 		_exit(126);
-	proc_close_from(ROOT_FD + 1 + (points >= 0 && dup2(points, IMAGE_FD_POINTS) >= 0), NULL, 0);
+	if (fds->root < 0)
+		close(ROOT_FD);
+	if (points < 0 || fds->root < 0 || dup2(points, IMAGE_FD_POINTS) < 0)
+		close(IMAGE_FD_POINTS);
+	for (size_t i = 0; fds->lanes && i < LANE_MAX_LANES; i++)
+		if (lanes[i] < 0 || dup2(lanes[i], IMAGE_FD_LANES + (int)i) < 0)
+			_exit(126);
+	proc_close_from(fds->lanes ? IMAGE_FD_LANES + LANE_MAX_LANES : IMAGE_FD_LANES, NULL, 0);
 	proc_reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(126);
@@ -48,15 +50,19 @@ static const char *get_id(const json_t *j)
 }
 
 /* One line. Returns 0, or -1 when it makes no sense. */
-static int take_line(struct client *c, const char *line, size_t n)
+static int take_line(struct image_child *c, const char *line, size_t n)
 {
 	AUTO_JSON json_t *j = json_loadb(line, n, 0, NULL);
 	const char *event = json_get_str(j, "event", "");
-	struct image_event ev = { .id = get_id(j) };
+	struct image_event ev = { .id = get_id(j), .pull = c->pull };
+	ev.done_bytes = (uint64_t)MAX(json_get_int(j, "done", 0), 0);
+	ev.total_bytes = (uint64_t)MAX(json_get_int(j, "total", 0), 0);
 	if (strcmp(event, "progress") == 0) {
 		ev.kind = IMAGE_PROGRESS;
-		ev.done_bytes = (uint64_t)MAX(json_get_int(j, "done", 0), 0);
-		ev.total_bytes = (uint64_t)MAX(json_get_int(j, "total", 0), 0);
+	} else if (strcmp(event, "layer") == 0) {
+		ev.kind = IMAGE_LAYER;
+		ev.layer = json_get_str(j, "layer", "");
+		ev.state = json_get_str(j, "state", "");
 	} else if (strcmp(event, "warning") == 0) {
 		ev.kind = IMAGE_WARNING;
 		ev.text = json_get_str(j, "text", "");
@@ -66,6 +72,8 @@ static int take_line(struct client *c, const char *line, size_t n)
 	} else if (strcmp(event, "done") == 0) {
 		c->done = true;
 		snprintf(c->id, sizeof(c->id), "%s", ev.id ? ev.id : "");
+		snprintf(c->digest, sizeof(c->digest), "%s", json_get_str(j, "digest", ""));
+		c->is_new = json_get_bool(j, "new", false);
 		return 0;
 	} else if (strcmp(event, "error") == 0) {
 		int64_t code = json_get_int(j, "code", ERR_INVALID);
@@ -82,30 +90,27 @@ static int take_line(struct client *c, const char *line, size_t n)
 	return 0;
 }
 
-/* Reads lines until the pipe's end. */
-static int read_answer(struct client *c, int fd, struct err *err)
+int image_child_read(struct image_child *c, struct err *err)
 {
-	AUTO_STR struct str text = {0};
-	for (;;) {
-		char *end;
-		ssize_t n = read(fd, str_reserve(&text, 4096), 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, errno, "read from muster-image");
-		if (n == 0)
-			return 0;
-		text.len += (size_t)n;
-		while ((end = memchr(text.p, '\n', text.len))) {
-			size_t len = (size_t)(end - text.p);
-			if (take_line(c, text.p, len) < 0)
-				return err_set(err, ERR_CORRUPT, "muster-image answers with something that is not understood");
-			text.len -= len + 1;
-			memmove(text.p, end + 1, text.len);
-		}
-		if (text.len > MAX_LINE)
-			return err_set(err, ERR_CORRUPT, "muster-image answers with a line that is too long");
+	char *end;
+	ssize_t n = read(c->fd, str_reserve(&c->text, 4096), 4096);
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0)
+		return err_sys(err, errno, "read from muster-image");
+	if (n == 0)
+		return 1;
+	c->text.len += (size_t)n;
+	while ((end = memchr(c->text.p, '\n', c->text.len))) {
+		size_t len = (size_t)(end - c->text.p);
+		if (take_line(c, c->text.p, len) < 0)
+			return err_set(err, ERR_CORRUPT, "muster-image answers with something that is not understood");
+		c->text.len -= len + 1;
+		memmove(c->text.p, end + 1, c->text.len);
 	}
+	if (c->text.len > MAX_LINE)
+		return err_set(err, ERR_CORRUPT, "muster-image answers with a line that is too long");
+	return 0;
 }
 
 /* What to say when the child ended without a last line. */
@@ -117,28 +122,42 @@ static int explain_death(int wstatus, struct err *err)
 	return err_set(err, ERR_CORRUPT, "muster-image ended without an answer (exit code %d)", WEXITSTATUS(wstatus));
 }
 
-static int run(int root_fd, int input_fd, char *const *argv, struct client *c, struct err *err)
+int image_spawn(const struct image_fds *fds, char *const *argv, pid_t *ret_pid, struct err *err)
 {
 	AUTO_FREE char *path = paths_binary("muster-image", err);
-	AUTO_CLOSE int from = -1;
-	pid_t pid, parent = getpid();
-	int fds[2], wstatus = 0, rc;
+	pid_t parent = getpid();
 	if (!path)
 		return -1;
+	*ret_pid = fork();
+	if (*ret_pid == 0)
+		run_child(path, argv, fds, parent);
+	return *ret_pid < 0 ? err_sys(err, errno, "start muster-image") : 0;
+}
+
+int image_child_start(struct image_child *c, int root_fd, int input_fd, const int *lanes, char *const *argv, struct err *err)
+{
+	int fds[2], rc;
+	c->fd = -1;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
-	from = fds[0];
-	pid = fork();
-	if (pid == 0)
-		run_child(path, argv, root_fd, input_fd, fds[1], parent);
+	rc = image_spawn(&(struct image_fds){ .input = input_fd, .answer = fds[1], .root = root_fd, .lanes = lanes }, argv, &c->pid, err);
 	close(fds[1]);
-	if (pid < 0)
-		return err_sys(err, errno, "start muster-image");
-	rc = read_answer(c, from, err);
 	if (rc < 0)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
+		close(fds[0]);
+	else
+		c->fd = fds[0];
+	return rc;
+}
+
+int image_child_end(struct image_child *c, int rc, struct err *err)
+{
+	int wstatus = 0;
+	if (rc < 0)
+		kill(c->pid, SIGKILL);
+	while (waitpid(c->pid, &wstatus, 0) < 0 && errno == EINTR)
 		;
+	util_close(&c->fd);
+	str_done(&c->text);
 	if (rc < 0)
 		return -1;
 	if (c->err.code != ERR_NONE) {
@@ -149,11 +168,22 @@ static int run(int root_fd, int input_fd, char *const *argv, struct client *c, s
 	return c->done && wstatus == 0 ? 0 : explain_death(wstatus, err);
 }
 
+static int run(int root_fd, int input_fd, char *const *argv, struct image_child *c, struct err *err)
+{
+	int rc;
+	if (image_child_start(c, root_fd, input_fd, NULL, argv, err) < 0)
+		return -1;
+	do
+		rc = image_child_read(c, err);
+	while (rc == 0);
+	return image_child_end(c, rc, err);
+}
+
 int image_client_import(int root_fd, int input_fd, const char *name, const char *const *changes, const char *message,
 	image_event_fn *fn, void *arg, char ret_id[static 65], struct err *err)
 {
 	AUTO_STRV struct strv argv = {0};
-	struct client c = { .fn = fn, .arg = arg };
+	struct image_child c = { .fn = fn, .arg = arg };
 	strv_push(&argv, "muster-image");
 	strv_push(&argv, "import");
 	if (name) {
@@ -179,7 +209,7 @@ int image_client_import(int root_fd, int input_fd, const char *name, const char 
 int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err)
 {
 	AUTO_STRV struct strv argv = {0};
-	struct client c = { .fn = fn, .arg = arg };
+	struct image_child c = { .fn = fn, .arg = arg };
 	strv_push(&argv, "muster-image");
 	strv_push(&argv, "load");
 	return run(root_fd, input_fd, argv.v, &c, err);

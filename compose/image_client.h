@@ -9,9 +9,12 @@
 
 #include "images/store.h"
 
-enum { IMAGE_FD_POINTS = 4 }; /* the failpoints' control file, when there is one */
+enum {
+	IMAGE_FD_POINTS = 4, /* the failpoints' control file, when there is one */
+	IMAGE_FD_LANES = 5,  /* pull, fetch: LANE_MAX_LANES sockets between the two, images/lane.h */
+};
 
-enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED };
+enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED, IMAGE_LAYER, IMAGE_STARTED, IMAGE_ENDED };
 
 struct image_event {
 	enum image_event_kind kind;
@@ -19,6 +22,8 @@ struct image_event {
 	const char *text;                 /* warning: what was left out and why */
 	const char *ref;                  /* loaded: "busybox:latest" (familiar), NULL for an image without a name */
 	const char *id;                   /* loaded: 64 digits */
+	const char *layer, *state;        /* layer: 12 digits; "pulling", "exists", "done"; the bytes are as they are transferred */
+	const struct image_pull *pull;    /* of image_client_pull(): which one */
 };
 
 /* Called for each event while a call below runs; may be NULL. Strings live until it returns. */
@@ -34,6 +39,22 @@ int image_client_import(int root_fd, int input_fd, const char *name, const char 
 /* `image load`: input_fd is a docker-archive or OCI archive, plain or compressed. One IMAGE_LOADED event for each reference, or
  * one without a reference for an image that has none. Returns 0 or -1 + err; images that were loaded before the error stay. */
 int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err);
+
+struct image_pull {
+	const char *ref, *platform;       /* platform NULL: this machine's */
+	json_t *registry;                 /* as compose/registries.h describes it; borrowed */
+	void *user;                       /* the caller's */
+	/* filled in */
+	int rc;                           /* 0 or -1 + err */
+	char id[65], digest[80];
+	bool is_new;
+	struct err err;
+};
+
+/* Pulls n images, up to `parallel` side by side, each by two processes: one that unpacks, as above, and one that talks to the registry,
+ * with the description and the credentials in it as descriptor 0, and nothing of the state. fn sees IMAGE_STARTED, IMAGE_LAYER,
+ * IMAGE_WARNING and IMAGE_ENDED. Returns the number of those that failed, each with its err; -1 + err when nothing could begin. */
+int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t parallel, image_event_fn *fn, void *arg, struct err *err);
 
 /* `image rm` of one name; see store_remove(). */
 int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,

@@ -2,6 +2,7 @@
 /* muster-image: the process that reads what strangers wrote. `muster` starts it (compose/image_client.h says with which
  * descriptors and what the answer looks like); it loads its libraries' lazy parts, enters the jail, and only then reads the
  * first byte of the archive. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -13,7 +14,11 @@
 #include "compose/image_client.h"
 #include "images/import.h"
 #include "images/confine.h"
+#include "images/fetch.h"
 #include "images/load.h"
+#include "images/pull.h"
+
+enum { LAST_FD = IMAGE_FD_LANES + LANE_MAX_LANES - 1 };
 
 enum { INPUT_FD = 0, ANSWER_FD = 1, ROOT_FD = 3, PROGRESS_NS = 100000000, MAX_CHANGES = 1000 };
 
@@ -26,10 +31,13 @@ static void tell(json_t *j)
 {
 	AUTO_FREE char *text = json_canonical(j);
 	AUTO_FREE char *line = xasprintf("%s\n", text);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* layers are pulled side by side */
 	struct err err;
 	json_decref(j);
+	pthread_mutex_lock(&lock);
 	if (fs_write_all(ANSWER_FD, line, strlen(line), &err) < 0)
 		_exit(1);
+	pthread_mutex_unlock(&lock);
 }
 
 static json_t *event(const char *name)
@@ -77,6 +85,26 @@ static void tell_loaded(void *arg, const char *ref, const char *id)
 	tell(j);
 }
 
+/* What each layer's line shows, at most every PROGRESS_NS for one in progress; called from several threads. */
+static void tell_layer(void *arg, const char *digits, enum work_layer_state state, uint64_t done_bytes, uint64_t total_bytes)
+{
+	static const char *const states[] = { "pulling", "exists", "done" };
+	static_assert(ARRAY_SIZE(states) == WORK_LAYER_N_, "one word for each state");
+	static _Thread_local uint64_t told_ns;
+	const uint64_t now = clock_mono_ns();
+	json_t *j;
+	(void)arg;
+	if (state == WORK_LAYER_PULLING && done_bytes && now - told_ns < PROGRESS_NS)
+		return;
+	told_ns = now;
+	j = event("layer");
+	json_put_str(j, "layer", digits);
+	json_put_str(j, "state", states[state]);
+	json_put_int(j, "done", (int64_t)done_bytes);
+	json_put_int(j, "total", (int64_t)total_bytes);
+	tell(j);
+}
+
 static int run_import(const struct work *w, int argc, char **argv, struct err *err)
 {
 	AUTO_STRV struct strv changes = {0};
@@ -115,22 +143,57 @@ static int run_load(const struct work *w, int argc, char **argv, struct err *err
 	return 0;
 }
 
+static int run_pull(const struct work *w, int argc, char **argv, struct err *err)
+{
+	struct lane lanes[LANE_MAX_LANES];
+	struct pull_result result;
+	json_t *j;
+	if (argc < 1 || argc > 2)
+		return err_set(err, ERR_INVALID, "muster-image pull: unexpected argument");
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < LANE_MAX_LANES; i++)
+		lane_init(&lanes[i], IMAGE_FD_LANES + (int)i);
+	if (pull_image(w, argv[0], argc > 1 ? argv[1] : NULL, lanes, LANE_MAX_LANES, &result, err) < 0)
+		return -1;
+	j = event("done");
+	json_put_str(j, "id", result.id);
+	json_put_str(j, "digest", result.digest);
+	json_object_set_new(j, "new", json_boolean(result.is_new));
+	tell(j);
+	return 0;
+}
+
+/* The network process: nothing of the store, no answer but on the lanes. */
+static int run_fetch(void)
+{
+	int lanes[LANE_MAX_LANES];
+	struct err err = {0};
+	for (size_t i = 0; i < LANE_MAX_LANES; i++)
+		lanes[i] = IMAGE_FD_LANES + (int)i;
+	proc_close_from(LAST_FD + 1, NULL, 0);
+	proc_reset_signals();
+	umask(077);
+	return fetch_serve(INPUT_FD, lanes, LANE_MAX_LANES, &err) < 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct work *w, int argc, char **argv, struct err *err);
 } commands[] = {
 	{ "import", run_import },
 	{ "load", run_load },
+	{ "pull", run_pull },
 };
 
 /* Everything between the start and the work: state, descriptors, jail, store. */
-static int prepare(struct store **ret, struct err *err)
+static int prepare(bool lanes, struct store **ret, struct err *err)
 {
 	static const char *const dirs[] = { "images", "layers", NULL };
 	struct stat st;
 	int root_fd;
 	failpoint_take(IMAGE_FD_POINTS);
-	proc_close_from(ROOT_FD + 1, NULL, 0);
+	close(IMAGE_FD_POINTS);
+	proc_close_from(lanes ? LAST_FD + 1 : ROOT_FD + 1, NULL, 0);
 	proc_reset_signals();
 	umask(077);
 	if (fstat(ROOT_FD, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -154,17 +217,20 @@ int main(int argc, char **argv)
 	struct teller teller = {0};
 	const struct work_listener listener = {
 		.arg = &teller, .progress = tell_progress, .warning = tell_warning, .loaded = tell_loaded,
+		.layer = tell_layer,
 	};
 	struct work w = { .input_fd = INPUT_FD, .listener = &listener };
 	struct err err = {0};
 	int rc = -1;
 	size_t i = 0;
+	if (argc == 2 && strcmp(argv[1], "fetch") == 0)
+		_exit(run_fetch());
 	while (i < ARRAY_SIZE(commands) && (argc < 2 || strcmp(argv[1], commands[i].name) != 0))
 		i++;
 	if (i == ARRAY_SIZE(commands))
 		err_set(&err, ERR_INVALID, "muster-image is run by muster, not by hand");
 	else
-		rc = prepare(&w.store, &err);
+		rc = prepare(commands[i].run == run_pull, &w.store, &err);
 	if (rc == 0)
 		rc = commands[i].run(&w, argc - 2, argv + 2, &err);
 	if (rc < 0) {

@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #include "compose/desired.h"
+#include "compose/image_client.h"
+#include "compose/pulls.h"
 #include "images/store.h"
 #include "spec/canon.h"
 #include "spec/honoured.h"
@@ -69,6 +71,7 @@ void project_done(struct project *p)
 {
 	load_result_done(&p->load);
 	strv_done(&p->selected);
+	free(p->pulls);
 	*p = (struct project){0};
 }
 
@@ -200,6 +203,15 @@ static json_t *image_json(struct app *app, const struct image *img, const char *
 	return j;
 }
 
+/* Why the image could not be pulled; NULL: it could, or nobody tried. */
+static const struct err *pull_error(const struct project *p, const char *ref)
+{
+	for (size_t i = 0; ref && i < p->n_pulls; i++)
+		if (strcmp(p->pulls[i].ref, ref) == 0)
+			return p->pulls[i].rc < 0 ? &p->pulls[i].err : NULL;
+	return NULL;
+}
+
 /* The image of a service: an object, or null when it is not there. One that would run must be there: a diagnostic. */
 static json_t *find_image(struct app *app, struct project *p, struct store *store, const char *service, bool needed)
 {
@@ -209,18 +221,22 @@ static json_t *find_image(struct app *app, struct project *p, struct store *stor
 	AUTO_IMAGE struct image img = {0};
 	struct pos pos = {0};
 	struct err err = {0};
+	const struct err *failed = needed ? pull_error(p, ref) : NULL;
 	struct diag *d;
-	if (ref && store && store_lookup(store, ref, &img, &err) == 0)
+	if (ref && !failed && store && store_lookup(store, ref, &img, &err) == 0)
 		return image_json(app, &img, ref);
 	if (!needed || (!ref && json_object_get(config, "build")))
 		return json_null(); /* `build` is refused as such */
 	load_position(&p->load, path, &pos);
-	if (err.code == ERR_NONE)
+	if (failed) {
+		err = *failed;
+		err_wrap(&err, "image \"%s\"", diag_quote(&p->diags, ref));
+	} else if (err.code == ERR_NONE)
 		err_set(&err, ERR_NOT_FOUND, "image \"%s\" not found locally", diag_quote(&p->diags, ref ? ref : ""));
 	d = diag_err(&p->diags, pos, path, &err);
-	if (err.code == ERR_NOT_FOUND)
-		diag_hint(&p->diags, d, "there are no registries yet: make it from a root file system with \"%s image import FILE %s\", "
-			  "or load an archive with \"%s image load -i FILE\"", app->prog, diag_quote(&p->diags, ref), app->prog);
+	if (failed || err.code == ERR_NOT_FOUND)
+		diag_hint(&p->diags, d, "an image can also be made from a root file system with \"%s image import FILE %s\", or loaded "
+			  "from an archive with \"%s image load -i FILE\"", app->prog, diag_quote(&p->diags, ref), app->prog);
 	return json_null();
 }
 
@@ -263,6 +279,15 @@ static json_t *services(struct app *app, struct project *p, struct store *store,
 	return out;
 }
 
+/* What the flags of up, create and run ask for. */
+static int pull_first(struct app *app, struct project *p, const struct strv *names)
+{
+	const struct cli_args *a = app->args;
+	const char *policy = cli_has(a, "pull") && cli_is_set(a, "pull") ? cli_str(a, "pull") : NULL;
+	bool quiet = (cli_has(a, "quiet-pull") && cli_bool(a, "quiet-pull")) || (cli_has(a, "quiet") && cli_bool(a, "quiet"));
+	return pulls_for_services(app, p, names, str_eq(policy, "policy") ? NULL : policy, quiet);
+}
+
 int project_desired(struct app *app, struct project *p, unsigned flags, json_t **ret)
 {
 	AUTO_STRV struct strv names = {0};
@@ -272,6 +297,8 @@ int project_desired(struct app *app, struct project *p, unsigned flags, json_t *
 	diags_init(&p->diags, app->arena); /* what loading found is printed already */
 	closure(p, flags & PROJECT_NO_DEPS, &names);
 	check_honoured(app, p, &names);
+	if ((flags & PROJECT_PULL) && p->diags.n_errors == 0 && !app->dry_run && pull_first(app, p, &names))
+		return 1;
 	if (app->paths.root_fd >= 0 && store_open(app->paths.root_fd, &store, &err) < 0)
 		return cmd_fail(app, &err);
 	json_put_int(j, "schema", DESIRED_SCHEMA);

@@ -11,11 +11,14 @@ struct project {
 	struct diags diags;
 	struct load_result load;
 	struct strv selected;     /* services named on the command line; empty: all */
+	struct image_pull *pulls; /* what PROJECT_PULL tried to pull, with errors (compose/image_client.h); owned */
+	size_t n_pulls;
 };
 
 enum {
 	PROJECT_QUIET = 1,        /* print no diagnostics (the caller only wants to know) */
 	PROJECT_NO_DEPS = 2,
+	PROJECT_PULL = 4,         /* project_desired() pulls what its services need first, as --pull and --quiet-pull say */
 };
 
 /* Options of the loader from the global flags and the environment; strings live in the arena. */

@@ -149,6 +149,7 @@ void image_done(struct image *img)
 	if (!img)
 		return;
 	strv_done(&img->refs);
+	strv_done(&img->digests);
 	strv_done(&img->diff_ids);
 	strv_done(&img->entrypoint);
 	strv_done(&img->cmd);

@@ -15,7 +15,8 @@ enum {
 
 struct image {
 	char id[65];               /* SHA-256 of the configuration, 64 lower-case digits without "sha256:" */
-	struct strv refs;          /* canonical references, sorted ("docker.io/library/busybox:latest"); empty: dangling */
+	struct strv refs;          /* canonical references, sorted ("docker.io/library/busybox:latest"); empty: no name */
+	struct strv digests;       /* "docker.io/library/busybox@sha256:…": what it was pulled as, sorted */
 	struct strv diff_ids;      /* layers, bottom to top, 64 digits without "sha256:" */
 	struct strv entrypoint;
 	struct strv cmd;

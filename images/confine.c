@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 
 #include "base/fs.h"
+#include "images/confine_impl.h"
 
 enum { MAX_DIRS = 4 };
 
@@ -40,8 +41,7 @@ static int make_dirs(struct jail *j, struct err *err)
 	return 0;
 }
 
-/* An empty tmpfs, mounted over the root of our own mount namespace. Returns its mount, -1 + errno. */
-static int mount_tmpfs(void)
+int confine_mount_tmpfs(void)
 {
 	AUTO_CLOSE int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 	AUTO_CLOSE int mnt = -1;
@@ -54,8 +54,7 @@ static int mount_tmpfs(void)
 	return TAKE_FD(mnt);
 }
 
-/* Makes mnt_fd the root and drops everything else. -1 + errno. */
-static int become_root(int mnt_fd)
+int confine_become_root(int mnt_fd)
 {
 	if (fchdir(mnt_fd) < 0)
 		return -1;
@@ -88,6 +87,13 @@ static int clone_folders(struct jail *j, struct err *err)
 	return 0;
 }
 
+int confine_unshare_mounts(struct err *err)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(err, errno, "jail: mount namespace");
+	return 0;
+}
+
 /* Returns 0 with j->root_fd replaced; 1 when this process may not mount; -1 + err. */
 static int enter_mounts(struct jail *j, struct err *err)
 {
@@ -96,9 +102,9 @@ static int enter_mounts(struct jail *j, struct err *err)
 	int rc = clone_folders(j, err);
 	if (rc != 0)
 		return rc;
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_sys(err, errno, "jail: mount namespace");
-	mnt = mount_tmpfs();
+	if (confine_unshare_mounts(err) < 0)
+		return -1;
+	mnt = confine_mount_tmpfs();
 	if (mnt < 0)
 		return refused(errno) ? 1 : err_sys(err, errno, "jail: mount an empty root");
 	for (size_t i = 0; i < j->n; i++) {
@@ -109,7 +115,7 @@ static int enter_mounts(struct jail *j, struct err *err)
 	}
 	if (syscall(SYS_mount_setattr, mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return err_sys(err, errno, "jail: make the root read-only");
-	if (become_root(mnt) < 0)
+	if (confine_become_root(mnt) < 0)
 		return err_sys(err, errno, "jail: change the root");
 	util_close(&j->root_fd);
 	j->root_fd = fs_open_dir(AT_FDCWD, "/", err);
@@ -159,15 +165,14 @@ static int enter_landlock(struct jail *j, struct err *err)
 	return 0;
 }
 
-static int drop_capabilities(struct err *err)
+int confine_drop_capabilities(const int *keep, size_t n, struct err *err)
 {
-	const int keep[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN };
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {0};
 	struct __user_cap_data_struct now[2] = {0};
 	if (syscall(SYS_capget, &head, now) < 0)
 		return err_sys(err, errno, "jail: capabilities");
-	for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
+	for (size_t i = 0; i < n; i++)
 		data[keep[i] / 32].permitted |= (1U << keep[i] % 32) & now[keep[i] / 32].permitted;
 	for (size_t i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted;
@@ -175,18 +180,21 @@ static int drop_capabilities(struct err *err)
 	return syscall(SYS_capset, &head, data) < 0 ? err_sys(err, errno, "jail: capabilities") : 0;
 }
 
-static int allow_calls(scmp_filter_ctx f)
+static int allow_list(scmp_filter_ctx f, const int *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0) < 0)
+			return -1;
+	return 0;
+}
+
+int confine_allow_common(scmp_filter_ctx f)
 {
 	static const int calls[] = {
 		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(pwrite64), SCMP_SYS(writev),
-		SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(fstat),
-		SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lstat), SCMP_SYS(stat), SCMP_SYS(getdents64),
-		SCMP_SYS(readlinkat), SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(linkat), SCMP_SYS(symlinkat),
-		SCMP_SYS(unlinkat), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(fchown), SCMP_SYS(fchownat),
-		SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr), SCMP_SYS(fgetxattr), SCMP_SYS(utimensat),
-		SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
-		SCMP_SYS(syncfs), SCMP_SYS(sync_file_range), SCMP_SYS(fcntl), SCMP_SYS(fadvise64), SCMP_SYS(dup),
-		SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(munmap), SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(madvise),
+		SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lstat),
+		SCMP_SYS(stat), SCMP_SYS(fcntl), SCMP_SYS(fadvise64), SCMP_SYS(dup), SCMP_SYS(poll), SCMP_SYS(ppoll),
+		SCMP_SYS(munmap), SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(madvise),
 		SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_yield),
 		SCMP_SYS(sched_getaffinity), SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
 		SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(umask), SCMP_SYS(uname), SCMP_SYS(getpid),
@@ -194,16 +202,35 @@ static int allow_calls(scmp_filter_ctx f)
 		SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
 		SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group),
 	};
-	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
-		if (seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0) < 0)
-			return -1;
 	/* threads, not processes; memory, but none that can be executed; abort() */
-	if (seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) < 0 ||
+	if (allow_list(f, calls, ARRAY_SIZE(calls)) < 0 ||
+	    seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) < 0 ||
 	    seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) < 0 ||
 	    seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) < 0 ||
 	    seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) < 0 ||
 	    seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0)) < 0)
 		return -1;
+	return 0;
+}
+
+/* What unpacking needs beyond that, and death for the network: this process has no business there. */
+static int allow_unpacking(scmp_filter_ctx f)
+{
+	static const int calls[] = {
+		SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(getdents64), SCMP_SYS(readlinkat), SCMP_SYS(mkdirat),
+		SCMP_SYS(mknodat), SCMP_SYS(linkat), SCMP_SYS(symlinkat), SCMP_SYS(unlinkat), SCMP_SYS(renameat),
+		SCMP_SYS(renameat2), SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
+		SCMP_SYS(fsetxattr), SCMP_SYS(fgetxattr), SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
+		SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs), SCMP_SYS(sync_file_range),
+	};
+	static const int death[] = {
+		SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+	};
+	if (confine_allow_common(f) < 0 || allow_list(f, calls, ARRAY_SIZE(calls)) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(death); i++)
+		if (seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, death[i], 0) < 0)
+			return -1;
 	return 0;
 }
 
@@ -221,9 +248,7 @@ static int kill_on_calls(scmp_filter_ctx f)
 		SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load),
 		SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(quotactl),
 		SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(sethostname), SCMP_SYS(setdomainname),
-		SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(io_uring_setup), SCMP_SYS(socket), SCMP_SYS(socketpair),
-		SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setuid), SCMP_SYS(setgid),
-		SCMP_SYS(capset),
+		SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(io_uring_setup), SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(capset),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		if (seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, calls[i], 0) < 0)
@@ -231,13 +256,13 @@ static int kill_on_calls(scmp_filter_ctx f)
 	return 0;
 }
 
-static int enter_seccomp(struct err *err)
+int confine_seccomp(int (*allow)(scmp_filter_ctx f), struct err *err)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = 0;
 	if (!f)
 		util_oom();
-	if (seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 || allow_calls(f) < 0 || kill_on_calls(f) < 0)
+	if (seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 || allow(f) < 0 || kill_on_calls(f) < 0)
 		rc = err_set(err, ERR_UNSUPPORTED, "jail: seccomp rules");
 	if (rc == 0 && seccomp_load(f) < 0)
 		rc = err_set(err, ERR_UNSUPPORTED, "jail: load the seccomp filter");
@@ -245,14 +270,20 @@ static int enter_seccomp(struct err *err)
 	return rc;
 }
 
-static int enter_all(struct jail *j, struct err *err)
+int confine_no_privileges(struct err *err)
 {
 	const struct rlimit no_core = {0};
-	int mounts, landlock;
-	if (make_dirs(j, err) < 0)
-		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return err_sys(err, errno, "jail: no new privileges");
+	return 0;
+}
+
+static int enter_all(struct jail *j, struct err *err)
+{
+	static const int keep[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN };
+	int mounts, landlock;
+	if (make_dirs(j, err) < 0 || confine_no_privileges(err) < 0)
+		return -1;
 	mounts = enter_mounts(j, err);
 	if (mounts < 0)
 		return -1;
@@ -262,9 +293,9 @@ static int enter_all(struct jail *j, struct err *err)
 	if (mounts == 1 && landlock == 1)
 		return err_set(err, ERR_UNSUPPORTED,
 			"jail: neither a mount namespace nor Landlock is to be had, refusing to read foreign archives");
-	if (drop_capabilities(err) < 0)
+	if (confine_drop_capabilities(keep, ARRAY_SIZE(keep), err) < 0)
 		return -1;
-	return enter_seccomp(err);
+	return confine_seccomp(allow_unpacking, err);
 }
 
 int confine_enter(int root_fd, const char *const *dirs, struct err *err)

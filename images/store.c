@@ -111,22 +111,32 @@ static const char *ref_id(const json_t *entry)
 	return store_is_id(id) ? id : "";
 }
 
+/* The part of the index that a canonical reference is in; NULL when there is none yet. */
+static json_t *ref_section(const json_t *index, const char *ref)
+{
+	return json_object_get(index, strchr(ref, '@') ? "digests" : "refs");
+}
+
 void store_set_ref(json_t *index, const char *ref, const char *id)
 {
 	json_t *entry = json_object();
 	char now[40];
 	json_put_str(entry, "id", id);
 	json_put_str(entry, "tagged", clock_rfc3339(clock_real_ns(), now));
-	json_object_set_new(json_object_get(index, "refs"), ref, entry);
+	if (!ref_section(index, ref))
+		json_object_set_new(index, "digests", json_object());
+	json_object_set_new(ref_section(index, ref), ref, entry);
 }
 
-/* The full form of what a person wrote: 0, or -1 when it is not a reference. free() *ret. */
+/* The full form of what a person wrote, without the tag beside a digest: 0, or -1 when it is not a reference. free() *ret. */
 static int full_ref(const char *name, char **ret, struct err *err)
 {
 	AUTO_ARENA struct arena *a = arena_new();
 	struct imageref ref = {0};
 	if (imageref_parse(name, a, &ref, err) < 0)
 		return -1;
+	if (ref.digest)
+		ref.tag = NULL;
 	*ret = xstrdup(imageref_full(&ref, a));
 	return 0;
 }
@@ -153,14 +163,24 @@ static uint64_t layer_size(struct store *s, const char *diff_id)
 	return size > 0 ? (uint64_t)size : 0;
 }
 
+/* The references of one section that lead to this image, sorted. */
+static void collect_refs(const json_t *index, const char *section, const char *id, struct strv *ret)
+{
+	const char *ref;
+	json_t *entry;
+	json_object_foreach(json_object_get(index, section), ref, entry)
+		if (strcmp(ref_id(entry), id) == 0)
+			strv_push(ret, ref);
+	if (ret->n > 1)
+		qsort(ret->v, ret->n, sizeof(*ret->v), store_compare_text);
+}
+
 /* Reads the image with this full id, checking its configuration against it. Returns 0; 1 when there is none; -1 + err. */
 int store_read_image(struct store *s, const json_t *index, const char *id, struct image *ret, struct err *err)
 {
 	AUTO_FREE char *file = xasprintf("%s.json", id);
 	AUTO_STR struct str text = {0};
 	struct image img = {0};
-	const char *ref;
-	json_t *entry;
 	int rc = fs_read(s->config_fd, file, IMAGE_MAX_CONFIG_BYTES, &text, err);
 	if (rc != 0)
 		return rc;
@@ -169,11 +189,8 @@ int store_read_image(struct store *s, const json_t *index, const char *id, struc
 		return err_set(err, ERR_CORRUPT, "image %.12s is damaged: its configuration does not match its id (remove it by its id)",
 			id);
 	}
-	json_object_foreach(json_object_get(index, "refs"), ref, entry)
-		if (strcmp(ref_id(entry), id) == 0)
-			strv_push(&img.refs, ref);
-	if (img.refs.n > 1)
-		qsort(img.refs.v, img.refs.n, sizeof(*img.refs.v), store_compare_text);
+	collect_refs(index, "refs", id, &img.refs);
+	collect_refs(index, "digests", id, &img.digests);
 	for (size_t i = 0; i < img.diff_ids.n; i++)
 		img.size_bytes += layer_size(s, img.diff_ids.v[i]);
 	*ret = img;
@@ -216,7 +233,7 @@ static int resolve(struct store *s, const json_t *index, const char *name, char 
 	char shown[160];
 	bool is_hex = strlen(hex) >= MIN_PREFIX && strlen(hex) <= 64 && strspn(hex, "0123456789abcdef") == strlen(hex);
 	if (full_ref(name, &ref, &ref_err) == 0) {
-		const char *id = ref_id(json_object_get(json_object_get(index, "refs"), ref));
+		const char *id = ref_id(json_object_get(ref_section(index, ref), ref));
 		if (*id) {
 			memcpy(ret_id, id, 65);
 			*ret_ref = TAKE_PTR(ref);
@@ -450,20 +467,17 @@ static int plan_removal(struct store *s, const json_t *index, const char *name, 
 	struct removal *ret, struct err *err)
 {
 	AUTO_FREE char *ref = NULL;
-	AUTO_STRV struct strv all = {0};
-	const char *other;
+	AUTO_STRV struct strv all = {0}, digests = {0};
 	char by[64] = "", shown[160];
-	json_t *entry;
 	bool last;
 	if (resolve(s, index, name, ret->id, &ref, err) < 0)
 		return -1;
-	json_object_foreach(json_object_get(index, "refs"), other, entry)
-		if (strcmp(ref_id(entry), ret->id) == 0)
-			strv_push(&all, other);
+	collect_refs(index, "refs", ret->id, &all);
+	collect_refs(index, "digests", ret->id, &digests);
 	err_quote(shown, sizeof(shown), name);
 	if (!ref && all.n > 1 && !force)
 		return err_set(err, ERR_CONFLICT, "image \"%s\" has %zu names: remove them one by one, or use force", shown, all.n);
-	last = !ref || all.n <= 1;
+	last = !ref || (strchr(ref, '@') ? all.n == 0 && digests.n <= 1 : all.n <= 1);
 	ret->delete_image = last;
 	if (last && in_use && in_use(arg, ret->id, by)) {
 		if (!force)
@@ -474,6 +488,9 @@ static int plan_removal(struct store *s, const json_t *index, const char *name, 
 		strv_push(&ret->refs, ref);
 	for (size_t i = 0; !ref && i < all.n; i++)
 		strv_push(&ret->refs, all.v[i]);
+	for (size_t i = 0; last && i < digests.n; i++) /* a digest does not keep an image that has lost its last name */
+		if (!str_eq(ref, digests.v[i]))
+			strv_push(&ret->refs, digests.v[i]);
 	return 0;
 }
 
@@ -522,7 +539,7 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 	if (rc == 0)
 		rc = plan_removal(s, index, name, force, in_use, arg, &r, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
-		json_object_del(json_object_get(index, "refs"), r.refs.v[i]);
+		json_object_del(ref_section(index, r.refs.v[i]), r.refs.v[i]);
 	if (rc == 0 && r.refs.n)
 		rc = store_write_index(s, index, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The image store below a state root:
- *   images/index.json         {"schema":1,"refs":{canonical reference: {"id","tagged"}}}
+ *   images/index.json         {"schema":1,"refs":{canonical reference: {"id","tagged"}},"digests":{"repository@digest": the same}}
  *   images/config/<id>.json   configurations, byte for byte; an image exists exactly when its file is here
  *   images/store.lock         flock: shared while layers are looked up and put to use, exclusive while the store changes
  *   images/oci/               reserved: the OCI layout of pulled images
@@ -30,7 +30,7 @@ void store_close_p(struct store **s);
  * use its layers holds it shared until the use is on record (a container's record that the in_use predicate of others can see). */
 int store_lock(struct store *s, enum store_lock_kind kind, struct err *err);
 
-/* Finds one image: a reference ("busybox", "ghcr.io/a/b:1", "name@sha256:<id>"), a full id, "sha256:" + id, or a unique prefix
+/* Finds one image: a reference ("busybox", "ghcr.io/a/b:1", "name@sha256:<digest of the manifest>"), a full id, "sha256:" + id, or a unique prefix
  * of an id (>= 2 digits; a reference of that name wins). Fills *ret, image_done() it. Returns 0; -1 + err: ERR_NOT_FOUND `image
  * "x" not found locally`, ERR_CONFLICT (several images have that prefix), ERR_INVALID (not a reference), ERR_CORRUPT. */
 int store_lookup(struct store *s, const char *name, struct image *ret, struct err *err);
@@ -70,7 +70,7 @@ int store_tag(struct store *s, const char *id, const char *name, struct err *err
 /* Removes layers that no image needs and what killed writers left. Waits for the lock. Returns 0 or -1 + err. */
 int store_sweep(struct store *s, struct err *err);
 
-/* --- for writers: images/import.c, images/load.c --- */
+/* --- for writers: images/import.c, images/load.c, images/pull.c --- */
 
 /* Makes a private layers/.tmp-<random>/diff; its maker's flock keeps sweepers away. Returns the flock'd descriptor of
  * .tmp-<random> (keep it open until committed), name in ret_name; -1 + err. */
@@ -80,6 +80,10 @@ void store_abandon_layer(struct store *s, const char *name);
 
 /* An unnamed file in the store for a copy of something too large for memory: gone when closed. Returns the descriptor, -1 + err. */
 int store_open_spool(struct store *s, struct err *err);
+
+/* Waits until nobody else pulls the image with this id. Returns a descriptor for store_unlock_pull(), -1 + err. */
+int store_lock_pull(struct store *s, const char *id, struct err *err);
+void store_unlock_pull(struct store *s, const char *id, int fd);
 
 struct store_new_layer {
 	char tmp_name[32];    /* of store_begin_layer(); "" when the layer was already in the store */

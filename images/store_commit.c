@@ -51,6 +51,29 @@ int store_open_spool(struct store *s, struct err *err)
 	return fd;
 }
 
+int store_lock_pull(struct store *s, const char *id, struct err *err)
+{
+	AUTO_FREE char *name = xasprintf("pull-%.64s.lock", id);
+	for (;;) {
+		AUTO_CLOSE int fd = openat(s->images_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		struct stat mine, now;
+		if (fd < 0)
+			return err_sys(err, errno, "image store: open %s", name);
+		while (flock(fd, LOCK_EX) < 0)
+			if (errno != EINTR)
+				return err_sys(err, errno, "image store: lock %s", name);
+		if (fstat(fd, &mine) == 0 && fstatat(s->images_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && mine.st_ino == now.st_ino)
+			return TAKE_FD(fd);
+	}
+}
+
+void store_unlock_pull(struct store *s, const char *id, int fd)
+{
+	AUTO_FREE char *name = xasprintf("pull-%.64s.lock", id);
+	unlinkat(s->images_fd, name, 0);
+	close(fd);
+}
+
 /* Writes the layers' records and brings everything to the disk: one syncfs for all of them. */
 static int sync_layers(struct store *s, const struct store_new_layer *layers, size_t n, struct err *err)
 {

@@ -40,8 +40,10 @@ static int unpack_stream(const struct work *w, const struct stream_source *src, 
 {
 	AUTO_STREAM struct stream *s = NULL;
 	struct layer_result result = {0};
+	struct stream_limits limits = work_stream_limits;
 	struct stream_result digests;
-	if (stream_open(src, &work_stream_limits, &s, err) < 0)
+	limits.max_in_bytes = w->max_in_bytes;
+	if (stream_open(src, &limits, &s, err) < 0)
 		return -1;
 	struct ticker t = { .w = w, .s = s };
 	if (layer_unpack(s, diff_fd, &layer_default_limits, tick, &t, &result, err) < 0 || stream_finish(s, &digests, err) < 0)

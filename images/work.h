@@ -7,6 +7,8 @@
 #include "images/layer.h"
 #include "images/store.h"
 
+enum work_layer_state { WORK_LAYER_PULLING, WORK_LAYER_EXISTS, WORK_LAYER_DONE, WORK_LAYER_N_ };
+
 struct work_listener {
 	void *arg;
 	/* Bytes of the input read so far; total 0 when it is not known. Called often. */
@@ -14,6 +16,8 @@ struct work_listener {
 	void (*warning)(void *arg, const char *text);
 	/* An image is in the store under this familiar reference, or under none (NULL). */
 	void (*loaded)(void *arg, const char *ref, const char *id);
+	/* Pull only, from several threads: 12 digits of a layer's digest, and how far it is, in bytes as they are transferred. */
+	void (*layer)(void *arg, const char *digits, enum work_layer_state state, uint64_t done_bytes, uint64_t total_bytes);
 };
 
 struct work {
@@ -22,6 +26,7 @@ struct work {
 	const struct work_listener *listener;
 	uint64_t done_before;  /* progress: bytes of the input that came before this layer */
 	uint64_t total_bytes;  /* progress: of the input, 0 = unknown */
+	uint64_t max_in_bytes; /* of a layer as it comes, 0 = no bound */
 };
 
 /* Compressed layers: 64 GiB out, 1000 times their size beyond the first GiB. */

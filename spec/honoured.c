@@ -173,7 +173,7 @@ static const struct rule rules[] = {
 	{ "services.*.privileged", RULE_DEFAULT, "false" },
 	{ "services.*.profiles", RULE_YES, NULL },
 	{ "services.*.provider", RULE_REFUSED, NULL },
-	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never" },
+	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never always" },
 	{ "services.*.pull_refresh_after", RULE_REFUSED, NULL },
 	{ "services.*.read_only", RULE_DEFAULT, "false" },
 	{ "services.*.restart", RULE_RESTART, NULL },

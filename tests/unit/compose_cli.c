@@ -122,7 +122,8 @@ static const struct { const char *line, *want; } cases[] = {
 	{ "muster bridge convert", "error: bridge convert: not supported yet" },
 	{ "muster alpha viz", "error: alpha viz: not supported yet" },
 	{ "muster up --build", "error: up --build: not supported yet" },
-	{ "muster up --pull always", "error: up --pull always: not supported yet" },
+	{ "muster up --pull always", "up pull=always" },
+	{ "muster up --pull build", "error: up --pull build: not supported yet" },
 	{ "muster exec --privileged web id", "error: exec --privileged: not supported yet" },
 	{ "muster --compatibility up", "error: --compatibility: not supported yet" },
 

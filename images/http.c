@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libcurl as a transport: every option that would act on its own is off. No time limit for a whole transfer, but one for a stall:
+ * 30 seconds below 1 KB/s. "localhost" is pinned to the loopback addresses, since plain HTTP is spoken to that name. Compression by
+ * the transport is never asked for: digests are of the bytes as they are stored. */
+#include "images/http.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <strings.h>
+
+enum { CONNECT_TIMEOUT_S = 15, STALL_BYTES_S = 1024, STALL_S = 30, MAX_HEADERS = 256, MAX_CHALLENGES = 8, MAX_RETRY_AFTER_S = 3600 };
+
+struct http {
+	CURL *easy;
+};
+
+struct exchange {
+	struct http *h;
+	struct http_request *q;
+	struct http_reply *r;
+	size_t n_headers;
+	struct err sink_err;       /* the sink's, or ours about the answer */
+};
+
+int http_prepare(struct err *err)
+{
+	SSL_CTX *ctx;
+	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+		return err_set(err, ERR_UNSUPPORTED, "libcurl does not start");
+	ctx = SSL_CTX_new(TLS_client_method());
+	if (!ctx)
+		return err_set(err, ERR_UNSUPPORTED, "OpenSSL does not start");
+	SSL_CTX_free(ctx);
+	return 0;
+}
+
+static void set(struct http *h, CURLoption o, long v)
+{
+	curl_easy_setopt(h->easy, o, v);
+}
+
+struct http *http_new(const struct http_options *opt)
+{
+	struct http *h = xcalloc(1, sizeof(*h));
+	struct curl_blob ca = { .data = (void *)(uintptr_t)opt->ca_pem, .len = opt->ca_bytes, .flags = CURL_BLOB_NOCOPY };
+	h->easy = curl_easy_init();
+	if (!h->easy)
+		util_oom();
+	set(h, CURLOPT_NOSIGNAL, 1);
+	set(h, CURLOPT_FOLLOWLOCATION, 0);
+	set(h, CURLOPT_NETRC, CURL_NETRC_IGNORED);
+	set(h, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+	set(h, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_S);
+	set(h, CURLOPT_LOW_SPEED_TIME, STALL_S);
+	set(h, CURLOPT_TCP_KEEPALIVE, 1);
+	set(h, CURLOPT_BUFFERSIZE, 256 << 10);
+	set(h, CURLOPT_SSL_VERIFYPEER, 1);
+	set(h, CURLOPT_SSL_VERIFYHOST, 2);
+	set(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(h->easy, CURLOPT_USERAGENT, opt->user_agent);
+	curl_easy_setopt(h->easy, CURLOPT_PROXY, opt->proxy ? opt->proxy : "");
+	if (opt->no_proxy)
+		curl_easy_setopt(h->easy, CURLOPT_NOPROXY, opt->no_proxy);
+	curl_easy_setopt(h->easy, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(h->easy, CURLOPT_CAINFO, NULL);
+	if (opt->ca_bytes)
+		curl_easy_setopt(h->easy, CURLOPT_CAINFO_BLOB, &ca);
+	return h;
+}
+
+struct http *http_free(struct http *h)
+{
+	if (!h)
+		return NULL;
+	curl_easy_cleanup(h->easy);
+	free(h);
+	return NULL;
+}
+
+/* "Name: value\r\n" → the value when the name matches, free() it; NULL otherwise. */
+static char *header_value(const char *p, size_t n, const char *name)
+{
+	size_t len = strlen(name);
+	if (n <= len || strncasecmp(p, name, len) != 0 || p[len] != ':')
+		return NULL;
+	for (p += len + 1, n -= len + 1; n && (*p == ' ' || *p == '\t'); p++, n--)
+		;
+	while (n && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' '))
+		n--;
+	return xstrndup(p, n);
+}
+
+static void keep(char **to, char *value)
+{
+	free(*to);
+	*to = value;
+}
+
+static void reply_reset(struct http_reply *r)
+{
+	bool transient = r->transient;
+	http_reply_done(r);
+	*r = (struct http_reply){ .transient = transient };
+}
+
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	struct http_reply *r = x->r;
+	char *v;
+	(void)size;
+	if (n >= 5 && strncmp(p, "HTTP/", 5) == 0) { /* a proxy's or an interim answer came before */
+		reply_reset(r);
+		return n;
+	}
+	if (++x->n_headers > MAX_HEADERS)
+		return 0;
+	if ((v = header_value(p, n, "location")))
+		keep(&r->location, v);
+	else if ((v = header_value(p, n, "content-type")))
+		keep(&r->content_type, v);
+	else if ((v = header_value(p, n, "docker-content-digest")))
+		keep(&r->digest, v);
+	else if ((v = header_value(p, n, "www-authenticate"))) {
+		if (r->challenges.n < MAX_CHALLENGES)
+			strv_push(&r->challenges, v);
+		free(v);
+	} else if ((v = header_value(p, n, "content-range"))) {
+		unsigned long long from;
+		r->has_range = sscanf(v, "bytes %llu-", &from) == 1;
+		r->range_start = r->has_range ? from : 0;
+		free(v);
+	}
+	return n;
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	(void)size;
+	curl_easy_getinfo(x->h->easy, CURLINFO_RESPONSE_CODE, &x->r->status);
+	if (x->q->sink && (x->r->status == 200 || x->r->status == 206))
+		return x->q->sink(x->q->arg, p, n, &x->sink_err) < 0 ? 0 : n;
+	size_t max = x->q->max_text ? x->q->max_text : HTTP_MAX_TEXT;
+	if (x->r->text.len + n > max) {
+		if (x->r->status >= 300) {
+			str_addn(&x->r->text, p, max - x->r->text.len); /* of an error the beginning will do */
+			return n;
+		}
+		err_set(&x->sink_err, ERR_INVALID, "the answer is larger than the %zu bytes allowed", max);
+		return 0;
+	}
+	str_addn(&x->r->text, p, n);
+	return n;
+}
+
+static struct curl_slist *header_list(const struct http_request *q)
+{
+	AUTO_FREE char *auth = q->authorization ? xasprintf("Authorization: %s", q->authorization) : NULL;
+	AUTO_FREE char *accept = xasprintf("Accept: %s", q->accept ? q->accept : "*/*");
+	AUTO_FREE char *type = q->content_type ? xasprintf("Content-Type: %s", q->content_type) : xstrdup("Content-Type:");
+	struct curl_slist *l = curl_slist_append(NULL, accept);
+	l = curl_slist_append(l, type);
+	l = curl_slist_append(l, "Expect:");
+	return auth ? curl_slist_append(l, auth) : l;
+}
+
+static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
+{
+	struct http_request *q = x->q;
+	CURL *e = x->h->easy;
+	char range[32];
+	curl_easy_setopt(e, CURLOPT_URL, q->url);
+	curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+	curl_easy_setopt(e, CURLOPT_NOBODY, strcmp(q->method, "HEAD") == 0 ? 1L : 0L);
+	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 || strcmp(q->method, "PATCH") == 0) {
+		curl_easy_setopt(e, CURLOPT_POST, 1L);
+		curl_easy_setopt(e, CURLOPT_POSTFIELDS, q->body ? q->body : "");
+		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_bytes);
+	}
+	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, strcmp(q->method, "HEAD") == 0 ? NULL : q->method);
+	snprintf(range, sizeof(range), "%llu-", (unsigned long long)q->range_from);
+	curl_easy_setopt(e, CURLOPT_RANGE, q->range_from ? range : NULL);
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, x);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, errbuf);
+}
+
+static bool is_transient(CURLcode c)
+{
+	static const CURLcode codes[] = {
+		CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_GOT_NOTHING, CURLE_OPERATION_TIMEDOUT, CURLE_HTTP2,
+		CURLE_HTTP2_STREAM,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (codes[i] == c)
+			return true;
+	return false;
+}
+
+static int explain(struct exchange *x, CURLcode rc, const char *detail, struct err *err)
+{
+	char shown[CURL_ERROR_SIZE];
+	const char *text = *detail ? detail : curl_easy_strerror(rc);
+	if (x->sink_err.code != ERR_NONE) {
+		if (err)
+			*err = x->sink_err;
+		return -1;
+	}
+	x->r->transient = is_transient(rc);
+	x->r->no_tls = rc == CURLE_SSL_CONNECT_ERROR;
+	return err_set(err, rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_SYS, "%s", err_quote(shown, sizeof(shown), text));
+}
+
+int http_send(struct http *h, struct http_request *q, struct http_reply *ret, struct err *err)
+{
+	struct exchange x = { .h = h, .q = q, .r = ret };
+	struct curl_slist *headers = header_list(q), *pin = NULL;
+	char detail[CURL_ERROR_SIZE] = "", *host = NULL, *port = NULL;
+	CURLU *u = curl_url();
+	CURLcode rc;
+	curl_off_t wait = 0;
+	*ret = (struct http_reply){0};
+	q->reply = ret;
+	set_up(&x, headers, detail);
+	if (u && curl_url_set(u, CURLUPART_URL, q->url, 0) == CURLUE_OK && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+	    strcasecmp(host, "localhost") == 0 && curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+		AUTO_FREE char *entry = xasprintf("localhost:%s:127.0.0.1,[::1]", port);
+		pin = curl_slist_append(NULL, entry);
+	}
+	curl_easy_setopt(h->easy, CURLOPT_RESOLVE, pin);
+	rc = curl_easy_perform(h->easy);
+	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &ret->status);
+	if (curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK)
+		ret->retry_after_s = MAX(0, MIN((int64_t)wait, MAX_RETRY_AFTER_S));
+	curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(h->easy, CURLOPT_RESOLVE, NULL);
+	curl_easy_setopt(h->easy, CURLOPT_ERRORBUFFER, NULL);
+	curl_slist_free_all(headers);
+	curl_slist_free_all(pin);
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(u);
+	return rc == CURLE_OK ? 0 : explain(&x, rc, detail, err);
+}
+
+void http_reply_done(struct http_reply *r)
+{
+	str_done(&r->text);
+	free(r->location);
+	free(r->content_type);
+	free(r->digest);
+	strv_done(&r->challenges);
+	r->location = r->content_type = r->digest = NULL;
+}
+
+/* ---- URLs ---- */
+
+static char *url_part(const char *url, CURLUPart part)
+{
+	CURLU *u = curl_url();
+	char *text = NULL, *out = NULL;
+	if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(u, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK)
+		out = xstrdup(text);
+	curl_free(text);
+	curl_url_cleanup(u);
+	return out;
+}
+
+char *http_join(const char *base, const char *location)
+{
+	CURLU *u = curl_url();
+	char *text = NULL, *out = NULL, *user = NULL;
+	if (u && curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK && curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_NO_USER && curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK && (str_starts(text, "http://") || str_starts(text, "https://")))
+		out = xstrdup(text);
+	curl_free(text);
+	curl_free(user);
+	curl_url_cleanup(u);
+	return out;
+}
+
+bool http_same_origin(const char *a, const char *b)
+{
+	static const CURLUPart parts[] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		AUTO_FREE char *x = url_part(a, parts[i]), *y = url_part(b, parts[i]);
+		if (!x || !y || strcasecmp(x, y) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool http_is_loopback(const char *host)
+{
+	char name[64];
+	struct in_addr v4;
+	struct in6_addr v6;
+	size_t n = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+	if (host[0] == '[')
+		host++, n--;
+	if (n >= sizeof(name))
+		return false;
+	memcpy(name, host, n);
+	name[n] = '\0';
+	if (strcasecmp(name, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, name, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, name, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+bool http_url_allowed(const char *url, bool plain_loopback)
+{
+	AUTO_FREE char *scheme = url_part(url, CURLUPART_SCHEME), *host = url_part(url, CURLUPART_HOST);
+	if (!scheme || !host)
+		return false;
+	return strcmp(scheme, "https") == 0 || (plain_loopback && strcmp(scheme, "http") == 0 && http_is_loopback(host));
+}
+
+char *http_escape(const char *text)
+{
+	char *e = curl_easy_escape(NULL, text, 0), *out;
+	if (!e)
+		util_oom();
+	out = xstrdup(e);
+	curl_free(e);
+	return out;
+}

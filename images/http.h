@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One HTTP exchange over libcurl, and nothing clever: no redirects followed, no credentials of its own, no environment looked at.
+ * images/registry.c decides all that. A struct http belongs to one thread and keeps its connection. */
+#ifndef IMAGES_HTTP_H
+#define IMAGES_HTTP_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct http_options {
+	const char *ca_pem;    /* certificates that are trusted, PEM */
+	size_t ca_bytes;
+	const char *proxy;     /* URL; NULL = none */
+	const char *no_proxy;  /* hosts without it; NULL = none */
+	const char *user_agent;
+};
+
+/* Body bytes as they come; 0, or -1 + err to end the exchange. Only called for status 200 and 206. */
+typedef int http_sink_fn(void *arg, const void *p, size_t n, struct err *err);
+
+enum { HTTP_MAX_TEXT = 64 << 10 };
+
+struct http_reply;
+
+struct http_request {
+	const char *method;        /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
+	const char *url;
+	const char *authorization; /* header's value, NULL = none */
+	const char *accept;        /* NULL = anything */
+	const char *content_type;  /* of the body */
+	const char *body;          /* NULL = none */
+	size_t body_bytes;
+	uint64_t range_from;       /* > 0: ask for the bytes from there on */
+	size_t max_text;           /* of a body kept in reply->text; 0: HTTP_MAX_TEXT */
+	http_sink_fn *sink;        /* NULL: a body goes to reply->text */
+	void *arg;
+	const struct http_reply *reply; /* set by http_send(): the sink may look at status and range_start */
+};
+
+struct http_reply {
+	long status;
+	struct str text;           /* body without a sink, or of an error status: at most max_text bytes */
+	char *location, *content_type, *digest; /* headers; NULL when absent */
+	struct strv challenges;    /* values of WWW-Authenticate */
+	int64_t retry_after_s;     /* 0: none */
+	bool has_range;            /* 206 with a Content-Range that begins at range_start */
+	uint64_t range_start;
+	bool transient;            /* after -1: worth another try */
+	bool no_tls;               /* after -1: the server does not speak TLS on this port */
+};
+
+struct http;
+/* Before the jail, once a process: loads what libcurl and OpenSSL load. */
+int http_prepare(struct err *err);
+struct http *http_new(const struct http_options *opt);
+struct http *http_free(struct http *h);
+
+/* Returns 0 with *ret filled (any status), -1 + err when there was no whole answer (then transient and no_tls say more). In any
+ * case http_reply_done() it. */
+int http_send(struct http *h, struct http_request *q, struct http_reply *ret, struct err *err);
+void http_reply_done(struct http_reply *r);
+
+/* Joins a redirect's target to the URL it came from: free() it, NULL when it is no http(s) URL. */
+char *http_join(const char *base, const char *location);
+/* True when both have the same scheme, host and port. */
+bool http_same_origin(const char *a, const char *b);
+/* True for https; and for http when the host is this machine's loopback and plain_loopback. */
+bool http_url_allowed(const char *url, bool plain_loopback);
+/* True for localhost, 127.0.0.0/8 and ::1, with or without a port. */
+bool http_is_loopback(const char *host);
+/* Percent-encodes a query's value: free() it. */
+char *http_escape(const char *text);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Blocking reads and writes of frames; each lane has one thread on either side. A question that meets an unfinished answer drains
+ * it first, so that a layer that was given up leaves the lane in order. */
+#include "images/lane.h"
+
+#include "base/fs.h"
+
+enum frame_kind { FRAME_ASK = 1, FRAME_DATA, FRAME_END, FRAME_ERROR };
+
+struct frame {
+	uint32_t kind, len;
+};
+
+void lane_init(struct lane *l, int fd)
+{
+	*l = (struct lane){ .fd = fd };
+}
+
+void lane_done(struct lane *l)
+{
+	json_decref(l->end);
+	l->end = NULL;
+}
+
+static int send_frame(struct lane *l, enum frame_kind kind, const void *p, size_t n, struct err *err)
+{
+	const struct frame f = { .kind = kind, .len = (uint32_t)n };
+	assert(n <= LANE_MAX_FRAME);
+	if (fs_write_all(l->fd, &f, sizeof(f), err) < 0 || (n && fs_write_all(l->fd, p, n, err) < 0))
+		return -1;
+	return 0;
+}
+
+static int send_json(struct lane *l, enum frame_kind kind, const json_t *j, struct err *err)
+{
+	AUTO_FREE char *text = json_canonical(j);
+	if (strlen(text) > LANE_MAX_FRAME)
+		return err_set(err, ERR_INVALID, "lane: message too long");
+	return send_frame(l, kind, text, strlen(text), err);
+}
+
+/* Exactly n bytes. 0; 1 at a clean end before the first one; -1 + err. */
+static int read_all(struct lane *l, void *buf, size_t n, struct err *err)
+{
+	size_t got = 0;
+	while (got < n) {
+		ssize_t r = read(l->fd, (char *)buf + got, n - got);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_sys(err, errno, "lane");
+		if (r == 0)
+			return got == 0 ? 1 : err_set(err, ERR_CORRUPT, "lane: cut off");
+		got += (size_t)r;
+	}
+	return 0;
+}
+
+/* 0; 1 at the end; -1 + err. */
+static int read_frame(struct lane *l, struct frame *ret, struct err *err)
+{
+	int rc = read_all(l, ret, sizeof(*ret), err);
+	if (rc == 0 && ret->len > LANE_MAX_FRAME)
+		return err_set(err, ERR_CORRUPT, "lane: frame too long");
+	return rc;
+}
+
+static int read_json(struct lane *l, const struct frame *f, json_t **ret, struct err *err)
+{
+	AUTO_FREE char *text = xcalloc(1, f->len + 1);
+	if (f->len && read_all(l, text, f->len, err) != 0)
+		return err_set(err, ERR_CORRUPT, "lane: cut off");
+	*ret = json_loadb(text, f->len, 0, NULL);
+	return json_is_object(*ret) ? 0 : err_set(err, ERR_CORRUPT, "lane: message makes no sense");
+}
+
+int lane_ask(struct lane *l, const json_t *question, struct err *err)
+{
+	char sink[4096];
+	while (l->open) {
+		struct err ignored;
+		if (lane_read(l, sink, sizeof(sink), &ignored) <= 0)
+			break;
+	}
+	l->open = true;
+	l->left = 0;
+	if (send_json(l, FRAME_ASK, question, err) < 0 && errno != EPIPE)
+		return -1;
+	return 0; /* who closed its end before it was asked has said why */
+}
+
+static int take_error(const json_t *j, struct err *err)
+{
+	int64_t code = json_get_int(j, "code", ERR_INVALID);
+	err_set(err, code > ERR_NONE && code < ERR_N_ ? (enum err_code)code : ERR_INVALID, "%s", json_get_str(j, "message", "failed"));
+	return -1;
+}
+
+/* The next data frame's header into l->left. 1: there is one; 0: the answer's end; -1 + err. */
+static int next_data(struct lane *l, struct err *err)
+{
+	AUTO_JSON json_t *j = NULL;
+	struct frame f;
+	int rc = read_frame(l, &f, err);
+	if (rc == 1)
+		rc = err_set(err, ERR_CORRUPT, "the network process has gone");
+	if (rc == 0 && f.kind == FRAME_DATA) {
+		l->left = f.len;
+		return 1;
+	}
+	l->open = false;
+	if (rc < 0 || (f.kind != FRAME_END && f.kind != FRAME_ERROR))
+		return rc < 0 ? -1 : err_set(err, ERR_CORRUPT, "lane: unexpected frame");
+	if (read_json(l, &f, &j, err) < 0)
+		return -1;
+	if (f.kind == FRAME_ERROR)
+		return take_error(j, err);
+	json_decref(l->end);
+	l->end = TAKE_PTR(j);
+	return 0;
+}
+
+ssize_t lane_read(struct lane *l, void *buf, size_t n, struct err *err)
+{
+	while (l->open && l->left == 0) {
+		int rc = next_data(l, err);
+		if (rc <= 0)
+			return rc;
+	}
+	if (!l->open)
+		return 0;
+	n = MIN(n, l->left);
+	for (;;) {
+		ssize_t got = read(l->fd, buf, n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			l->open = false;
+			return err_set(err, ERR_CORRUPT, "the network process has gone");
+		}
+		l->left -= (uint32_t)got;
+		return got;
+	}
+}
+
+int lane_next(struct lane *l, json_t **ret, struct err *err)
+{
+	struct frame f;
+	int rc = read_frame(l, &f, err);
+	if (rc != 0)
+		return rc;
+	if (f.kind != FRAME_ASK)
+		return err_set(err, ERR_CORRUPT, "lane: unexpected frame");
+	return read_json(l, &f, ret, err);
+}
+
+int lane_send(struct lane *l, const void *p, size_t n, struct err *err)
+{
+	for (size_t at = 0; at < n;) {
+		size_t part = MIN(n - at, (size_t)LANE_MAX_FRAME);
+		if (send_frame(l, FRAME_DATA, (const char *)p + at, part, err) < 0)
+			return -1;
+		at += part;
+	}
+	return 0;
+}
+
+int lane_end(struct lane *l, json_t *end, struct err *err)
+{
+	AUTO_JSON json_t *j = end ? end : json_object();
+	return send_json(l, FRAME_END, j, err);
+}
+
+int lane_fail(struct lane *l, const struct err *failure, struct err *err)
+{
+	AUTO_JSON json_t *j = json_object();
+	char safe[sizeof(failure->msg) * 2];
+	json_put_int(j, "code", failure->code);
+	json_put_str(j, "message", err_quote(safe, sizeof(safe), failure->msg));
+	return send_json(l, FRAME_ERROR, j, err);
+}

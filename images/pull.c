@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Index, manifest and configuration come over the first lane; then each lane has a thread that takes the next layer nobody has
+ * begun. The first error stops the others at their next layer. A layer whose bytes are wrong is fetched once more, as a cache on the
+ * way may have been at fault. */
+#include "images/pull.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "images/manifest.h"
+#include "spec/imageref.h"
+
+enum { MAX_MANIFEST_BYTES = 4 << 20, MAX_DEPTH = 3, MAX_COMMITS = 3, LAYER_TRIES = 2 };
+
+struct pull {
+	const struct work *w;
+	struct lane *lanes;
+	size_t n_lanes;
+	struct imageref ref;
+	struct platform platform;
+	struct manifest manifest;
+	struct image img;
+	struct str config;
+	char top_digest[80], digest[80];   /* what the name leads to; the manifest of the image */
+	/* layers */
+	pthread_mutex_t lock;
+	size_t next;
+	struct store_new_layer layers[IMAGE_MAX_LAYERS];
+	int lock_fds[IMAGE_MAX_LAYERS];    /* -1: not unpacked by us */
+	bool failed;
+	struct err err;
+};
+
+/* ---- small documents ---- */
+
+/* A question's whole answer, of at most max bytes; its digest to ret_digest. */
+static int ask_text(struct lane *l, json_t *question, size_t max, struct str *ret, char ret_digest[static 80], struct err *err)
+{
+	AUTO_JSON json_t *q = question;
+	char hex[65];
+	ssize_t n;
+	str_clear(ret);
+	if (lane_ask(l, q, err) < 0)
+		return -1;
+	while ((n = lane_read(l, str_reserve(ret, 16384), 16384, err)) > 0) {
+		ret->len += (size_t)n;
+		if (ret->len > max)
+			return err_set(err, ERR_INVALID, "larger than the %zu bytes allowed", max);
+	}
+	if (n < 0)
+		return -1;
+	sha256_hex(str_get(ret), ret->len, hex);
+	snprintf(ret_digest, 80, "sha256:%s", hex);
+	return 0;
+}
+
+static json_t *ask_for_blob(const struct descriptor *d)
+{
+	json_t *q = json_object();
+	json_put_str(q, "op", "blob");
+	json_put_str(q, "digest", d->digest);
+	json_put_int(q, "size", (int64_t)d->size);
+	return q;
+}
+
+static int get_manifest(struct pull *p, const char *ref, struct str *ret, char ret_digest[static 80], struct err *err)
+{
+	json_t *q = json_object();
+	char shown[120];
+	json_put_str(q, "op", "manifest");
+	json_put_str(q, "ref", ref);
+	if (ask_text(&p->lanes[0], q, MAX_MANIFEST_BYTES, ret, ret_digest, err) < 0)
+		return -1;
+	if (strchr(ref, ':') && strcmp(ref, ret_digest) != 0)
+		return err_set(err, ERR_CORRUPT, "manifest %s: what came has digest %s", err_quote(shown, sizeof(shown), ref), ret_digest);
+	return 0;
+}
+
+/* From the name to the manifest of this platform's image. */
+static int resolve(struct pull *p, struct err *err)
+{
+	AUTO_STR struct str text = {0};
+	struct descriptor choice;
+	char ref[160];
+	snprintf(ref, sizeof(ref), "%s", p->ref.digest ? p->ref.digest : p->ref.tag ? p->ref.tag : "latest");
+	if (p->ref.digest && !manifest_digest_hex(p->ref.digest))
+		return err_set(err, ERR_UNSUPPORTED, "digest %.20s…: only sha256 is supported", p->ref.digest);
+	for (int depth = 0; depth < MAX_DEPTH; depth++) {
+		int rc;
+		if (get_manifest(p, ref, &text, p->digest, err) < 0)
+			return -1;
+		if (depth == 0)
+			memcpy(p->top_digest, p->digest, sizeof(p->top_digest));
+		rc = manifest_parse(str_get(&text), text.len, &p->platform, &p->manifest, &choice, err);
+		if (rc <= 0)
+			return rc;
+		snprintf(ref, sizeof(ref), "%s", choice.digest);
+	}
+	return err_set(err, ERR_INVALID, "indexes within indexes, too deep");
+}
+
+static int get_config(struct pull *p, struct err *err)
+{
+	char digest[80];
+	if (ask_text(&p->lanes[0], ask_for_blob(&p->manifest.config), IMAGE_MAX_CONFIG_BYTES, &p->config, digest, err) < 0)
+		return err_wrap(err, "configuration");
+	if (strcmp(digest, p->manifest.config.digest) != 0)
+		return err_set(err, ERR_CORRUPT, "configuration: digest is %.23s…, not %.23s…", digest, p->manifest.config.digest);
+	if (image_config_parse(str_get(&p->config), p->config.len, &p->img, err) < 0)
+		return -1;
+	if (p->img.diff_ids.n != p->manifest.n_layers)
+		return err_set(err, ERR_CORRUPT, "the configuration lists %zu layers, the manifest %zu", p->img.diff_ids.n, p->manifest.n_layers);
+	if (strcmp(p->img.architecture, p->platform.architecture) != 0)
+		return err_set(err, ERR_NOT_FOUND, "no image for linux/%s; there is: linux/%.30s", p->platform.architecture, p->img.architecture);
+	return 0;
+}
+
+/* ---- layers ---- */
+
+struct layer_job {
+	struct pull *p;
+	size_t i;
+	struct lane *lane;
+};
+
+static void tell_layer(const struct pull *p, size_t i, enum work_layer_state state, uint64_t done)
+{
+	const struct work_listener *to = p->w->listener;
+	char digits[13];
+	snprintf(digits, sizeof(digits), "%.12s", manifest_digest_hex(p->manifest.layers[i].digest));
+	to->layer(to->arg, digits, state, done, p->manifest.layers[i].size);
+}
+
+static void layer_progress(void *arg, uint64_t done, uint64_t total)
+{
+	const struct layer_job *j = arg;
+	(void)total;
+	tell_layer(j->p, j->i, WORK_LAYER_PULLING, done);
+}
+
+static void layer_warning(void *arg, const char *text)
+{
+	const struct layer_job *j = arg;
+	j->p->w->listener->warning(j->p->w->listener->arg, text);
+}
+
+static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
+{
+	return lane_read(arg, buf, n, err);
+}
+
+static int get_layer_once(struct layer_job *j, struct err *err)
+{
+	struct pull *p = j->p;
+	const struct descriptor *d = &p->manifest.layers[j->i];
+	const struct work_listener listener = { .arg = j, .progress = layer_progress, .warning = layer_warning };
+	const struct stream_source src = { .read = read_lane, .arg = j->lane, .wait_fd = -1 };
+	struct work w = { .store = p->w->store, .listener = &listener, .input_fd = -1, .max_in_bytes = d->size };
+	AUTO_JSON json_t *q = ask_for_blob(d);
+	int64_t ignored;
+	if (lane_ask(j->lane, q, err) < 0)
+		return -1;
+	return work_unpack(&w, &src, p->img.diff_ids.v[j->i], manifest_digest_hex(d->digest), &p->layers[j->i], &p->lock_fds[j->i], &ignored, err);
+}
+
+static int get_layer(struct layer_job *j, struct err *err)
+{
+	struct pull *p = j->p;
+	int rc = -1;
+	if (store_has_layer(p->w->store, p->img.diff_ids.v[j->i])) {
+		tell_layer(p, j->i, WORK_LAYER_EXISTS, 0);
+		return 0;
+	}
+	for (int tries = 0; tries < LAYER_TRIES && rc < 0; tries++) {
+		tell_layer(p, j->i, WORK_LAYER_PULLING, 0);
+		rc = get_layer_once(j, err);
+		if (rc < 0 && err->code != ERR_CORRUPT)
+			break;
+	}
+	if (rc < 0)
+		return err_wrap(err, "layer %zu (%.19s…)", j->i + 1, p->manifest.layers[j->i].digest);
+	tell_layer(p, j->i, WORK_LAYER_DONE, p->manifest.layers[j->i].size);
+	return 0;
+}
+
+/* True when an earlier layer of the image is the same one: overlayfs needs it once in the store. */
+static bool is_repeated(const struct pull *p, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(p->img.diff_ids.v[k], p->img.diff_ids.v[i]) == 0)
+			return true;
+	return false;
+}
+
+static void *layer_thread(void *arg)
+{
+	struct layer_job j = *(struct layer_job *)arg;
+	struct pull *p = j.p;
+	for (;;) {
+		struct err err = {0};
+		bool more;
+		pthread_mutex_lock(&p->lock);
+		more = !p->failed && p->next < p->manifest.n_layers;
+		j.i = p->next;
+		p->next += more;
+		pthread_mutex_unlock(&p->lock);
+		if (!more)
+			return NULL;
+		if (is_repeated(p, j.i) || get_layer(&j, &err) == 0)
+			continue;
+		pthread_mutex_lock(&p->lock);
+		if (!p->failed)
+			p->err = err;
+		p->failed = true;
+		pthread_mutex_unlock(&p->lock);
+	}
+}
+
+static int get_layers(struct pull *p, struct err *err)
+{
+	pthread_t threads[LANE_MAX_LANES];
+	struct layer_job jobs[LANE_MAX_LANES];
+	size_t n = MIN(p->n_lanes, MAX(p->manifest.n_layers, (size_t)1)), started = 0;
+	p->next = 0;
+	p->failed = false;
+	for (size_t i = 1; i < n; i++) {
+		jobs[started] = (struct layer_job){ .p = p, .lane = &p->lanes[i] };
+		if (pthread_create(&threads[started], NULL, layer_thread, &jobs[started]) == 0)
+			started++;
+	}
+	jobs[LANE_MAX_LANES - 1] = (struct layer_job){ .p = p, .lane = &p->lanes[0] };
+	layer_thread(&jobs[LANE_MAX_LANES - 1]);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	if (p->failed && err)
+		*err = p->err;
+	return p->failed ? -1 : 0;
+}
+
+/* ---- the image ---- */
+
+static void drop_layers(struct pull *p, bool abandon)
+{
+	for (size_t i = 0; i < IMAGE_MAX_LAYERS; i++) {
+		if (p->lock_fds[i] >= 0 && abandon)
+			store_abandon_layer(p->w->store, p->layers[i].tmp_name);
+		util_close(&p->lock_fds[i]);
+		p->layers[i] = (struct store_new_layer){0};
+	}
+}
+
+/* The names under which the image is found: as it was asked for, and by the digests. */
+static void collect_names(const struct pull *p, struct arena *a, struct strv *ret)
+{
+	struct imageref ref = p->ref;
+	if (!ref.digest) {
+		ref.tag = ref.tag ? ref.tag : "latest";
+		strv_push(ret, imageref_full(&ref, a));
+	}
+	ref.tag = NULL;
+	ref.digest = p->top_digest;
+	strv_push(ret, imageref_full(&ref, a));
+	ref.digest = p->digest;
+	if (strcmp(p->top_digest, p->digest) != 0)
+		strv_push(ret, imageref_full(&ref, a));
+}
+
+static int get_image(struct pull *p, struct arena *a, struct pull_result *ret, struct err *err)
+{
+	AUTO_STRV struct strv names = {0};
+	AUTO_CLOSE int turn = -1;
+	int rc = -1;
+	if (resolve(p, err) < 0 || get_config(p, err) < 0)
+		return -1;
+	turn = store_lock_pull(p->w->store, p->img.id, err);
+	if (turn < 0)
+		return -1;
+	collect_names(p, a, &names);
+	for (int tries = 0; tries < MAX_COMMITS && rc < 0; tries++) {
+		rc = get_layers(p, err);
+		if (rc == 0)
+			rc = store_commit_image(p->w->store, str_get(&p->config), p->config.len, p->layers, p->manifest.n_layers, names.v,
+				names.n, ret->id, err);
+		drop_layers(p, rc < 0);
+		if (rc < 0 && err->code != ERR_CONFLICT)
+			break;
+	}
+	store_unlock_pull(p->w->store, p->img.id, TAKE_FD(turn));
+	if (rc < 0)
+		return -1;
+	ret->is_new = rc == 0;
+	memcpy(ret->digest, p->top_digest, sizeof(ret->digest));
+	return 0;
+}
+
+int pull_image(const struct work *w, const char *name, const char *platform, struct lane *lanes, size_t n_lanes, struct pull_result *ret,
+	struct err *err)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct pull *p = xcalloc(1, sizeof(*p));
+	int rc;
+	*ret = (struct pull_result){0};
+	p->w = w;
+	p->lanes = lanes;
+	p->n_lanes = MIN(n_lanes, (size_t)LANE_MAX_LANES);
+	pthread_mutex_init(&p->lock, NULL);
+	for (size_t i = 0; i < IMAGE_MAX_LAYERS; i++)
+		p->lock_fds[i] = -1;
+	rc = imageref_parse(name, a, &p->ref, err);
+	if (rc == 0)
+		rc = manifest_parse_platform(platform, &p->platform, err);
+	if (rc == 0)
+		rc = get_image(p, a, ret, err);
+	pthread_mutex_destroy(&p->lock);
+	image_done(&p->img);
+	str_done(&p->config);
+	free(p);
+	return rc;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Three rings around http_send(): authorised() answers challenges and follows redirects, persistent() tries again, and the two
+ * functions of the header know what an answer means. Several threads share one struct registry: whoever meets a 401 first fetches
+ * the token, the others wait and take it. */
+#include "images/registry.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+
+enum {
+	MAX_REDIRECTS = 5, MAX_TRIES = 6, MAX_WAIT_S = 120, MAX_MANIFEST_BYTES = 4 << 20, MAX_CA_BYTES = 8 << 20, MAX_CA_FILES = 64,
+	TOKEN_MARGIN_S = 10, MAX_TOKEN_TEXT = 256 << 10,
+};
+
+static const char manifest_types[] =
+	"application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+	"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/* ---- the description ---- */
+
+static char *take_text(const json_t *j, const char *key)
+{
+	const char *v = json_get_str(j, key, NULL);
+	return v && *v ? xstrdup(v) : NULL;
+}
+
+static int read_certificates(const json_t *description, struct registry *r, struct err *err)
+{
+	AUTO_STRV struct strv files = {0};
+	json_get_strv(description, "ca_files", &files);
+	for (size_t i = 0; i < files.n && i < MAX_CA_FILES; i++) {
+		AUTO_STR struct str text = {0};
+		if (fs_read(AT_FDCWD, files.v[i], MAX_CA_BYTES, &text, err) < 0)
+			return err_wrap(err, "certificates");
+		str_addn(&r->ca, str_get(&text), text.len);
+		str_addc(&r->ca, '\n');
+	}
+	return 0;
+}
+
+int registry_open(const json_t *description, struct registry *ret, struct err *err)
+{
+	*ret = (struct registry){
+		.name = take_text(description, "name"), .host = take_text(description, "host"),
+		.repository = take_text(description, "repository"), .username = take_text(description, "username"),
+		.password = take_text(description, "password"), .identity_token = take_text(description, "identity_token"),
+		.push = json_get_bool(description, "push", false),
+	};
+	pthread_mutex_init(&ret->lock, NULL);
+	if (!ret->name || !ret->host || !ret->repository || strlen(ret->host) > 256)
+		return err_set(err, ERR_INVALID, "the registry's description is incomplete");
+	if (read_certificates(description, ret, err) < 0)
+		return -1;
+	ret->http = (struct http_options){
+		.ca_pem = str_get(&ret->ca), .ca_bytes = ret->ca.len, .user_agent = "muster/" MUSTER_VERSION,
+		.proxy = http_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
+	};
+	if (!http_is_loopback(ret->host))
+		snprintf(ret->base, sizeof(ret->base), "https://%s", ret->host);
+	return 0;
+}
+
+void registry_done(struct registry *r)
+{
+	char **texts[] = { &r->name, &r->host, &r->repository, &r->username, &r->password, &r->identity_token, &r->authorization };
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		free(*texts[i]);
+		*texts[i] = NULL;
+	}
+	str_done(&r->ca);
+}
+
+/* ---- trying again ---- */
+
+static bool is_transient_status(long status)
+{
+	static const long all[] = { 408, 429, 500, 502, 503, 504 };
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (status == all[i])
+			return true;
+	return false;
+}
+
+/* Sleeps before try number n (1…): as long as the server wants, or 2^(n-1) s give or take a half. */
+static void pause_before(unsigned n, int64_t retry_after_s)
+{
+	char hex[5];
+	uint64_t ms;
+	struct timespec ts;
+	random_hex(hex, 4);
+	ms = (1000ULL << (n - 1)) / 2 + (1000ULL << (n - 1)) * strtoul(hex, NULL, 16) / 0xffff;
+	if (retry_after_s > 0)
+		ms = (uint64_t)MIN(retry_after_s, MAX_WAIT_S) * 1000;
+	ts = (struct timespec){ .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- what an error answer means ---- */
+
+/* The server's own words, "" when it has none: "MANIFEST_UNKNOWN: manifest unknown". */
+static void server_words(const struct http_reply *a, char *buf, size_t size)
+{
+	AUTO_JSON json_t *j = json_loadb(str_get(&a->text), a->text.len, 0, NULL);
+	const json_t *first = json_array_get(json_object_get(j, "errors"), 0);
+	const char *words = json_get_str(first, "message", json_get_str(first, "code", json_get_str(j, "details", "")));
+	char shown[200];
+	snprintf(buf, size, "%s%s", *words ? ": " : "", err_quote(shown, sizeof(shown), words));
+}
+
+static int explain_status(const struct registry *r, const struct http_reply *a, const char *what, struct err *err)
+{
+	char words[240];
+	server_words(a, words, sizeof(words));
+	if (a->status == 401 || a->status == 403)
+		return r->username || r->identity_token ?
+			err_set(err, ERR_DENIED, "%s: access denied by %s%s (other credentials: muster login %s)", what, r->name, words, r->name) :
+			err_set(err, ERR_DENIED, "%s: access denied by %s%s (it does not exist, or needs: muster login %s)", what, r->name, words,
+				r->name);
+	if (a->status == 404)
+		return err_set(err, ERR_NOT_FOUND, "%s: not found at %s%s", what, r->name, words);
+	if (a->status == 429)
+		return err_set(err, ERR_DENIED, "%s: %s says that there are too many requests%s", what, r->name, words);
+	return err_set(err, ERR_SYS, "%s: %s answers with status %ld%s", what, r->name, a->status, words);
+}
+
+/* ---- authorisation ---- */
+
+static char *token_scope(const struct registry *r, const struct auth_challenge *c)
+{
+	if (c->scope[0] && !r->push)
+		return xstrdup(c->scope);
+	return xasprintf("repository:%s:%s", r->repository, r->push ? "pull,push" : "pull");
+}
+
+/* Asks the token server. r->lock is held. */
+static int fetch_token(struct registry *r, struct http *h, const struct auth_challenge *c, struct auth_token *ret, struct err *err)
+{
+	AUTO_FREE char *scope = token_scope(r, c);
+	AUTO_FREE char *scope_q = http_escape(scope), *service_q = http_escape(c->service);
+	AUTO_FREE char *basic = r->username && r->password ? auth_basic(r->username, r->password) : NULL;
+	AUTO_FREE char *url = NULL, *body = NULL;
+	struct http_request q = { .method = "GET", .max_text = MAX_TOKEN_TEXT, .authorization = basic };
+	struct http_reply a;
+	int rc;
+	if (r->identity_token) {
+		AUTO_FREE char *token_q = http_escape(r->identity_token);
+		body = xasprintf("grant_type=refresh_token&service=%s&scope=%s&client_id=muster&refresh_token=%s", service_q, scope_q, token_q);
+		url = xstrdup(c->realm);
+		q = (struct http_request){ .method = "POST", .max_text = MAX_TOKEN_TEXT, .body = body, .body_bytes = strlen(body),
+			.content_type = "application/x-www-form-urlencoded" };
+	} else {
+		url = xasprintf("%s%cservice=%s&scope=%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, scope_q);
+	}
+	q.url = url;
+	rc = http_send(h, &q, &a, err);
+	if (rc == 0 && a.status != 200)
+		rc = a.status == 401 || a.status == 403 ? explain_status(r, &a, r->repository, err) :
+			err_set(err, ERR_SYS, "the token server of %s answers with status %ld", r->name, a.status);
+	if (rc == 0)
+		rc = auth_parse_token(str_get(&a.text), a.text.len, ret, err);
+	http_reply_done(&a);
+	return rc;
+}
+
+/* r->lock is held. 0: r->authorization is new; 1: there is no answer to this challenge; -1 + err. */
+static int answer_challenge(struct registry *r, struct http *h, const struct http_reply *a, struct err *err)
+{
+	struct auth_challenge c[AUTH_MAX_CHALLENGES];
+	struct auth_token token = {0};
+	const struct auth_challenge *bearer = NULL, *basic = NULL;
+	bool plain = str_starts(r->base, "http://");
+	size_t n = 0;
+	for (size_t i = 0; i < a->challenges.n && n < ARRAY_SIZE(c); i++)
+		n += auth_parse(a->challenges.v[i], c + n, ARRAY_SIZE(c) - n);
+	for (size_t i = 0; i < n; i++) {
+		bearer = !bearer && c[i].scheme == AUTH_BEARER ? &c[i] : bearer;
+		basic = !basic && c[i].scheme == AUTH_BASIC ? &c[i] : basic;
+	}
+	if (bearer) {
+		if (!http_url_allowed(bearer->realm, http_is_loopback(r->host)))
+			return err_set(err, ERR_DENIED, "%s names a token server that is not reached by HTTPS", r->name);
+		if (fetch_token(r, h, bearer, &token, err) < 0)
+			return -1;
+		free(r->authorization);
+		r->authorization = xasprintf("Bearer %s", token.token);
+		r->expires_ns = clock_mono_ns() + (uint64_t)(token.lifetime_s - TOKEN_MARGIN_S) * 1000000000;
+		free(token.token);
+	} else if (basic && r->username && r->password && (!plain || http_is_loopback(r->host))) {
+		free(r->authorization);
+		r->authorization = auth_basic(r->username, r->password);
+		r->expires_ns = 0;
+	} else {
+		return 1;
+	}
+	r->generation++;
+	return 0;
+}
+
+/* A loopback registry is asked by HTTPS first. r->lock is held. */
+static int find_scheme(struct registry *r, struct http *h, struct err *err)
+{
+	AUTO_FREE char *url = xasprintf("https://%s/v2/", r->host);
+	struct http_request q = { .method = "GET", .url = url };
+	struct http_reply a;
+	int rc = http_send(h, &q, &a, err);
+	if (rc == 0 || a.no_tls) {
+		snprintf(r->base, sizeof(r->base), "%s://%s", rc == 0 ? "https" : "http", r->host);
+		rc = 0;
+	}
+	http_reply_done(&a);
+	return rc < 0 ? err_wrap(err, "registry %s", r->name) : 0;
+}
+
+/* What to send now: a copy of the header's value (NULL: nothing), and its generation. */
+static int current_authorization(struct registry *r, struct http *h, char **ret, unsigned *ret_generation, struct err *err)
+{
+	int rc = 0;
+	pthread_mutex_lock(&r->lock);
+	if (!r->base[0])
+		rc = find_scheme(r, h, err);
+	if (r->authorization && r->expires_ns && clock_mono_ns() > r->expires_ns) {
+		free(r->authorization);
+		r->authorization = NULL;
+	}
+	*ret = r->authorization ? xstrdup(r->authorization) : NULL;
+	*ret_generation = r->generation;
+	pthread_mutex_unlock(&r->lock);
+	return rc;
+}
+
+/* After a 401 to what was sent with this generation: 0 = send again; 1 = it is no use; -1 + err. */
+static int renew_authorization(struct registry *r, struct http *h, const struct http_reply *a, unsigned generation, struct err *err)
+{
+	int rc = 0;
+	pthread_mutex_lock(&r->lock);
+	if (r->generation == generation)
+		rc = answer_challenge(r, h, a, err);
+	pthread_mutex_unlock(&r->lock);
+	return rc;
+}
+
+/* One request to r->base + path: challenges answered, redirects followed. q->url and q->authorization are set here. 0 with any
+ * status; -1 + err. */
+static int authorised(struct registry *r, struct http *h, const char *path, struct http_request *q, struct http_reply *a, struct err *err)
+{
+	AUTO_FREE char *url = NULL;
+	unsigned renewed = 0;
+	for (unsigned hops = 0; hops <= MAX_REDIRECTS;) {
+		AUTO_FREE char *authorization = NULL, *next = NULL;
+		unsigned generation = 0;
+		bool home;
+		if (current_authorization(r, h, &authorization, &generation, err) < 0)
+			return -1;
+		if (!url)
+			url = xasprintf("%s%s", r->base, path);
+		home = http_same_origin(url, r->base);
+		q->url = url;
+		q->authorization = home ? authorization : NULL;
+		if (http_send(h, q, a, err) < 0)
+			return err_wrap(err, "registry %s", r->name);
+		if (a->status == 401 && home && renewed < 2) {
+			int rc = renew_authorization(r, h, a, generation, err);
+			renewed++;
+			if (rc != 0)
+				return rc < 0 ? -1 : 0;
+			http_reply_done(a);
+			continue;
+		}
+		if (a->status < 301 || a->status > 308 || a->status == 304 || !a->location)
+			return 0;
+		next = http_join(url, a->location);
+		if (!next || !http_url_allowed(next, http_is_loopback(r->host)))
+			return err_set(err, ERR_DENIED, "registry %s: redirects to where HTTPS does not lead", r->name);
+		free(url);
+		url = TAKE_PTR(next);
+		http_reply_done(a);
+		hops++;
+	}
+	return err_set(err, ERR_SYS, "registry %s: more than %d redirects", r->name, MAX_REDIRECTS);
+}
+
+int registry_get_manifest(struct registry *r, struct http *h, const char *ref, struct http_reply *ret, struct err *err)
+{
+	AUTO_FREE char *path = xasprintf("/v2/%s/manifests/%s", r->repository, ref);
+	AUTO_FREE char *what = xasprintf("%s%s%s", r->repository, strchr(ref, ':') ? "@" : ":", ref);
+	for (unsigned tries = 1;; tries++) {
+		struct http_request q = { .method = "GET", .accept = manifest_types, .max_text = MAX_MANIFEST_BYTES };
+		int rc = authorised(r, h, path, &q, ret, err);
+		bool again = rc < 0 ? ret->transient : is_transient_status(ret->status);
+		if (rc == 0 && ret->status == 200)
+			return 0;
+		if (!again || tries == MAX_TRIES)
+			return rc < 0 ? -1 : explain_status(r, ret, what, err);
+		pause_before(tries, rc == 0 ? ret->retry_after_s : 0);
+		http_reply_done(ret);
+	}
+}
+
+/* ---- blobs ---- */
+
+struct download {
+	struct http_request *q;
+	http_sink_fn *sink;
+	void *arg;
+	uint64_t size, done;     /* done: given to the sink */
+	uint64_t skip;           /* bytes of this answer that the sink has already */
+	bool begun, sink_failed;
+};
+
+static int take_bytes(void *arg, const void *p, size_t n, struct err *err)
+{
+	struct download *d = arg;
+	if (!d->begun) {
+		bool part = d->q->reply->status == 206;
+		d->begun = true;
+		if (part && (!d->q->reply->has_range || d->q->reply->range_start != d->done))
+			return err_set(err, ERR_CORRUPT, "the server resumes at the wrong place");
+		d->skip = part ? 0 : d->done;
+	}
+	size_t drop = (size_t)MIN(d->skip, (uint64_t)n);
+	d->skip -= drop;
+	n -= drop;
+	if (n == 0)
+		return 0;
+	if (n > d->size - d->done)
+		return err_set(err, ERR_CORRUPT, "longer than the %llu bytes that the manifest says", (unsigned long long)d->size);
+	d->done += n;
+	if (d->sink(d->arg, (const char *)p + drop, n, err) < 0) {
+		d->sink_failed = true;
+		return -1;
+	}
+	return 0;
+}
+
+int registry_get_blob(struct registry *r, struct http *h, const char *digest, uint64_t size, http_sink_fn *sink, void *arg, struct err *err)
+{
+	AUTO_FREE char *path = xasprintf("/v2/%s/blobs/%s", r->repository, digest);
+	AUTO_FREE char *what = xasprintf("blob %.19s…", digest);
+	struct download d = { .sink = sink, .arg = arg, .size = size };
+	for (unsigned tries = 1;; tries++) {
+		struct http_request q = { .method = "GET", .sink = take_bytes, .arg = &d, .range_from = d.done };
+		struct http_reply a = {0};
+		uint64_t before = d.done;
+		int64_t wait;
+		bool ok, again;
+		int rc;
+		d.q = &q;
+		d.begun = false;
+		rc = authorised(r, h, path, &q, &a, err);
+		ok = rc == 0 && (a.status == 200 || a.status == 206);
+		again = !d.sink_failed && (ok ? d.done < size : rc < 0 ? a.transient : is_transient_status(a.status));
+		if (d.done > before)
+			tries = 1;
+		if (ok && d.done == size)
+			again = false;
+		else if (rc == 0 && !ok && !again)
+			rc = explain_status(r, &a, what, err);
+		else if (ok)
+			rc = err_set(err, ERR_CORRUPT, "%s: ends after %llu of %llu bytes", what, (unsigned long long)d.done,
+				(unsigned long long)size);
+		else if (rc == 0)
+			rc = explain_status(r, &a, what, err);
+		wait = a.retry_after_s;
+		http_reply_done(&a);
+		if (!again || tries == MAX_TRIES)
+			return rc < 0 && err ? err_wrap(err, "%s", r->repository) : rc;
+		pause_before(tries, wait);
+	}
+}
