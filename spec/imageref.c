@@ -162,9 +162,11 @@ char *imageref_full(const struct imageref *ref, struct arena *a)
 char *imageref_familiar(const struct imageref *ref, struct arena *a)
 {
 	bool hub = strcmp(ref->registry, "docker.io") == 0;
-	const char *repository = ref->repository;
-	if (hub && str_starts(repository, "library/"))
-		repository += strlen("library/");
+	const char *repository = ref->repository, *slash = strchr(repository, '/');
+	if (hub && slash && str_starts(repository, "library/") && !strchr(slash + 1, '/'))
+		repository = slash + 1;
+	else if (hub && slash && names_registry(arena_strndup(a, repository, (size_t)(slash - repository))))
+		hub = false; /* "docker.io/ghcr.io/a" must not become ghcr.io's a */
 	return arena_printf(a, "%s%s%s%s%s%s%s", hub ? "" : ref->registry, hub ? "" : "/", repository, ref->tag ? ":" : "", ref->tag ? ref->tag : "",
 		ref->digest ? "@" : "", ref->digest ? ref->digest : "");
 }

@@ -374,7 +374,7 @@ static const struct shape_field service_fields[] = {
 	{ "stdin_open", NULL, SHAPE_BOOL, 0, NULL },
 	{ "stop_grace_period", NULL, SHAPE_DURATION, SHAPE_KEEP, NULL },
 	{ "stop_signal", NULL, SHAPE_STRING, 0, NULL },
-	{ "storage_opt", NULL, SHAPE_OPTIONS, 0, NULL },
+	{ "storage_opt", NULL, SHAPE_OPTIONS, SHAPE_STRICT, NULL },
 	{ "sysctls", NULL, SHAPE_MAPPING, 0, NULL },
 	{ "tmpfs", NULL, SHAPE_STRINGS, 0, NULL },
 	{ "tty", NULL, SHAPE_BOOL, 0, NULL },

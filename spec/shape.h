@@ -43,6 +43,7 @@ enum {
 	SHAPE_ALWAYS = 2,  /* printed even when it was not there: null, "", 0 or false */
 	SHAPE_VALUE = 4,   /* a struct that is part of its parent: {} in JSON when it was not there; left out of YAML when empty */
 	SHAPE_YAML = 8,    /* left out of JSON */
+	SHAPE_STRICT = 16, /* SHAPE_OPTIONS: strings and whole numbers only */
 };
 
 struct shape;

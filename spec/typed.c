@@ -72,6 +72,10 @@ static void to_bool(struct typed *t, struct node *n, const struct node_path *pat
 static void to_int(struct typed *t, struct node *n, bool is_unsigned, const struct node_path *path)
 {
 	int64_t i = n->integer;
+	if (is_unsigned && n->kind == NODE_STRING) {
+		diag_hint(t->ds, fail(t, n, path, "a number"), "this one has to stand in the file itself, without quotes or variables");
+		return;
+	}
 	if (n->kind == NODE_FLOAT && fabs(n->number) < 9e18)
 		i = (int64_t)n->number;
 	else if (n->kind != NODE_INT && !(n->kind == NODE_STRING && scalar_parse_int(n->text, 10, &i))) {
@@ -225,7 +229,10 @@ static void to_mapping(struct typed *t, struct node *n, const struct shape_field
 		struct node *v = n->entries[i].value;
 		if (v->kind == NODE_NULL && keep_null)
 			continue;
-		to_text(t, v, &step);
+		if ((f->flags & SHAPE_STRICT) && v->kind != NODE_NULL)
+			to_string(t, v, &step);
+		else
+			to_text(t, v, &step);
 	}
 }
 

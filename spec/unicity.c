@@ -56,7 +56,10 @@ static const char *key_device(struct unicity *u, const struct node *n, const str
 
 static const char *key_expose(struct unicity *u, const struct node *n, const struct node_path *path)
 {
-	(void)u, (void)path;
+	if (n->kind == NODE_FLOAT) {
+		diag_error(u->ds, n->pos, node_path_text(u->ds->arena, path), "must be a port or a range of ports, not %s", diag_quote(u->ds, n->text));
+		u->failed = -1;
+	}
 	return n->kind == NODE_STRING || n->kind == NODE_INT ? n->text : NULL;
 }
 
