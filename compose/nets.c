@@ -51,7 +51,7 @@ static int nets_save(struct supervisor *sv, const struct netw *n, bool durable, 
 }
 
 /* Puts a bridge into the table, or takes it out. */
-static int net_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err)
+int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err)
 {
 	struct nft_network e = { .subnet = n->bridge.subnet, .internal = n->internal };
 	struct nft_change change = { .add_networks = &e, .n_add_networks = add, .del_networks = &e, .n_del_networks = !add };
@@ -63,7 +63,7 @@ static int net_rules(struct supervisor *sv, const struct netw *n, bool add, stru
 /* Puts a bridge into the table and remembers it. */
 static int net_use(struct supervisor *sv, struct netw *n, struct err *err)
 {
-	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || net_rules(sv, n, true, err) < 0)
+	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || nets_rules(sv, n, true, err) < 0)
 		return -1;
 	sv->nets = vec_grow(sv->nets, sv->n_nets, &sv->cap_nets, sizeof(*sv->nets));
 	sv->nets[sv->n_nets++] = n;
@@ -136,7 +136,7 @@ static void ignore_end(struct supervisor *sv, void *arg, size_t n, const struct 
 static void abandon(struct supervisor *sv, struct netw *n)
 {
 	struct err err = {0};
-	if (net_rules(sv, n, false, &err) < 0 || worker_run(sv, remove_link, n->bridge.name, ignore_end, NULL, 0, &err) < 0)
+	if (nets_rules(sv, n, false, &err) < 0 || worker_run(sv, remove_link, n->bridge.name, ignore_end, NULL, 0, &err) < 0)
 		log_warn("network %s: %s", n->name, err.msg);
 	netw_free(n);
 }
@@ -171,7 +171,25 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 	return failpoint_err("network.used", err) < 0 || nets_save(sv, n, true, err) < 0 ? -1 : failpoint_err("network.saved", err);
 }
 
-/* At start: networks that are recorded and whose bridge lives. */
+/* A container that ran when it was last recorded is on it. */
+static bool in_use(const struct supervisor *sv, const char *name)
+{
+	for (size_t i = 0; i < sv->n_units; i++)
+		for (size_t k = 0; sv->units[i]->rec->pid && k < sv->units[i]->rec->n_endpoints; k++)
+			if (strcmp(sv->units[i]->rec->endpoints[k].network_name, name) == 0)
+				return true;
+	return false;
+}
+
+static bool has_bridge(const struct bridge *there, size_t n_there, const char *name)
+{
+	for (size_t i = 0; i < n_there; i++)
+		if (strcmp(there[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* At start: networks that are recorded and whose bridge lives, or should. */
 int nets_load(struct supervisor *sv, struct err *err)
 {
 	struct bridge *there = NULL;
@@ -183,19 +201,17 @@ int nets_load(struct supervisor *sv, struct err *err)
 	if (bridge_list(&sv->net, sv->project, &there, &n_there, err) < 0)
 		return -1;
 	json_object_foreach(sv->nets_json, name, j) {
-		for (size_t i = 0; i < n_there; i++) {
-			struct netw *n;
-			if (strcmp(there[i].name, json_get_str(j, "bridge", "")) != 0)
-				continue;
-			n = xcalloc(1, sizeof(*n));
-			n->key = xstrdup(json_get_str(j, "key", name));
-			n->name = xstrdup(name);
-			n->internal = json_get_bool(j, "internal", false);
-			n->labels = json_incref(json_object_get(j, "labels"));
-			if (make_bridge(sv, n, err) < 0 || net_use(sv, n, err) < 0) {
-				log_warn("network %s: %s", name, err->msg);
-				netw_free(n);
-			}
+		struct netw *n;
+		if (!has_bridge(there, n_there, json_get_str(j, "bridge", "")) && !in_use(sv, name))
+			continue;
+		n = xcalloc(1, sizeof(*n));
+		n->key = xstrdup(json_get_str(j, "key", name));
+		n->name = xstrdup(name);
+		n->internal = json_get_bool(j, "internal", false);
+		n->labels = json_incref(json_object_get(j, "labels"));
+		if (make_bridge(sv, n, err) < 0 || net_use(sv, n, err) < 0) {
+			log_warn("network %s: %s", name, err->msg);
+			netw_free(n);
 		}
 	}
 	free(there);
@@ -224,7 +240,8 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 	if (failure)
 		err = *failure;
 	if (failure && if_nametoindex(net->bridge.name)) {
-		net_rules(sv, net, true, NULL);
+		net->removing = false;
+		nets_rules(sv, net, true, NULL);
 	} else { /* what a failure behind the bridge's end leaves, goes with the project */
 		for (size_t i = 0; i < sv->n_nets; i++)
 			if (sv->nets[i] == net)
@@ -248,7 +265,10 @@ void nets_remove_start(struct op *op, size_t action, const char *name)
 		apply_action_done(op, action, NULL);
 		return;
 	}
-	if (net_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
-	    worker_run(sv, remove_link, n->bridge.name, link_removed, n, action, &err) < 0)
+	n->removing = true;
+	if (nets_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
+	    worker_run(sv, remove_link, n->bridge.name, link_removed, n, action, &err) < 0) {
+		n->removing = false;
 		apply_action_done(op, action, &err);
+	}
 }

@@ -140,6 +140,13 @@ void server_warn(struct op *op, const char *text)
 		send_new(op->client, json_pack("{s:s,s:s}", "event", "warning", "text", text));
 }
 
+void server_notice(struct supervisor *sv, const char *text)
+{
+	for (struct client *c = sv->clients; c; c = c->next)
+		if (c->follows)
+			send_new(c, json_pack("{s:s,s:s}", "event", "warning", "text", text));
+}
+
 void server_state(struct unit *u, const char *action, bool will_restart)
 {
 	const struct record *r = u->rec;

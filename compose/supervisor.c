@@ -400,7 +400,7 @@ int supervisor_main(const char *project, const char *rootid)
 	signal(SIGPIPE, SIG_IGN);
 	proc_cloexec_from(3);
 	if (open_all(&sv, &err) < 0 || load_all(&sv, &err) < 0 || open_channels(&sv, &err) < 0 || adopt_all(&sv, &err) < 0 ||
-	    server_open(&sv, &err) < 0 || server_resume(&sv, &err) < 0) {
+	    server_open(&sv, &err) < 0 || repair_open(&sv, &err) < 0 || server_resume(&sv, &err) < 0) {
 		AUTO_FREE char *why = xasprintf("e%s", err.msg);
 		log_warn("%s", err.msg);
 		if (anchor_gone(&sv))

@@ -3,6 +3,7 @@
  *
  * supervisor.c  set-up, adoption of what runs, the end · server.c  control socket, clients, the queue of operations · apply.c  carries a plan out ·
  * unit_create.c  records of new containers · unit_start.c  start and wiring · unit_stop.c  stop, exit, restart policy, removal ·
+ * unit_wire.c  its links, DNS sockets and ports · repair.c  mends what others do to them ·
  * unit_release.c  what an ended one gives back · unit_adopt.c  those of a dead predecessor ·
  * nets.c  networks and their records · worker.c  work that takes long, in forked children · op_run.c  one-off containers */
 #ifndef COMPOSE_SUPERVISOR_H
@@ -26,7 +27,7 @@
 /* A network of the project that exists. */
 struct netw {
 	char *key, *name;
-	bool internal;
+	bool internal, removing;
 	struct bridge bridge;
 	struct ipam ipam;
 	json_t *labels;
@@ -68,6 +69,7 @@ struct supervisor {
 	unsigned dying_tries;
 	bool trash_busy;                   /* a worker empties <root>/trash/<project> */
 	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
+	struct repair *repair;
 	struct loop_timer idle_timer;
 	bool finishing;
 };
@@ -90,6 +92,11 @@ int nets_create(struct supervisor *sv, const struct desired_network *n, struct e
 void nets_remove_start(struct op *op, size_t action, const char *name);
 /* Names of networks that exist (recorded, with their bridge in the kernel): for plans, also those of the CLI. */
 int nets_existing(const struct paths *p, const char *project, struct strv *ret, struct err *err);
+
+int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err); /* its elements of the packet rules */
+
+/* repair.c: looks after what others change */
+int repair_open(struct supervisor *sv, struct err *err);
 
 /* worker.c: runs fn in a forked child; done(arg, err or NULL) is called in the loop when it has ended. fn returns 0 or -1 + err. */
 int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const char *text, struct err *err), const char *text,

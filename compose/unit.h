@@ -7,6 +7,8 @@
 #include "compose/anchor.h"
 #include "compose/plan.h"
 #include "compose/state.h"
+#include "network/attach.h"
+#include "network/nft.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
 
@@ -65,6 +67,12 @@ void unit_put_labels(struct record *r, const struct desired *d, const struct des
 int unit_start(struct unit *u, struct err *err);                             /* then unit_started() or unit_start_failed() follow */
 void unit_tell_logs(struct unit *u);
 void unit_tell_dns(struct unit *u);
+
+/* unit_wire.c */
+int unit_wire(struct unit *u, struct err *err);                              /* links, DNS sockets, published ports of a new child */
+int unit_publish(struct unit *u, struct err *err);                           /* its ports into the packet rules */
+size_t unit_ports(const struct unit *u, struct nft_port *ports);             /* what they are: n_ports at most */
+size_t unit_links(const struct unit *u, struct attach_link links[static ATTACH_MAX_LINKS]);
 
 /* unit_stop.c */
 int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err);          /* 1: nothing to stop; 0: apply_action_done() follows */

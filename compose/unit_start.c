@@ -18,8 +18,6 @@
 #include "base/proc.h"
 #include "network/attach.h"
 #include "network/hosts.h"
-#include "network/netns.h"
-#include "network/nft.h"
 #include "network/ports.h"
 #include "runtime/probe.h"
 #include "volumes/bind.h"
@@ -334,72 +332,6 @@ static int reserve_ports(struct unit *u, const struct model_service *m, struct e
 	return 0;
 }
 
-static int publish_ports(struct unit *u, struct err *err)
-{
-	struct record *r = u->rec;
-	struct nft_port *ports = xcalloc(r->n_ports, sizeof(*ports));
-	struct nft_change change = { .add_ports = ports, .n_add_ports = r->n_ports };
-	uint32_t ip = 0;
-	int rc = 0;
-	for (size_t i = 0; i < r->n_endpoints && !ip; i++) {
-		const struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
-		if (n && !n->internal)
-			net_ip_parse(r->endpoints[i].address, &ip);
-	}
-	for (size_t i = 0; i < r->n_ports; i++) {
-		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol, .ip = ip, .port = r->ports[i].target };
-		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);
-		snprintf(ports[i].owner, sizeof(ports[i].owner), "%s/%.*s", r->project, SHORT_ID, r->id);
-	}
-	if (r->n_ports && ip)
-		rc = nft_apply(&u->sv->net, &change, err);
-	for (size_t i = 0; rc == 0 && i < r->n_ports; i++)
-		if (ports[i].protocol == PORT_UDP)
-			ports_flush_udp(&u->sv->net, ports[i].host_ip, ports[i].host_port, NULL);
-	free(ports);
-	return rc;
-}
-
-/* Links, DNS sockets and published ports, while the child mounts. */
-static int wire(struct unit *u, struct err *err)
-{
-	struct record *r = u->rec;
-	struct attach_link links[ATTACH_MAX_LINKS];
-	struct netns ns;
-	char key[ANCHOR_KEY_BYTES];
-	size_t n = 0;
-	bool gateway = false;
-	int rc;
-	if (netns_open(&ns, &u->sv->net, container_netns_fd(&u->proc), NETNS_WANT_DNS, err) < 0)
-		return -1;
-	for (size_t i = 0; i < r->n_endpoints && n < ATTACH_MAX_LINKS; i++) {
-		const struct netw *net = nets_find(u->sv, r->endpoints[i].network_name);
-		struct attach_link *l = &links[n];
-		if (!net)
-			continue;
-		*l = (struct attach_link){ .bridge = net->bridge.name, .prefix_len = net->bridge.subnet.prefix_len, .mtu = net->bridge.mtu };
-		snprintf(l->ifname, sizeof(l->ifname), "eth%zu", n);
-		net_ip_parse(r->endpoints[i].address, &l->ip);
-		l->gateway = net->internal || gateway ? 0 : net->bridge.gateway;
-		gateway |= l->gateway != 0;
-		n++;
-	}
-	rc = failpoint_err("start.netns", err) < 0 ? -1 : attach_links(&u->sv->net, &ns, r->id, links, n, err);
-	if (rc == 0 && (rc = failpoint_err("start.links", err)) == 0)
-		rc = netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, err);
-	netns_close(&ns);
-	if (rc < 0)
-		return -1;
-	unit_key(u, "dns/udp", key);
-	supervisor_anchor_put(u->sv, key, u->dns_udp);
-	unit_key(u, "dns/tcp", key);
-	supervisor_anchor_put(u->sv, key, u->dns_tcp);
-	container_release_netns(&u->proc);
-	if (failpoint_err("start.dns", err) < 0 || publish_ports(u, err) < 0)
-		return -1;
-	return failpoint_err("start.published", err);
-}
-
 void unit_tell_dns(struct unit *u)
 {
 	struct record *r = u->rec;
@@ -493,7 +425,7 @@ static void unit_started(struct unit *u)
 	u->phase = UNIT_RUNNING;
 	u->exec_mono_ns = clock_mono_ns();
 	r->status = STATUS_RUNNING;
-	r->started_ns = clock_real_ns();
+	r->started_ns = MAX(clock_real_ns(), r->finished_ns + 1); /* also when the clock was set back: else it would look finished */
 	r->started_generation = r->generation;
 	free(r->error);
 	r->error = NULL;
@@ -745,7 +677,7 @@ int unit_start(struct unit *u, struct err *err)
 	if (rc == 0)
 		rc = start_child(&s, err);
 	if (rc == 0)
-		rc = wire(u, err);
+		rc = unit_wire(u, err);
 	if (rc == 0)
 		mark_going(u);
 	if (rc == 0 && !s.m.tty) {

@@ -5,6 +5,7 @@
  * on hundreds of ports is noise. */
 #include "network/attach.h"
 
+#include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -187,6 +188,67 @@ int attach_links(struct net *n, struct netns *ns, const char *id, const struct a
 		return 0;
 	attach_undo(n, works, n_links); /* names are ours alone: those that were not made are not there */
 	return -1;
+}
+
+/* The near end of a link; NULL when it is gone. */
+static const struct scan_link *attach_find(const struct net *n, const char *id, const char *ifname, const struct scan_link *veths, size_t n_veths)
+{
+	char alias[NET_ALIAS_SIZE];
+	if ((size_t)snprintf(alias, sizeof(alias), "%s/%s/%s", n->rootid, id, ifname) >= sizeof(alias))
+		return NULL;
+	for (size_t i = 0; i < n_veths; i++)
+		if (str_eq(veths[i].alias, alias))
+			return &veths[i];
+	return NULL;
+}
+
+/* Both ends are there, but the near one is no port of the bridge any more, or down. */
+static int attach_enslave(struct net *n, const struct attach_work *w, struct err *err)
+{
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	AUTO_BATCH struct nl_batch b = { 0 };
+	nl_msg(&b, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	nl_put_str(&b, IFLA_IFNAME, w->port);
+	nl_put_u32(&b, IFLA_MASTER, w->bridge_ifindex);
+	attach_put_port(&b, n, w);
+	return nl_talk(&n->rt, &b, NULL, err);
+}
+
+static int attach_again(struct net *n, pid_t pid, const char *id, const struct attach_link *link, struct err *err)
+{
+	AUTO_CLOSE int ns_fd = -1;
+	struct netns ns;
+	char path[40];
+	int rc;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns_fd < 0)
+		return err_sys(err, errno, "open %s", path);
+	if (netns_open(&ns, n, ns_fd, 0, err) < 0)
+		return -1;
+	rc = attach_links(n, &ns, id, link, 1, err);
+	netns_close(&ns);
+	return rc;
+}
+
+int attach_repair(struct net *n, pid_t pid, const char *id, const struct attach_link *links, size_t n_links, const struct scan_link *veths,
+		  size_t n_veths, struct err *err)
+{
+	struct attach_work work;
+	int mended = 0;
+	for (size_t i = 0; i < n_links; i++) {
+		const struct scan_link *near = attach_find(n, id, links[i].ifname, veths, n_veths);
+		if (attach_prepare(n, id, &links[i], 1, &work, err) < 0)
+			return -1;
+		if (near && near->master == work.bridge_ifindex && (near->flags & IFF_UP))
+			continue;
+		if (near)
+			memcpy(work.port, near->name, sizeof(work.port));
+		if ((near ? attach_enslave(n, &work, err) : attach_again(n, pid, id, &links[i], err)) < 0)
+			return -1;
+		mended++;
+	}
+	return mended;
 }
 
 int attach_remove(struct net *n, const char *id, const char *ifname, struct err *err)

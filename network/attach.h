@@ -24,6 +24,12 @@ struct attach_link {
  * On failure the links made by this call are gone again (those named, at once; -1 + err names bridge or link). About 0.5 ms each. */
 int attach_links(struct net *n, struct netns *ns, const char *id, const struct attach_link *links, size_t n_links, struct err *err);
 
+/* Sees to it that the links of a running container are there and are ports of their bridges, as attach_links() made them; makes those again that
+ * are gone. pid: its first process. veths: what scan_links() found just now. Returns how many it had to mend; -1 + err. */
+struct scan_link;
+int attach_repair(struct net *n, pid_t pid, const char *id, const struct attach_link *links, size_t n_links, const struct scan_link *veths,
+		  size_t n_veths, struct err *err);
+
 /* Takes one link from a running container (both ends vanish); absent is success. 17-34 ms: not from an event loop. */
 int attach_remove(struct net *n, const char *id, const char *ifname, struct err *err);
 

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/netconf.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
@@ -79,7 +80,7 @@ static int net_watch_one(int protocol, const int *groups, size_t n_groups, int *
 
 int net_watch_open(int *ret_rtnl_fd, int *ret_nfnl_fd, struct err *err)
 {
-	static const int links[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR }, tables[] = { NFNLGRP_NFTABLES };
+	static const int links[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_NETCONF }, tables[] = { NFNLGRP_NFTABLES };
 	AUTO_CLOSE int rtnl_fd = -1;
 	int nfnl_fd = -1;
 	if (net_watch_one(NETLINK_ROUTE, links, ARRAY_SIZE(links), &rtnl_fd, err) < 0 ||
@@ -93,12 +94,17 @@ int net_watch_open(int *ret_rtnl_fd, int *ret_nfnl_fd, struct err *err)
 /* Every nf_tables object names its table in its first attribute. */
 static bool net_concerns(const struct net *n, const struct nlmsghdr *m)
 {
-	const struct nlattr *tb[IFLA_IFNAME + 1];
+	const struct nlattr *tb[IFLA_IFNAME + 1], *conf[NETCONFA_IFINDEX + 1];
 	const char *name;
+	uint8_t type;
 	if (m->nlmsg_type == RTM_NEWLINK || m->nlmsg_type == RTM_DELLINK) {
 		nl_attrs(m, sizeof(struct ifinfomsg), tb, IFLA_IFNAME);
 		name = nl_str(tb[IFLA_IFNAME]);
-		return !name || str_starts(name, "mu");
+		return !name || str_starts(name, "mu") || str_starts(name, "mv");
+	}
+	if (m->nlmsg_type == RTM_NEWNETCONF) { /* of all interfaces together: ip_forward */
+		nl_attrs(m, NLMSG_ALIGN(sizeof(struct netconfmsg)), conf, NETCONFA_IFINDEX);
+		return conf[NETCONFA_IFINDEX] && (int)nl_u32(conf[NETCONFA_IFINDEX]) == NETCONFA_IFINDEX_ALL;
 	}
 	if (m->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
 		return m->nlmsg_type == RTM_NEWADDR || m->nlmsg_type == RTM_DELADDR;
@@ -106,7 +112,10 @@ static bool net_concerns(const struct net *n, const struct nlmsghdr *m)
 		return false;
 	nl_attrs(m, sizeof(struct nfgenmsg), tb, NFTA_TABLE_NAME);
 	name = nl_str(tb[NFTA_TABLE_NAME]);
-	return !name || (str_starts(name, "muster_") && str_eq(name + strlen("muster_"), n->rootid));
+	if (!name || (str_starts(name, "muster_") && str_eq(name + strlen("muster_"), n->rootid)))
+		return true;
+	type = m->nlmsg_type & 0xff; /* another's: what may put a drop in our way, or take our rules out of it */
+	return type == NFT_MSG_NEWCHAIN || type == NFT_MSG_DELCHAIN || type == NFT_MSG_DELRULE || type == NFT_MSG_DELTABLE;
 }
 
 int net_watch_drain(const struct net *n, int fd)

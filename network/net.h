@@ -30,8 +30,8 @@ int net_default_mtu(struct net *n, unsigned *ret_mtu, struct err *err);
 /* Sockets that become readable when links, addresses or nf_tables change in this namespace; close-on-exec, non-blocking, caller owns
  * them. */
 int net_watch_open(int *ret_rtnl_fd, int *ret_nfnl_fd, struct err *err);
-/* Reads everything that waits on a socket of net_watch_open(). Returns 1 when it may concern this root (a link `mu…` or one of unknown
- * name, the table of this root, or events were lost), 0 when not; never blocks. */
+/* Reads everything that waits on a socket of net_watch_open(). Returns 1 when it may concern this root (a link `mu…`, `mv…` or one of unknown
+ * name, an address, forwarding, the table of this root, chains of others, or events were lost), 0 when not; never blocks. */
 int net_watch_drain(const struct net *n, int fd);
 
 /* Writes one value below /proc/sys/net of the calling thread's namespace (path: "ipv4/ip_forward"). Returns 0; 1 when there is no such

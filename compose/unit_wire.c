@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's place in the networks: links, DNS sockets and published ports, made while the child mounts (unit_start.c). What they are
+ * follows from the record and the networks alone, so that repair.c can make them again for one that runs. Given back in unit_release.c. */
+#include "compose/supervisor.h"
+
+#include <stdio.h>
+
+#include "base/failpoint.h"
+#include "network/netns.h"
+#include "network/ports.h"
+
+size_t unit_ports(const struct unit *u, struct nft_port *ports)
+{
+	const struct record *r = u->rec;
+	uint32_t ip = 0;
+	for (size_t i = 0; i < r->n_endpoints && !ip; i++) {
+		const struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
+		if (n && !n->internal)
+			net_ip_parse(r->endpoints[i].address, &ip);
+	}
+	for (size_t i = 0; ip && i < r->n_ports; i++) {
+		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol, .ip = ip, .port = r->ports[i].target };
+		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);
+		snprintf(ports[i].owner, sizeof(ports[i].owner), "%s/%.*s", r->project, SHORT_ID, r->id);
+	}
+	return ip ? r->n_ports : 0;
+}
+
+int unit_publish(struct unit *u, struct err *err)
+{
+	AUTO_FREE struct nft_port *ports = xcalloc(u->rec->n_ports, sizeof(*ports));
+	struct nft_change change = { .add_ports = ports, .n_add_ports = unit_ports(u, ports) };
+	if (change.n_add_ports && nft_apply(&u->sv->net, &change, err) < 0)
+		return -1;
+	for (size_t i = 0; i < change.n_add_ports; i++)
+		if (ports[i].protocol == PORT_UDP)
+			ports_flush_udp(&u->sv->net, ports[i].host_ip, ports[i].host_port, NULL);
+	return 0;
+}
+
+size_t unit_links(const struct unit *u, struct attach_link links[static ATTACH_MAX_LINKS])
+{
+	const struct record *r = u->rec;
+	size_t n = 0;
+	bool gateway = false;
+	for (size_t i = 0; i < r->n_endpoints && n < ATTACH_MAX_LINKS; i++) {
+		const struct netw *net = nets_find(u->sv, r->endpoints[i].network_name);
+		struct attach_link *l = &links[n];
+		if (!net)
+			continue;
+		*l = (struct attach_link){ .bridge = net->bridge.name, .prefix_len = net->bridge.subnet.prefix_len, .mtu = net->bridge.mtu };
+		snprintf(l->ifname, sizeof(l->ifname), "eth%zu", n);
+		net_ip_parse(r->endpoints[i].address, &l->ip);
+		l->gateway = net->internal || gateway ? 0 : net->bridge.gateway;
+		gateway |= l->gateway != 0;
+		n++;
+	}
+	return n;
+}
+
+int unit_wire(struct unit *u, struct err *err)
+{
+	struct attach_link links[ATTACH_MAX_LINKS];
+	struct netns ns;
+	char key[ANCHOR_KEY_BYTES];
+	int rc;
+	if (netns_open(&ns, &u->sv->net, container_netns_fd(&u->proc), NETNS_WANT_DNS, err) < 0)
+		return -1;
+	rc = failpoint_err("start.netns", err) < 0 ? -1 : attach_links(&u->sv->net, &ns, u->rec->id, links, unit_links(u, links), err);
+	if (rc == 0 && (rc = failpoint_err("start.links", err)) == 0)
+		rc = netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, err);
+	netns_close(&ns);
+	if (rc < 0)
+		return -1;
+	unit_key(u, "dns/udp", key);
+	supervisor_anchor_put(u->sv, key, u->dns_udp);
+	unit_key(u, "dns/tcp", key);
+	supervisor_anchor_put(u->sv, key, u->dns_tcp);
+	container_release_netns(&u->proc);
+	if (failpoint_err("start.dns", err) < 0 || unit_publish(u, err) < 0)
+		return -1;
+	return failpoint_err("start.published", err);
+}
