@@ -194,7 +194,7 @@ def codes(t, roles=()):
     while time.monotonic() < end:
         old = t.daemons("supervise")
         victims(t, roles)
-        t.wait(lambda old=old: t.daemons("supervise") != old and listens(t), 5, "the next ones")
+        t.wait(lambda old=old: t.daemons("supervise") not in ([], old) and listens(t), 5, "the next ones")
         time.sleep(0.02)
     return wait_codes(t)
 
@@ -265,6 +265,7 @@ def test_anchor_is_replaced(t):
         victims(t, ("anchor",))
         for role in ALL:
             t.wait(lambda role=role, old=old: len(t.daemons(role)) == 1 and t.daemons(role) != old, 5, f"one {role} again")
+        t.wait(lambda: listens(t), 5, "the supervisor")
     t.wait(lambda: t.muster("exec", "-T", "web", "nslookup", "web", rc=None).rc == 0, 5, "names")
     t.eq(t.pid("p-web-1"), pid, "pid of web")
     with open(f"{t.run}/p/c/{t.ids()['p-bad-1'][:12]}/state.json", encoding="utf-8") as f:
