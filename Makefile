@@ -4,6 +4,7 @@
 #   make demo         the pets example, from nothing      make demo-down  takes it down, with its volume
 #   make check        every test                          make lint       size, layer and style budgets
 #   make unit|spec-test|plan-test|schema-test|system      one suite       make asan       unit and spec tests under ASan and UBSan
+#   make check-vm     the tests on Linux 6.1 with cgroup v2 and with systemd, in an emulated machine
 #   make bench        figures beside the floor program    make fuzz       each fuzz target for FUZZ_SECONDS
 #   make fault        every failpoint, action and step
 #   make install      PREFIX, DESTDIR; make uninstall     make format     clang-format
@@ -167,7 +168,16 @@ lint: $(BINARIES)
 fault: all
 	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 
-.PHONY: deps deps-test deps-demo
+# the unit and system tests on Debian 12's 6.1 kernel with all controllers on cgroup v2, beside systemd, and with system calls refused:
+# about half an hour in an emulated machine; STEPS chooses (tests/vm/run --help lists them)
+.PHONY: check-vm
+check-vm: deps-vm
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all unit-programs
+	$(Q)BUILD='$(BUILD)' tests/vm/run $(STEPS)
+
+.PHONY: deps deps-test deps-demo deps-vm
+deps-vm:
+	$(Q)tests/lib/deps build test vm
 deps:
 	$(Q)tests/lib/deps build test demo
 deps-test:
