@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pulling: the right image or one clear error, the store never damaged, credentials seen by nobody but those they are for."""
+import base64
+import json
+import os
+import subprocess
+import threading
+import registry
+from registry import DockerRegistry, Image, Server
+
+LAYERS = [registry.tar_of({f"file{i}": bytes([i]) * 300000 + os.urandom(200000)}) for i in range(4)]
+SECRET = base64.b64encode(b"alice:s3cret").decode()
+
+
+def loopback(_):
+    """The loopback of the test's own network namespace."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def login(t, host):
+    """Credentials for the host, as docker login leaves them."""
+    path = t.env["HOME"] + "/.docker"
+    os.makedirs(path, exist_ok=True)
+    with open(path + "/config.json", "w", encoding="ascii") as f:
+        json.dump({"auths": {host: {"auth": SECRET}}}, f)
+
+
+def images(t):
+    return {f'{x["Repository"]}:{x["Tag"]}': x["ID"] for x in map(json.loads, t.muster("image", "ls", "--no-trunc", "--format", "json").lines)}
+
+
+def leftovers(t):
+    """What no image needs: unfinished layers."""
+    return [x for x in os.listdir(t.root + "/layers") if x.startswith(".")]
+
+
+def pulled(t, server, image, ref="a/b:1", **kw):
+    """Pulls, and checks that the image is there with this id."""
+    done = t.muster("image", "pull", f"{server.host}/{ref}", **kw)
+    t.eq(images(t).get(f"{server.host}/{ref}"), image.id)
+    return done
+
+
+def refused(t, server, *words, ref="a/b:1", **kw):
+    """The pull fails with one error that holds these words; no image, no leftovers beyond what the next run sweeps."""
+    before = images(t)
+    done = t.muster("image", "pull", f"{server.host}/{ref}", rc=1, **kw)
+    t.has(done.err, *words)
+    t.eq(len([x for x in done.err.splitlines() if x.startswith("muster: ")]), 1, done.err)
+    t.eq(images(t), before)
+    t.eq(leftovers(t), [])
+    return done
+
+
+def test_pull_plain(t):
+    """A plain pull; again costs no layer; by digest; rm takes the digests along."""
+    image = Image(LAYERS)
+    loopback(t)
+    with Server(image) as s:
+        pulled(t, s, image)
+        n = len(s.seen)
+        t.has(pulled(t, s, image).err, "up to date")
+        t.eq([x for x in s.seen[n:] if x[1].split("/")[-1] in image.layers], [], "layers fetched twice")
+        t.muster("image", "pull", f"{s.host}/a/b@{registry.sha256(image.manifest)}")
+        refused(t, s, "not found", "manifest unknown", ref="a/b:nope")
+        t.muster("image", "rm", f"{s.host}/a/b:1")
+        t.true(f"{s.host}/a/b:1" not in images(t), "still there")
+
+
+def test_pull_by_up(t):
+    """up pulls what is missing by name@digest too; never does not; a failure is told at its line; --pull always asks again."""
+    with open("/bin/busybox", "rb") as f:
+        image = Image([registry.tar_of({"bin/sh": f.read()})])
+    loopback(t)
+    with Server(image) as s:
+        ref = f"{s.host}/a/b:1"
+        t.compose(f"services: {{a: {{image: '{ref}', pull_policy: never, command: sleep 1000}}}}")
+        t.has(t.up(rc=1).err, "not found locally", "compose.yaml:1:")
+        t.eq(s.seen, [])
+        t.compose(f"services: {{a: {{image: '{s.host}/a/b@{registry.sha256(image.manifest)}', command: /bin/sh, tty: true, stdin_open: true}}}}")
+        t.has(t.up("--dry-run", rc=1).err, "not found locally")
+        t.eq(s.seen, [])
+        t.has(t.up("--no-start").err, "Pulled")
+        n = len(s.seen)
+        t.up("--no-start")
+        t.eq(len(s.seen), n, "requests for what is there")
+        t.has(t.up("--no-start", "--pull", "always").err, "up to date")
+        t.lacks(t.up("--no-start", "--pull", "always", "--quiet-pull").err, "Pulled")
+        t.muster("pull", "-q")
+        t.compose(f"services:\n  a:\n    image: {s.host}/a/b:nope\n")
+        t.has(t.up(rc=1).err, "compose.yaml:3:", "not found")
+        t.has(t.muster("pull", rc=1).err, "service a", "not found")
+        t.muster("pull", "--ignore-pull-failures")
+
+
+def test_docker_registry(t):
+    """Debian's registry with TLS by a CA of our own and htpasswd; skopeo pushes, configuration and diffIDs are equal. Wrong password and
+    unknown CA are one clear error."""
+    loopback(t)
+    ca, cert, key = registry.make_ca(t.folder)
+    with open(t.folder + "/htpasswd", "wb") as f:
+        f.write(subprocess.run(["htpasswd", "-Bbn", "alice", "s3cret"], check=True, capture_output=True).stdout)
+    image, layout = Image(LAYERS), t.folder + "/oci"
+    os.makedirs(layout + "/blobs/sha256")
+    for data in (*image.blobs.values(), image.manifest):
+        with open(f"{layout}/blobs/sha256/{registry.sha256(data)[7:]}", "wb") as f:
+            f.write(data)
+    index = {"schemaVersion": 2, "manifests": [{"mediaType": registry.MANIFEST, "digest": registry.sha256(image.manifest), "size": len(image.manifest)}]}
+    for name, data in (("index.json", index), ("oci-layout", {"imageLayoutVersion": "1.0.0"})):
+        with open(f"{layout}/{name}", "w", encoding="ascii") as f:
+            json.dump(data, f)
+    with DockerRegistry(t.folder + "/registry", htpasswd=t.folder + "/htpasswd", tls=(cert, key)) as s:
+        env = {"SSL_CERT_FILE": ca}
+        subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", "alice:s3cret", f"oci:{layout}", f"docker://{s.host}/a/b:1"],
+                       check=True, capture_output=True, env={**t.env, "PATH": os.environ["PATH"]})
+        refused(t, s, "muster login", env=env)
+        login(t, s.host)
+        refused(t, s, "certificate")
+        pulled(t, s, image, env=env)
+        with open(t.env["HOME"] + "/.docker/config.json", "w", encoding="ascii") as f:
+            json.dump({"auths": {s.host: {"auth": base64.b64encode(b"alice:wrong").decode()}}}, f)
+        t.lacks(refused(t, s, "access denied", env=env).err, "wrong")
+
+
+def token_fault(server, accept="Bearer good"):
+    """401 with a challenge that names this server's own token server; the token is given for the right password."""
+    def fault(h, _):
+        if h.path.startswith("/token"):
+            ok = h.headers.get("Authorization") == "Basic " + SECRET
+            h.reply(200 if ok else 401, json.dumps({"token": "good", "expires_in": 300}).encode() if ok else b"{}")
+        elif h.headers.get("Authorization") != accept:
+            h.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="test",scope="repository:a/b:pull"'})
+        else:
+            return False
+        return True
+    return fault
+
+
+def test_token(t):
+    """Bearer flow: credentials only to the token server, the token only to the registry, both once; without credentials one message."""
+    image = Image(LAYERS)
+    loopback(t)
+    with Server(image) as s:
+        s.fault = token_fault(s)
+        refused(t, s, "muster login", s.host)
+        login(t, s.host)
+        s.seen.clear()
+        pulled(t, s, image)
+        asked = [x for x in s.seen if x[1].startswith("/token")]
+        t.eq(len(asked), 1, "token requests")
+        t.has(asked[0][1], "scope=repository%3Aa%2Fb%3Apull", "service=test")
+        t.eq({x[2] for x in s.seen if not x[1].startswith("/token")} - {None}, {"Bearer good"})
+
+
+def test_token_elsewhere(t):
+    """A challenge that names a token server without TLS on another machine gets no credentials."""
+    image = Image(LAYERS)
+    loopback(t)
+
+    def fault(h, _):
+        h.reply(401, b"{}", {"WWW-Authenticate": 'Bearer realm="http://192.0.2.1/token",service="test"'})
+        return True
+    with Server(image, fault) as s:
+        login(t, s.host)
+        refused(t, s, "HTTPS")
+        t.eq({x[2] for x in s.seen}, {None})
+
+
+def test_redirect_leaks_nothing(t):
+    """Blobs redirected to another host: fetched there, without credentials; a challenge from there is not answered; http elsewhere is not followed."""
+    image = Image(LAYERS)
+    loopback(t)
+    with Server(image, address="127.0.0.2") as other, Server(image) as s:
+        login(t, s.host)
+
+        def fault(h, _):
+            if h.headers.get("Authorization") != "Basic " + SECRET:
+                h.reply(401, b"{}", {"WWW-Authenticate": 'Basic realm="x"'})
+            elif "/blobs/" in h.path:
+                h.reply(307, b"", {"Location": f"http://{other.host}{h.path}?sig=1"})
+            else:
+                return False
+            return True
+        s.fault = fault
+        other.fault = lambda h, n: setattr(h, "path", h.path.split("?")[0])
+        pulled(t, s, image)
+        t.true(len(other.seen) >= 5, "the other host was asked")
+        t.eq({x[2] for x in other.seen}, {None}, "credentials at the other host")
+        t.muster("image", "rm", f"{s.host}/a/b:1")
+        other.fault = lambda h, n: h.reply(401, b"{}", {"WWW-Authenticate": f'Basic realm="x", Bearer realm="http://{other.host}/token"'}) or True
+        refused(t, s, "access denied")
+        t.eq({x[2] for x in other.seen}, {None}, "credentials at the other host")
+        s.fault = lambda h, n: "/blobs/" in h.path and (h.reply(307, b"", {"Location": "http://192.0.2.1/x"}) or True)
+        refused(t, s, "HTTPS")
+
+
+def test_faults_that_pass(t):
+    """429 with Retry-After, 503, a connection cut in the middle of each layer (resumed by Range where it was, or skipped when the server
+    sends all again): the image is right in the end."""
+    image = Image(LAYERS)
+    loopback(t)
+
+    def fault(h, n):
+        data = image.blobs.get(h.path.rsplit("/", 1)[-1])
+        if "/manifests/" in h.path and n == 1:
+            h.reply(429, b"{}", {"Retry-After": "1"})
+        elif "/manifests/" in h.path and n == 2:
+            h.reply(503)
+        elif data and len(data) > 100000 and n == 1:
+            h.reply(200, data, cut=len(data) // 2)
+        elif h.path.endswith(image.layers[1]):
+            h.reply(200, data)
+        else:
+            return False
+        return True
+    with Server(image, fault) as s:
+        pulled(t, s, image)
+        t.eq(sum(1 for x in s.seen if x[4]), 4, "requests with Range")
+
+
+def test_corrupt(t):
+    """Bytes that are wrong once are fetched again; always wrong, too long, too short, another manifest than its digest: an error each, nothing stays."""
+    image = Image(LAYERS)
+    loopback(t)
+    bad = image.layers[2]
+    wrong = image.blobs[bad][:-50] + bytes(50)
+
+    def when(answer, times=10 ** 6):
+        def fault(h, n):
+            if h.path.endswith(bad) and n <= times:
+                answer(h)
+                return True
+            return False
+        return fault
+    with Server(image) as s:
+        for answer, word in ((lambda h: h.reply(200, wrong), "layer 3"), (lambda h: h.reply(200, image.blobs[bad] + b"x"), "longer than"),
+                             (lambda h: h.reply(404), "not found"), (lambda h: h.reply(206, image.blobs[bad], {"Content-Range": "bytes 5-9/10"}), "wrong place")):
+            s.fault = when(answer)
+            s.counts.clear()
+            refused(t, s, word)
+        s.fault = when(lambda h: h.reply(200, wrong), 1)
+        s.counts.clear()
+        pulled(t, s, image)
+        s.fault = lambda h, n: "/manifests/" in h.path and (h.reply(200, image.manifest + b" ") or True)
+        refused(t, s, "digest", ref=f"a/b@{registry.sha256(image.manifest)}")
+        s.fault = lambda h, n: "/manifests/" in h.path and (h.reply(200, b"<html>") or True)
+        refused(t, s, "JSON", ref="a/c:1")
+
+
+def test_platforms(t):
+    """An index: this machine's image, a lower variant where there is no better one, attestations never; another platform by name; none is an
+    error that names what there is."""
+    amd, arm = Image(LAYERS[:1]), Image(LAYERS[1:2], arch="arm")
+    loopback(t)
+    with Server(amd) as s:
+        amd.blobs.update(arm.blobs)
+        entries = []
+        for image, platform in ((arm, {"os": "unknown", "architecture": "unknown"}), (arm, {"os": "linux", "architecture": "arm", "variant": "v6"}),
+                                (amd, {"os": "linux", "architecture": "amd64"})):
+            s.documents[registry.sha256(image.manifest)] = image.manifest
+            entries.append({"mediaType": registry.MANIFEST, "digest": registry.sha256(image.manifest), "size": len(image.manifest), "platform": platform})
+        s.documents["multi"] = json.dumps({"schemaVersion": 2, "mediaType": registry.INDEX, "manifests": entries}).encode()
+        pulled(t, s, amd, ref="a/b:multi")
+        done = t.muster("image", "pull", "--platform", "linux/s390x", f"{s.host}/a/b:multi", rc=1)
+        t.has(done.err, "no image for linux/s390x", "linux/arm/v6, linux/amd64")
+        t.muster("image", "pull", "--platform", "linux/arm/v7", f"{s.host}/a/b:multi")
+        t.eq(images(t)[f"{s.host}/a/b:multi"], arm.id)
+
+
+def test_ten_at_once(t):
+    """Ten pulls of one image at once: each succeeds, every layer is fetched once."""
+    image = Image(LAYERS)
+    loopback(t)
+    with Server(image) as s:
+        jobs = [threading.Thread(target=t.muster, args=("image", "pull", f"{s.host}/a/b:1")) for _ in range(10)]
+        for j in jobs:
+            j.start()
+        for j in jobs:
+            j.join()
+        t.eq(images(t)[f"{s.host}/a/b:1"], image.id)
+        t.eq({s.counts[f"/v2/a/b/blobs/{x}"] for x in image.layers}, {1}, "fetches of a layer")
