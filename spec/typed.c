@@ -106,7 +106,7 @@ static void to_float(struct typed *t, struct node *n, const struct node_path *pa
 static void to_bytes(struct typed *t, struct node *n, const struct node_path *path)
 {
 	int64_t i = n->integer;
-	if (n->kind == NODE_FLOAT && floor(n->number) == n->number && fabs(n->number) < 9e18) {
+	if (n->kind == NODE_FLOAT && fabs(n->number) < 9e18 && (double)(int64_t)n->number == n->number) {
 		i = (int64_t)n->number;
 	} else if (n->kind != NODE_INT && !(n->kind == NODE_STRING && bytes_parse(n->text, &i))) {
 		diag_hint(t->ds, fail(t, n, path, "a size"), "a number of bytes, or one with a unit: 512m, 1.5g, 64k");

@@ -140,9 +140,21 @@ static bool reads_as_other(struct out *o, const char *s)
 	return !scalar_resolve(o->a, &n, s) || n.kind != NODE_STRING || strcmp(n.text, s) != 0;
 }
 
-static bool is_tail(char c)
+/* The character at p by its number; returns its length. */
+static size_t put_escape(struct out *o, const char *p)
 {
-	return ((unsigned char)c & 0xc0) == 0x80;
+	size_t n = str_utf8_len((const unsigned char *)p);
+	unsigned rune = (unsigned char)*p;
+	if (n > 1) {
+		rune &= 0x7fu >> n;
+		for (size_t i = 1; i < n; i++)
+			rune = rune << 6 | ((unsigned)p[i] & 63);
+	}
+	if (rune == 0x85 && n > 1)
+		str_add(o->s, "\\N");
+	else
+		str_addf(o->s, rune <= 0xff ? "\\x%02X" : rune <= 0xffff ? "\\u%04X" : "\\U%08X", rune);
+	return n ? n : 1;
 }
 
 static void put_double(struct out *o, const char *p)
@@ -159,16 +171,8 @@ static void put_double(struct out *o, const char *p)
 		} else if (n) {
 			memcpy(one, p, n);
 			put(o, one);
-		} else if ((unsigned char)p[0] >= 0xf0 && is_tail(p[1]) && is_tail(p[2]) && is_tail(p[3])) {
-			unsigned rune = ((unsigned)p[0] & 7) << 18 | ((unsigned)p[1] & 63) << 12 | ((unsigned)p[2] & 63) << 6 | ((unsigned)p[3] & 63);
-			str_addf(o->s, "\\U%08X", rune);
-			n = 4;
-		} else if (strncmp(p, "\xef\xbb\xbf", 3) == 0) {
-			str_add(o->s, "\\uFEFF");
-			n = 3;
 		} else {
-			str_addf(o->s, "\\x%02X", (unsigned char)*p);
-			n = 1;
+			n = put_escape(o, p);
 		}
 		p += n;
 	}
