@@ -3,6 +3,7 @@
 log line once), a job runs once for each `up`, and `down` leaves nothing. The moments are random; the seed is printed when a test fails."""
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -21,6 +22,15 @@ def victims(t, roles):
         except ProcessLookupError:
             pass
     return len(pids)
+
+
+def no_crash(t):
+    """None of ours died by anything but our kill."""
+    with open(t.run + "/p/muster.log", encoding="utf-8", errors="replace") as f:
+        log = f.read()
+    t.lacks(log, "Sanitizer", "runtime error:", "Assertion")
+    bad = [line for line in re.findall(r"\S+ ended with status \d+", log) if not line.endswith(" 137")]
+    t.eq(bad, [], "ends in muster.log")
 
 
 def start_time(pid):
@@ -95,6 +105,7 @@ def storm(t, roles, seconds):
         t.eq({n: c["State"] for n, c in state.items()}, {"p-keep-1": "running", "p-web-1": "running", "p-job-1": "exited"}, f"state after {command}")
         t.eq(state["p-job-1"]["ExitCode"], 0, "exit code of the job")
         t.eq((state["p-keep-1"]["ID"], t.pid("p-keep-1"), start_time(pid)), (ident, pid, born), "the container that nobody touched")
+    no_crash(t)
     t.true(killed >= 5, f"only {killed} kills: not tested")
     t.muster("kill", "keep")
     t.wait(lambda: t.ps()["p-keep-1"]["State"] == "exited", 5, "the end of keep")
@@ -142,6 +153,7 @@ def down_storm(t, roles, rounds):
     for _ in range(rounds):
         shot(t, rng, roles, "up", "-d")
         t.eq(len([c for c in t.ps().values() if c["State"] == "running"]), 4, "running containers")
+        no_crash(t)
         shot(t, rng, roles, "down", "-v", "-t", "0")
         t.muster("down", "-v", "-t", "0")
         t.nothing_left()
@@ -207,6 +219,7 @@ def listens(t):
 
 def wait_codes(t):
     t.wait(lambda: all(c["State"] == "exited" for c in t.ps().values()), 10, "the end of all")
+    no_crash(t)
     return {int(c["Service"][1:]): c["ExitCode"] for c in t.ps().values()}
 
 
@@ -325,6 +338,7 @@ def test_stop_wins(t):
         t.eq([c["State"] for c in t.ps().values()], ["exited"] * 3, "a moment after stop")
         t.up()
         time.sleep(rng.random() * 0.3)
+        no_crash(t)
         t.muster("down")
         t.eq(t.ps(), {}, "after down")
 
@@ -340,6 +354,7 @@ def test_start_while_it_ends(t):
         if "Started" in started:
             t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
     t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
+    no_crash(t)
 
 
 def test_concurrent_commands(t):
