@@ -345,10 +345,12 @@ static void anchor_end(struct anchor *a)
 			kill(a->children[k].pid, SIGKILL);
 			waitpid(a->children[k].pid, NULL, 0);
 		}
+	own_leave(a->rootid, a->project);
+	failpoint("anchor.left");
 	if (!a->keep)
-		fs_remove_tree(a->run_fd, a->project, NULL);
+		fs_remove_tree(a->run_fd, a->project, NULL); /* the lock with it */
 	failpoint("anchor.removed");
-	own_leave(a->rootid, a->project, a->run_fd);
+	own_leave_run(a->run_fd);
 }
 
 int anchor_main(const char *project, const char *rootid, const char *origin)

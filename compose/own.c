@@ -33,7 +33,7 @@ int own_join(const char *rootid, const char *project, struct err *err)
 }
 
 /* A run directory that paths_open() has made goes with its last project, unless a command holds it. */
-static void leave_run(int run_fd)
+void own_leave_run(int run_fd)
 {
 	char link[32], path[4096];
 	ssize_t n = readlink(fs_fd_path(run_fd, link), path, sizeof(path) - 1);
@@ -51,7 +51,7 @@ static void leave_run(int run_fd)
 	}
 }
 
-void own_leave(const char *rootid, const char *project, int run_fd)
+void own_leave(const char *rootid, const char *project)
 {
 	struct cgroup_host *host = NULL;
 	struct err err = {0};
@@ -68,5 +68,4 @@ void own_leave(const char *rootid, const char *project, int run_fd)
 		cgroup_remove_parents(host, path);
 	}
 	cgroup_host_close(host);
-	leave_run(run_fd);
 }

@@ -8,8 +8,10 @@
 /* Moves the calling process in (children follow). Only warns where no cgroup can be made. 0, or -1 + err. */
 int own_join(const char *rootid, const char *project, struct err *err);
 
-/* The last act of an anchor: goes back to the root of the hierarchies, removes the project's cgroups and, when this was the
- * root's last project, the parents and the run directory that only we have filled. */
-void own_leave(const char *rootid, const char *project, int run_fd);
+/* Goes back to the root of the hierarchies, removes the project's cgroups and the parents that are empty then. Before the project's lock is
+ * given up: the next anchor makes cgroups of the same names. */
+void own_leave(const char *rootid, const char *project);
+/* The last act of an anchor: removes the run directory when only we have filled it and this was its last project. */
+void own_leave_run(int run_fd);
 
 #endif

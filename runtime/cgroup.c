@@ -12,7 +12,7 @@
 #include "base/fs.h"
 #include "runtime/cgroup_host.h"
 
-enum { PERIOD_US = 100000, DEPTH_MAX = 16, KILL_ROUNDS = 8 };
+enum { PERIOD_US = 100000, DEPTH_MAX = 16, KILL_ROUNDS = 8, MAKE_TRIES = 1000 };
 
 static const struct cgroup_hierarchy *hierarchy_of(const struct cgroup_host *h, enum cgroup_controller c)
 {
@@ -53,13 +53,18 @@ static int make_chain(const struct cgroup_hierarchy *h, const char *path, struct
 	AUTO_CLOSE int lock = cgroup_base_lock(h);
 	char part[CGROUP_PATH_MAX];
 	const char *slash = path;
+	unsigned lost = 0;
 	if (h->v2 && cgroup_base_clear(h))
 		enable_controllers(h, "");
 	for (;;) {
 		slash = strchr(slash, '/');
 		snprintf(part, sizeof(part), "%.*s", slash ? (int)(slash - path) : (int)strlen(path), path);
-		if (mkdirat(h->dirfd, part, 0755) < 0 && errno != EEXIST)
-			return err_sys(err, errno, "create cgroup %s (%s)", part, h->v2 ? "v2" : h->options);
+		if (mkdirat(h->dirfd, part, 0755) < 0 && errno != EEXIST) {
+			if (errno != ENOENT || ++lost == MAKE_TRIES)
+				return err_sys(err, errno, "create cgroup %s (%s)", part, h->v2 ? "v2" : h->options);
+			slash = path; /* another project's end took a parent away: from the top again */
+			continue;
+		}
 		if (!slash)
 			return 0;
 		if (h->v2)
