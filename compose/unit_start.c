@@ -495,6 +495,17 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 	worker_empty_trash(sv);
 }
 
+/* Left behind right before the child may go on: without it, a start that nobody saw the end of was none. */
+static void mark_going(struct unit *u)
+{
+	char path[SHORT_ID + 16];
+	AUTO_CLOSE int fd = -1;
+	snprintf(path, sizeof(path), "c/%.*s/" UNIT_GOING, SHORT_ID, u->rec->id);
+	fd = openat(u->sv->run_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		log_warn("%s: %s: %s", u->rec->name, path, strerror(errno));
+}
+
 static void unit_progress(struct loop_source *s, uint32_t events)
 {
 	struct unit *u = CONTAINER_OF(s, struct unit, sync);
@@ -526,6 +537,7 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 		if (u->attached)
 			hand_over_output(u);
 		unit_tell_logs(u);
+		mark_going(u);
 		if (container_go(&u->proc, &err) < 0) {
 			container_progress(&u->proc, &err);
 			unit_start_failed(u, &err);
@@ -652,18 +664,6 @@ static void forget_endpoints(struct record *r)
 	r->n_endpoints = 0;
 }
 
-/* Left behind right before the child may go on: without it, a start that nobody saw the end of was none. */
-static void mark_going(struct unit *u)
-{
-	char path[SHORT_ID + 16];
-	snprintf(path, sizeof(path), "c/%.*s/" UNIT_GOING, SHORT_ID, u->rec->id);
-	{
-		AUTO_CLOSE int fd = openat(u->sv->run_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-		if (fd < 0)
-			log_warn("%s: %s: %s", u->rec->name, path, strerror(errno));
-	}
-}
-
 int unit_start(struct unit *u, struct err *err)
 {
 	struct start s = { .u = u, .arena = arena_new(), .dir_fd = -1, .run_fd = -1, .upper_fd = -1, .work_fd = -1, .hostname_fd = -1, .hosts_fd = -1,
@@ -678,9 +678,8 @@ int unit_start(struct unit *u, struct err *err)
 		rc = start_child(&s, err);
 	if (rc == 0)
 		rc = unit_wire(u, err);
-	if (rc == 0)
-		mark_going(u);
 	if (rc == 0 && !s.m.tty) {
+		mark_going(u);
 		unit_tell_logs(u);
 		if (u->attached)
 			hand_over_output(u);
