@@ -291,6 +291,12 @@ static const struct cli_option kill_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option login_options[] = {
+	{ "password-stdin", 0, CLI_BOOL, 0, .help = "Take the password from stdin" },
+	{ "username", 'u', CLI_STRING, 0, .help = "Username" },
+	{ 0 },
+};
+
 static const struct cli_option logs_options[] = {
 	{ "follow", 'f', CLI_BOOL, 0, .help = "Follow log output" },
 	{ "index", 0, CLI_INT, 0, .help = "index of the container if service has multiple replicas" },
@@ -650,6 +656,14 @@ const struct cli_command cli_commands[] = {
 	  NULL, images_options, NULL, 0, -1, CLI_LATER, "service" },
 	{ "kill", "kill [OPTIONS] [SERVICE...]", "Force stop service containers",
 	  NULL, kill_options, NULL, 0, -1, 0, "service" },
+	{ "login", "login [OPTIONS] [REGISTRY]", "Check credentials for a registry and keep them",
+	  "Check credentials for a registry and keep them\n"
+	  "\n"
+	  "Without REGISTRY it is docker.io. They are kept where docker keeps them, in\n"
+	  "~/.docker/config.json, readable by its owner only; helpers are not run.",
+	  login_options, NULL, 0, 1, CLI_PLAIN, NULL },
+	{ "logout", "logout [REGISTRY]", "Forget the credentials for a registry",
+	  NULL, NULL, NULL, 0, 1, CLI_PLAIN, NULL },
 	{ "logs", "logs [OPTIONS] [SERVICE...]", "View output from containers",
 	  NULL, logs_options, NULL, 0, -1, 0, "service" },
 	{ "ls", "ls [OPTIONS]", "List running compose projects",

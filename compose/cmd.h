@@ -57,6 +57,8 @@ int cmd_image_ls(struct app *app);
 int cmd_image_rm(struct app *app);
 int cmd_image_pull(struct app *app);
 int cmd_pull(struct app *app);
+int cmd_login(struct app *app);
+int cmd_logout(struct app *app);
 int cmd_volume_ls(struct app *app);
 int cmd_volume_rm(struct app *app);
 int cmd_network_ls(struct app *app);

@@ -56,6 +56,9 @@ struct image_pull {
  * IMAGE_WARNING and IMAGE_ENDED. Returns the number of those that failed, each with its err; -1 + err when nothing could begin. */
 int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t parallel, image_event_fn *fn, void *arg, struct err *err);
 
+/* Asks the registry, through the network process, whether it takes the credentials of the description. 0 or -1 + err. */
+int image_client_check_login(const json_t *registry, struct err *err);
+
 /* `image rm` of one name; see store_remove(). */
 int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,
 	struct store_removed *ret, struct err *err);

@@ -43,10 +43,10 @@ static void close_all(int *fds, size_t n)
 		util_close(&fds[i]);
 }
 
-static int start_both(struct running *r, int root_fd, int conf, int null, int *ours, int *theirs, struct err *err)
+static int make_lanes(int *ours, int *theirs, struct err *err)
 {
-	static char *const fetch_argv[] = { (char *)"muster-image", (char *)"fetch", NULL };
-	AUTO_STRV struct strv argv = {0};
+	for (size_t i = 0; i < LANE_MAX_LANES; i++)
+		ours[i] = theirs[i] = -1;
 	for (size_t i = 0; i < LANE_MAX_LANES; i++) {
 		int pair[2];
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -54,12 +54,26 @@ static int start_both(struct running *r, int root_fd, int conf, int null, int *o
 		ours[i] = pair[0];
 		theirs[i] = pair[1];
 	}
+	return 0;
+}
+
+static int spawn_fetch(int conf, int null, const int *lanes, pid_t *ret_pid, struct err *err)
+{
+	static char *const argv[] = { (char *)"muster-image", (char *)"fetch", NULL };
+	return image_spawn(&(struct image_fds){ .input = conf, .answer = null, .root = -1, .lanes = lanes }, argv, ret_pid, err);
+}
+
+static int start_both(struct running *r, int root_fd, int conf, int null, int *ours, int *theirs, struct err *err)
+{
+	AUTO_STRV struct strv argv = {0};
+	if (make_lanes(ours, theirs, err) < 0)
+		return -1;
 	strv_push(&argv, "muster-image");
 	strv_push(&argv, "pull");
 	strv_push(&argv, r->pull->ref);
 	if (r->pull->platform)
 		strv_push(&argv, r->pull->platform);
-	if (image_spawn(&(struct image_fds){ .input = conf, .answer = null, .root = -1, .lanes = theirs }, fetch_argv, &r->fetch_pid, err) < 0)
+	if (spawn_fetch(conf, null, theirs, &r->fetch_pid, err) < 0)
 		return -1;
 	if (image_child_start(&r->child, root_fd, null, ours, argv.v, err) == 0)
 		return 0;
@@ -77,8 +91,6 @@ static int start(struct running *r, int root_fd, struct err *err)
 		return -1;
 	if (null < 0)
 		return err_sys(err, errno, "open /dev/null");
-	for (size_t i = 0; i < LANE_MAX_LANES; i++)
-		ours[i] = theirs[i] = -1;
 	rc = start_both(r, root_fd, conf, null, ours, theirs, err);
 	close_all(ours, LANE_MAX_LANES);
 	close_all(theirs, LANE_MAX_LANES);
@@ -143,4 +155,34 @@ int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t pa
 	free(all);
 	free(polls);
 	return failed;
+}
+
+int image_client_check_login(const json_t *registry, struct err *err)
+{
+	AUTO_CLOSE int conf = describe(registry, err);
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_JSON json_t *question = json_object();
+	int ours[LANE_MAX_LANES], theirs[LANE_MAX_LANES], rc;
+	struct lane lane;
+	char ignored;
+	pid_t pid;
+	if (conf < 0 || null < 0)
+		return conf < 0 ? -1 : err_sys(err, errno, "open /dev/null");
+	rc = make_lanes(ours, theirs, err);
+	if (rc == 0)
+		rc = spawn_fetch(conf, null, theirs, &pid, err);
+	close_all(theirs, LANE_MAX_LANES);
+	if (rc == 0) {
+		json_put_str(question, "op", "check");
+		lane_init(&lane, ours[0]);
+		rc = lane_ask(&lane, question, err);
+		if (rc == 0)
+			rc = lane_read(&lane, &ignored, 1, err) < 0 ? -1 : 0;
+		lane_done(&lane);
+		kill(pid, SIGKILL); /* not reaped, so it is still that one */
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	close_all(ours, LANE_MAX_LANES);
+	return rc;
 }

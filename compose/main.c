@@ -21,6 +21,7 @@ static const struct {
 	{ "logs", cmd_logs },             { "ls", cmd_ls },                   { "network ls", cmd_network_ls },
 	{ "plan", cmd_plan },             { "port", cmd_port },               { "ps", cmd_ps },
 	{ "pull", cmd_pull },
+	{ "login", cmd_login },           { "logout", cmd_logout },
 	{ "restart", cmd_restart },       { "rm", cmd_rm },                   { "run", cmd_run },
 	{ "scale", cmd_scale },           { "start", cmd_start },             { "stop", cmd_stop },
 	{ "up", cmd_up },                 { "version", cmd_version },         { "volume ls", cmd_volume_ls },

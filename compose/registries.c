@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/fs.h"
+#include "images/auth.h"
 #include "spec/imageref.h"
 
 enum { MAX_CA_FILES = 32, MAX_AUTH_BYTES = 16 << 10 };
@@ -137,6 +138,76 @@ int registry_find_account(const char *registry, const char *repository, struct r
 	if (rc < 0)
 		registry_account_done(ret);
 	return rc;
+}
+
+int registry_parse_name(const char *text, char **ret, struct err *err)
+{
+	const char *p = str_starts(text, "https://") ? text + 8 : text;
+	AUTO_FREE char *host = xstrndup(p, strcspn(p, "/"));
+	AUTO_FREE char *ref = xasprintf("%s/x/y", host);
+	AUTO_ARENA struct arena *a = arena_new();
+	struct imageref r;
+	char shown[120];
+	if (is_docker_hub(host)) {
+		*ret = xstrdup("docker.io");
+		return 0;
+	}
+	if (!*host || str_starts(text, "http://") || imageref_parse(ref, a, &r, NULL) < 0 || strcmp(r.registry, host) != 0)
+		return err_set(err, ERR_INVALID, "\"%s\" is no registry: HOST or HOST:PORT", err_quote(shown, sizeof(shown), text));
+	*ret = TAKE_PTR(host);
+	return 0;
+}
+
+/* Drops all entries about this registry as a whole. True when there was one. */
+static bool drop_entries(json_t *auths, const char *registry)
+{
+	const char *key;
+	json_t *entry;
+	void *next;
+	bool any = false;
+	json_object_foreach_safe(auths, next, key, entry)
+		if (key_covers(key, registry, "", false)) {
+			json_object_del(auths, key);
+			any = true;
+		}
+	return any;
+}
+
+int registry_keep_account(const char *registry, const char *username, const char *password, struct err *err)
+{
+	const char *home = getenv("HOME"), *docker = getenv("DOCKER_CONFIG");
+	AUTO_FREE char *dir = docker && *docker ? xstrdup(docker) : xasprintf("%s/.docker", home ? home : "/root");
+	AUTO_CLOSE int fd = username ? fs_make_dir(AT_FDCWD, dir, 0700, err) : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_JSON json_t *doc = NULL;
+	AUTO_FREE char *text = NULL;
+	json_t *auths;
+	bool had;
+	int rc;
+	if (fd < 0)
+		return username ? -1 : errno == ENOENT ? 1 : err_sys(err, errno, "open %s", dir);
+	rc = json_read_file(fd, "config.json", &doc, err);
+	if (rc < 0)
+		return err_wrap(err, "%s", dir);
+	if (rc == 1)
+		doc = json_object();
+	auths = json_object_get(doc, "auths");
+	if (!json_is_object(auths)) {
+		auths = json_object();
+		json_object_set_new(doc, "auths", auths);
+	}
+	had = drop_entries(auths, registry);
+	if (!username && !had)
+		return 1;
+	if (username) {
+		AUTO_FREE char *basic = auth_basic(username, password);
+		json_t *entry = json_object();
+		json_put_str(entry, "auth", basic + strlen("Basic "));
+		json_object_set_new(auths, is_docker_hub(registry) ? "https://index.docker.io/v1/" : registry, entry);
+	}
+	text = json_dumps(doc, JSON_INDENT(4));
+	if (!text)
+		util_oom();
+	return fs_write_atomic(fd, "config.json", text, strlen(text), 0600, err) < 0 ? err_wrap(err, "%s", dir) : 0;
 }
 
 /* ---- certificates ---- */

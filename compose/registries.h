@@ -20,6 +20,13 @@ void registry_account_done(struct registry_account *a);
  * -1 + err (a file that is damaged). */
 int registry_find_account(const char *registry, const char *repository, struct registry_account *ret, struct err *err);
 
+/* "https://index.docker.io/v1/", "localhost:5000/x" → "docker.io", "localhost:5000". free() *ret. 0 or -1 + ERR_INVALID. */
+int registry_parse_name(const char *text, char **ret, struct err *err);
+
+/* Keeps user name and password for this registry in docker's file (mode 0600, replaced as a whole), or with username NULL removes what
+ * is there. 0; 1 when there was nothing to remove; -1 + err. */
+int registry_keep_account(const char *registry, const char *username, const char *password, struct err *err);
+
 /* The description for images/registry.h of the repository that `ref` names; push: ask for the right to push. New reference in *ret;
  * *ret_helper (free() it) as in struct registry_account. 0 or -1 + err. */
 int registry_describe(const char *ref, bool push, json_t **ret, char **ret_helper, struct err *err);

@@ -64,12 +64,19 @@ static int serve_blob(struct server *s, struct http *h, const json_t *question, 
 	return lane_end(&s->lane, NULL, err);
 }
 
+static int serve_check(struct server *s, struct http *h, const json_t *question, struct err *err)
+{
+	(void)question;
+	return registry_check(s->registry, h, err) < 0 ? -1 : lane_end(&s->lane, NULL, err);
+}
+
 static const struct {
 	const char *op;
 	int (*serve)(struct server *s, struct http *h, const json_t *question, struct err *err);
 } operations[] = {
 	{ "manifest", serve_manifest },
 	{ "blob", serve_blob },
+	{ "check", serve_check },
 };
 
 static int serve_one(struct server *s, struct http *h, const json_t *question, struct err *err)

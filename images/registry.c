@@ -45,12 +45,12 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 {
 	*ret = (struct registry){
 		.name = take_text(description, "name"), .host = take_text(description, "host"),
-		.repository = take_text(description, "repository"), .username = take_text(description, "username"),
+		.repository = xstrdup(json_get_str(description, "repository", "")), .username = take_text(description, "username"),
 		.password = take_text(description, "password"), .identity_token = take_text(description, "identity_token"),
 		.push = json_get_bool(description, "push", false),
 	};
 	pthread_mutex_init(&ret->lock, NULL);
-	if (!ret->name || !ret->host || !ret->repository || strlen(ret->host) > 256)
+	if (!ret->name || !ret->host || strlen(ret->host) > 256)
 		return err_set(err, ERR_INVALID, "the registry's description is incomplete");
 	if (read_certificates(description, ret, err) < 0)
 		return -1;
@@ -131,6 +131,8 @@ static int explain_status(const struct registry *r, const struct http_reply *a, 
 
 static char *token_scope(const struct registry *r, const struct auth_challenge *c)
 {
+	if (!r->repository[0])
+		return NULL;
 	if (c->scope[0] && !r->push)
 		return xstrdup(c->scope);
 	return xasprintf("repository:%s:%s", r->repository, r->push ? "pull,push" : "pull");
@@ -140,7 +142,7 @@ static char *token_scope(const struct registry *r, const struct auth_challenge *
 static int fetch_token(struct registry *r, struct http *h, const struct auth_challenge *c, struct auth_token *ret, struct err *err)
 {
 	AUTO_FREE char *scope = token_scope(r, c);
-	AUTO_FREE char *scope_q = http_escape(scope), *service_q = http_escape(c->service);
+	AUTO_FREE char *scope_q = http_escape(scope ? scope : ""), *service_q = http_escape(c->service);
 	AUTO_FREE char *basic = r->username && r->password ? auth_basic(r->username, r->password) : NULL;
 	AUTO_FREE char *url = NULL, *body = NULL;
 	struct http_request q = { .method = "GET", .max_text = MAX_TOKEN_TEXT, .authorization = basic };
@@ -153,12 +155,12 @@ static int fetch_token(struct registry *r, struct http *h, const struct auth_cha
 		q = (struct http_request){ .method = "POST", .max_text = MAX_TOKEN_TEXT, .body = body, .body_bytes = strlen(body),
 			.content_type = "application/x-www-form-urlencoded" };
 	} else {
-		url = xasprintf("%s%cservice=%s&scope=%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, scope_q);
+		url = xasprintf("%s%cservice=%s%s%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, scope ? "&scope=" : "", scope_q);
 	}
 	q.url = url;
 	rc = http_send(h, &q, &a, err);
 	if (rc == 0 && a.status != 200)
-		rc = a.status == 401 || a.status == 403 ? explain_status(r, &a, r->repository, err) :
+		rc = a.status == 401 || a.status == 403 ? explain_status(r, &a, r->repository[0] ? r->repository : "login", err) :
 			err_set(err, ERR_SYS, "the token server of %s answers with status %ld", r->name, a.status);
 	if (rc == 0)
 		rc = auth_parse_token(str_get(&a.text), a.text.len, ret, err);
@@ -281,6 +283,17 @@ static int authorised(struct registry *r, struct http *h, const char *path, stru
 		hops++;
 	}
 	return err_set(err, ERR_SYS, "registry %s: more than %d redirects", r->name, MAX_REDIRECTS);
+}
+
+int registry_check(struct registry *r, struct http *h, struct err *err)
+{
+	struct http_request q = { .method = "GET" };
+	struct http_reply a = {0};
+	int rc = authorised(r, h, "/v2/", &q, &a, err);
+	if (rc == 0 && a.status != 200)
+		rc = explain_status(r, &a, "login", err);
+	http_reply_done(&a);
+	return rc;
 }
 
 int registry_get_manifest(struct registry *r, struct http *h, const char *ref, struct http_reply *ret, struct err *err)

@@ -19,7 +19,7 @@ struct registry {
 	/* what it is made from; texts are owned */
 	char *name;            /* "docker.io", as in references */
 	char *host;            /* "registry-1.docker.io", "localhost:5000" */
-	char *repository;      /* "library/busybox" */
+	char *repository;      /* "library/busybox"; "": none, only registry_check() */
 	char *username, *password, *identity_token; /* NULL = none */
 	bool push;             /* ask for the right to push too */
 	struct http_options http;
@@ -36,6 +36,9 @@ struct registry {
  * "proxy", "no_proxy", "ca_files": […]}, and the certificates. 0 or -1 + err. */
 int registry_open(const json_t *description, struct registry *ret, struct err *err);
 void registry_done(struct registry *r);
+
+/* Asks whether the registry takes the credentials. 0 or -1 + err (ERR_DENIED: it does not). */
+int registry_check(struct registry *r, struct http *h, struct err *err);
 
 /* GET of "manifests/<tag or digest>": text and media type to the reply. 0 or -1 + err: ERR_NOT_FOUND, ERR_DENIED (with what to run),
  * ERR_SYS … */

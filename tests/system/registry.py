@@ -279,3 +279,28 @@ def test_ten_at_once(t):
             j.join()
         t.eq(images(t)[f"{s.host}/a/b:1"], image.id)
         t.eq({s.counts[f"/v2/a/b/blobs/{x}"] for x in image.layers}, {1}, "fetches of a layer")
+
+
+def test_login(t):
+    """login keeps what the registry took, for its owner only, and other entries as they are; a wrong password changes nothing and is not shown;
+    logout forgets."""
+    loopback(t)
+    path = t.env["HOME"] + "/.docker/config.json"
+    with open(t.folder + "/htpasswd", "wb") as f:
+        f.write(subprocess.run(["htpasswd", "-Bbn", "alice", "s3cret"], check=True, capture_output=True).stdout)
+    with DockerRegistry(t.folder + "/registry", htpasswd=t.folder + "/htpasswd") as s:
+        login(t, "other.example")
+        before = open(path, encoding="ascii").read()
+        done = t.muster("login", "-u", "alice", "--password-stdin", s.host, stdin="wr0ng\n", rc=1)
+        t.has(done.err, "access denied")
+        t.lacks(done.err + done.out, "wr0ng")
+        t.eq(open(path, encoding="ascii").read(), before)
+        t.has(t.muster("login", "-u", "alice", "--password-stdin", s.host, stdin="s3cret\n").out, "Login Succeeded")
+        t.eq(json.load(open(path, encoding="ascii")), {"auths": {"other.example": {"auth": SECRET}, s.host: {"auth": SECRET}}})
+        t.eq(os.stat(path).st_mode & 0o777, 0o600)
+        refused(t, s, "not found")
+        t.muster("logout", s.host)
+        t.eq(json.load(open(path, encoding="ascii")), {"auths": {"other.example": {"auth": SECRET}}})
+        t.has(t.muster("logout", s.host).out, "Not logged in")
+        refused(t, s, "muster login")
+    t.has(t.muster("login", "-u", "a", "--password-stdin", "http://x", stdin="x", rc=1).err, "is no registry")
