@@ -358,8 +358,9 @@ int anchor_main(const char *project, const char *rootid, const char *origin)
 	static struct anchor a;
 	struct err err = {0};
 	int rc;
-	a = (struct anchor){ .project = project, .rootid = rootid, .origin = origin, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN, .binary_fd = ANCHOR_FD_BINARY,
-			     .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1, .store_fd = -1 };
+	a = (struct anchor){ .project = project, .rootid = rootid, .origin = origin, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN,
+			     .binary_fd = ANCHOR_FD_BINARY, .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1,
+			     .store_fd = -1 };
 	proc_cloexec_from(3);
 	rc = anchor_setup(&a, &err);
 	if (rc != 0) {
