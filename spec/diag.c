@@ -123,6 +123,19 @@ bool diag_too_large(struct diags *ds, struct pos pos, const char *path)
 	return true;
 }
 
+bool diag_check_utf8(struct diags *ds, struct pos pos, const char *path, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	for (size_t n; *p; p += n) {
+		n = *p < 0x80 ? 1 : str_utf8_len(p);
+		if (n)
+			continue;
+		diag_error(ds, pos, path, "\"%s\" is not valid UTF-8", diag_quote(ds, text));
+		return false;
+	}
+	return true;
+}
+
 const char *diag_quote(struct diags *ds, const char *s)
 {
 	char buf[WORD_MAX * 2];

@@ -49,6 +49,9 @@ struct diag *diag_err(struct diags *ds, struct pos pos, const char *path, const 
 /* True when the arena holds more than DIAG_MAX_BYTES: a small file has grown beyond what a project can need. Says so once, as an error. */
 bool diag_too_large(struct diags *ds, struct pos pos, const char *path);
 
+/* True when text, which comes from the environment or an env file, is UTF-8, as everything in a model must be; else an error at pos. */
+bool diag_check_utf8(struct diags *ds, struct pos pos, const char *path, const char *text);
+
 /* Outside text made safe to print, in the arena: control bytes escaped, shortened to about 60 characters. Without quotation marks. */
 const char *diag_quote(struct diags *ds, const char *s);
 /* The candidate nearest to `word` by edit distance, NULL when none is near enough to be meant. */

@@ -94,7 +94,7 @@ static void add_missing(struct diags *ds, struct node *map, const struct env *va
 		const struct node_entry *own = node_entry(map, sorted[i].key);
 		if (own && v->pos.src)
 			trace_add(ds->trace, TRACE_REPLACES, own->value->pos, v->pos, arena_printf(a, "services.%s", service), sorted[i].key, NULL);
-		else if (!own)
+		else if (!own && diag_check_utf8(ds, or_pos(v->pos, pos), NULL, sorted[i].key) && diag_check_utf8(ds, or_pos(v->pos, pos), NULL, v->value))
 			node_put(a, map, sorted[i].key, or_pos(v->pos, pos), node_new_string(a, or_pos(v->pos, pos), v->value));
 	}
 }
@@ -118,7 +118,7 @@ static int load_service(struct file_loader *fl, const struct node_entry *service
 	for (size_t i = 0; own && i < own->n; i++) {
 		struct node_entry *e = &own->entries[i];
 		const char *value = e->value->kind == NODE_NULL ? env_get(env, e->key) : NULL;
-		if (value) {
+		if (value && diag_check_utf8(fl->ds, e->key_pos, NULL, value)) {
 			trace_add(fl->ds->trace, TRACE_VARIABLE, e->key_pos, env_pos(env, e->key), NULL, e->key, value);
 			node_set_string(fl->a, e->value, value);
 		}

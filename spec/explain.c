@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains of provenance, read from the events of spec/trace.h. The tree says at which place a value was written last; the events of
- * that place say what it replaced, and so on back. Events carry no identity but places, so one place that is used twice (an
- * anchor with two aliases) is told apart by the first two steps of the path. */
+ * that place say what it replaced, and so on back in time. Events carry no identity but places, so one place that is used twice (an
+ * anchor with two aliases) is told apart by the first two steps of the path, and a chain only ever goes to older events. */
 #include "spec/explain.h"
 
 #include <inttypes.h>
@@ -59,7 +59,7 @@ static bool is_below(const char *path, const char *top)
 	return strncmp(path, top, n) == 0 && (!path[n] || path[n] == '.' || path[n] == '[');
 }
 
-static void explain_place(struct explain *x, struct pos pos, const char *what, unsigned depth);
+static void explain_place(struct explain *x, struct pos pos, const char *what, size_t before, unsigned depth);
 
 static void explain_variable(struct explain *x, const struct trace_event *e, unsigned depth)
 {
@@ -68,18 +68,19 @@ static void explain_variable(struct explain *x, const struct trace_event *e, uns
 	else if (!e->other.src)
 		add_step(x, (struct pos){ 0 }, arena_printf(x->a, "variable %s is set by the environment", e->name));
 	else
-		explain_place(x, e->other, arena_printf(x->a, "variable %s is set", e->name), depth + 1);
+		explain_place(x, e->other, arena_printf(x->a, "variable %s is set", e->name), e->index, depth + 1);
 }
 
 /* The chain of extends that brought the place here, innermost first. */
-static void explain_extends(struct explain *x, const struct trace_event *v, size_t n, const char *subject, unsigned depth)
+static void explain_extends(struct explain *x, const struct trace_event *v, size_t n, const char *subject, size_t before, unsigned depth)
 {
 	for (size_t i = 0; i < n && depth < EXPLAIN_MAX_STEPS; i++) {
 		if (v[i].kind != TRACE_EXTENDS || !same_subject(v[i].path, subject))
 			continue;
 		if (strcmp(v[i].name, v[i].path) != 0)
-			explain_extends(x, v, n, v[i].name, depth + 1);
-		add_step(x, v[i].other, arena_printf(x->a, "taken over from %s", v[i].name));
+			explain_extends(x, v, n, v[i].name, before, depth + 1);
+		if (v[i].index < before)
+			add_step(x, v[i].other, arena_printf(x->a, "taken over from %s", v[i].name));
 		return;
 	}
 }
@@ -99,37 +100,51 @@ static void explain_file(struct explain *x, const struct source *src)
 }
 
 /* What was at this place's position before. */
-static bool explain_replaced(struct explain *x, const struct trace_event *v, size_t n, unsigned depth)
+static bool explain_replaced(struct explain *x, const struct trace_event *v, size_t n, size_t before, unsigned depth)
 {
 	bool own = false, any = false;
 	for (size_t i = 0; i < n; i++)
-		own |= v[i].kind == TRACE_REPLACES && same_subject(v[i].path, x->path);
+		own |= v[i].kind == TRACE_REPLACES && v[i].index < before && same_subject(v[i].path, x->path);
 	for (size_t i = 0; i < n; i++) {
-		if (v[i].kind != TRACE_REPLACES || (own && !same_subject(v[i].path, x->path)))
+		if (v[i].kind != TRACE_REPLACES || v[i].index >= before || (own && !same_subject(v[i].path, x->path)))
 			continue;
-		explain_place(x, v[i].other, any ? "written too" : "written", depth + 1);
+		explain_place(x, v[i].other, any ? "written too" : "written", v[i].index, depth + 1);
 		any = true;
 	}
 	return any;
 }
 
-static void explain_place(struct explain *x, struct pos pos, const char *what, unsigned depth)
+/* True when the chain has been at this place before. */
+static bool has_step(const struct explain *x, struct pos pos)
+{
+	json_t *step;
+	size_t i;
+	json_array_foreach(x->chain, i, step)
+		if (pos.src && json_get_int(step, "line", 0) == pos.line && json_get_int(step, "column", 0) == pos.column &&
+		    str_eq(json_get_str(step, "file", ""), pos.src->path))
+			return true;
+	return false;
+}
+
+static void explain_place(struct explain *x, struct pos pos, const char *what, size_t before, unsigned depth)
 {
 	size_t n;
 	const struct trace_event *v = trace_at(x->r->trace, pos, &n);
-	bool replaces;
+	bool replaces, again;
 	if (depth > EXPLAIN_MAX_STEPS)
 		return;
-	replaces = explain_replaced(x, v, n, depth);
+	replaces = explain_replaced(x, v, n, before, depth);
 	for (size_t i = 0; i < n; i++)
 		if (v[i].kind == TRACE_SAME) {
 			size_t n_value;
 			const struct trace_event *value = trace_at(x->r->trace, v[i].other, &n_value);
-			replaces |= explain_replaced(x, value, n_value, depth);
+			replaces |= explain_replaced(x, value, n_value, before, depth);
 		}
+	again = has_step(x, pos);
 	add_step(x, pos, replaces && strcmp(what, "written") == 0 ? "replaces it" : what);
 	explain_file(x, pos.src);
-	explain_extends(x, v, n, x->path, 0);
+	if (!again)
+		explain_extends(x, v, n, x->path, before, 0);
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].kind == TRACE_VARIABLE)
 			explain_variable(x, &v[i], depth);
@@ -182,7 +197,7 @@ static void explain_value(struct explain *x, const struct node *n, const struct 
 	trace_at(x->r->trace, pos, &events);
 	if (!events && entry && entry->key_pos.src)
 		trace_at(x->r->trace, entry->key_pos, &events);
-	explain_place(x, pos, "written", 0);
+	explain_place(x, pos, "written", SIZE_MAX, 0);
 	if (n->kind == NODE_STRING && *n->text == '/' && n->text[1] && json_array_size(x->chain) == steps + 1 && !line_has(pos, n->text))
 		add_step(x, (struct pos){ 0 }, arena_printf(x->a, "a relative path, resolved against %s", x->r->working_dir));
 }
@@ -254,7 +269,10 @@ int explain_json(const struct load_result *r, const char *path, json_t **ret, st
 	const struct node_entry *entry = NULL;
 	struct node_path step = { .key = path };
 	bool whole = strcmp(path, ".") == 0;
-	const struct node *n = whole ? r->tree : node_find(r->tree, path, &entry);
+	const struct node *n;
+	path += *path == '.' && !whole;
+	step.key = path;
+	n = whole ? r->tree : node_find(r->tree, path, &entry);
 	if (!n || (!whole && !*path))
 		return unknown_path(r, path, err);
 	*ret = json_array();

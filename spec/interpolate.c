@@ -174,6 +174,9 @@ static int substitute(struct walk *w, struct node *n)
 		return -1;
 	}
 	n->text = arena_strdup(w->ds->arena, str_get(&text));
+	for (const char *c = n->text; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			return diag_check_utf8(w->ds, n->pos, node_path_text(w->ds->arena, w->path), n->text) ? 0 : -1;
 	return 0;
 }
 

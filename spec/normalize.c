@@ -31,7 +31,7 @@ static void resolve_list(struct diags *ds, struct node *list, const struct env *
 			value = env_get(env, item->text);
 		if (bare)
 			trace_add(ds->trace, TRACE_VARIABLE, item->pos, env_pos(env, item->text), NULL, item->text, value);
-		if (value)
+		if (value && diag_check_utf8(ds, item->pos, NULL, value))
 			item->text = arena_printf(ds->arena, "%s=%s", item->text, value);
 		if (!bare || value || keep)
 			list->items[kept++] = item;
@@ -54,7 +54,7 @@ static void resolve_map(struct diags *ds, struct node *map, const struct env *en
 			continue;
 		value = env_get(env, e->key);
 		trace_add(ds->trace, TRACE_VARIABLE, e->key_pos, env_pos(env, e->key), NULL, e->key, value);
-		if (value)
+		if (value && diag_check_utf8(ds, e->key_pos, NULL, value))
 			node_set_string(ds->arena, e->value, value);
 	}
 	if (!keep)

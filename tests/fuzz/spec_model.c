@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a project: up to three parts, divided by lines of "=====", are a compose file, one that overrides it and an env file; "#v", "#s" and "#t" at the very
- * beginning keep variables, select services, and explain every value. What
- * loads must print as YAML, and what that prints must print the same again (the first time may differ: an empty context
- * counts as none; so may a $ in a key, which is written as $$ and not read so);
- * what does not load must say why. */
+/* Any bytes as a project: up to three parts, divided by lines of "=====", are a compose file, one that overrides it and an env
+ * file; "#v", "#s" and "#t" at the very beginning keep variables, select services, and explain every value. What loads must print as
+ * YAML, and what that prints must print the same again (the first time may differ: an empty context counts as none; so may a $ in a
+ * key, which is written as $$ and not read so); what does not load must say why. */
 #include <stdio.h>
 #include <sys/mman.h>
 
