@@ -255,6 +255,14 @@ static const struct cli_option image_import_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option image_inspect_options[] = {
+	{ "format", 'f', CLI_STRING, 0,
+	  .help = "Format output using a custom template:\n"
+	          "'json':             One object a line\n"
+	          "'TEMPLATE':         Print output using the given Go template" },
+	{ 0 },
+};
+
 static const struct cli_option image_load_options[] = {
 	{ "input", 'i', CLI_STRING, 0, .help = "Read from tar archive file, instead of STDIN" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Suppress the load output" },
@@ -644,6 +652,8 @@ const struct cli_command cli_commands[] = {
 	{ "image import", "image import [OPTIONS] FILE|- NAME[:TAG]",
 	  "Make an image of a root file system, a tar archive (plain, gzip, zstd)",
 	  NULL, image_import_options, NULL, 2, 2, 0, "file" },
+	{ "image inspect", "image inspect [OPTIONS] IMAGE [IMAGE...]", "Show what an image consists of, as JSON",
+	  NULL, image_inspect_options, NULL, 1, -1, 0, "image" },
 	{ "image load", "image load [OPTIONS]", "Load images from an archive as docker save or skopeo write it",
 	  NULL, image_load_options, NULL, 0, 0, 0, NULL },
 	{ "image ls", "image ls [OPTIONS]", "List images",
@@ -652,6 +662,8 @@ const struct cli_command cli_commands[] = {
 	  NULL, image_pull_options, NULL, 1, -1, 0, NULL },
 	{ "image rm", "image rm [OPTIONS] IMAGE [IMAGE...]", "Remove images",
 	  NULL, image_rm_options, NULL, 1, -1, 0, "image" },
+	{ "image tag", "image tag IMAGE NAME[:TAG]", "Give an image one more name",
+	  NULL, NULL, NULL, 2, 2, 0, "image" },
 	{ "images", "images [OPTIONS] [SERVICE...]", "List images used by the created containers",
 	  NULL, images_options, NULL, 0, -1, CLI_LATER, "service" },
 	{ "kill", "kill [OPTIONS] [SERVICE...]", "Force stop service containers",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Index, manifest and configuration come over the first lane; then each lane has a thread that takes the next layer nobody has
- * begun. The first error stops the others at their next layer. A layer whose bytes are wrong is fetched once more, as a cache on the
+ * begun. The first error stops the others at their next read. A layer whose bytes are wrong is fetched once more, as a cache on the
  * way may have been at fault. */
 #include "images/pull.h"
 
@@ -28,7 +28,7 @@ struct pull {
 	size_t next;
 	struct store_new_layer layers[IMAGE_MAX_LAYERS];
 	int lock_fds[IMAGE_MAX_LAYERS];    /* -1: not unpacked by us */
-	bool failed;
+	_Atomic bool failed;               /* seen by the other layers between two reads */
 	struct err err;
 };
 
@@ -147,7 +147,10 @@ static void layer_warning(void *arg, const char *text)
 
 static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
 {
-	return lane_read(arg, buf, n, err);
+	const struct layer_job *j = arg;
+	if (j->p->failed)
+		return err_set(err, ERR_SYS, "given up, as another layer failed");
+	return lane_read(j->lane, buf, n, err);
 }
 
 static int get_layer_once(struct layer_job *j, struct err *err)
@@ -155,7 +158,7 @@ static int get_layer_once(struct layer_job *j, struct err *err)
 	struct pull *p = j->p;
 	const struct descriptor *d = &p->manifest.layers[j->i];
 	const struct work_listener listener = { .arg = j, .progress = layer_progress, .warning = layer_warning };
-	const struct stream_source src = { .read = read_lane, .arg = j->lane, .wait_fd = -1 };
+	const struct stream_source src = { .read = read_lane, .arg = j, .wait_fd = -1 };
 	struct work w = { .store = p->w->store, .listener = &listener, .input_fd = -1, .max_in_bytes = d->size };
 	AUTO_JSON json_t *q = ask_for_blob(d);
 	int64_t ignored;

@@ -304,3 +304,23 @@ def test_login(t):
         t.has(t.muster("logout", s.host).out, "Not logged in")
         refused(t, s, "muster login")
     t.has(t.muster("login", "-u", "a", "--password-stdin", "http://x", stdin="x", rc=1).err, "is no registry")
+
+
+def test_tag_and_inspect(t):
+    """tag gives a second name; inspect shows names, digests, configuration and layers; rm of one name leaves the image; a digest is no name."""
+    image = Image(LAYERS)
+    loopback(t)
+    with Server(image) as s:
+        pulled(t, s, image)
+        t.muster("image", "tag", f"{s.host}/a/b:1", "mine:2")
+        shown, = json.loads(t.muster("image", "inspect", "mine:2").out)
+        t.eq(shown["Id"], image.id)
+        t.eq(sorted(shown["RepoTags"]), sorted([f"{s.host}/a/b:1", "mine:2"]))
+        t.eq(shown["RepoDigests"], [f"{s.host}/a/b@{registry.sha256(image.manifest)}"])
+        t.eq(shown["RootFS"]["Layers"], json.loads(image.config)["rootfs"]["diff_ids"])
+        t.eq(shown["Config"], {"Cmd": ["/bin/sh"]})
+        t.eq(t.muster("image", "inspect", "-f", "{{.Id}} {{.Architecture}}", "mine:2").out.strip(), f"{image.id} amd64")
+        t.muster("image", "rm", f"{s.host}/a/b:1")
+        t.eq(images(t)["mine:2"], image.id)
+        t.has(t.muster("image", "tag", "mine:2", f"x@{image.id}", rc=1).err, "digest")
+        t.has(t.muster("image", "inspect", "nosuch", rc=1).err, "not found locally")
