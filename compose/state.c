@@ -222,6 +222,7 @@ static void read_runtime(const json_t *j, struct record *r)
 	r->status = (enum status)name_index(status_names, STATUS_N_, json_get_str(j, "status", ""));
 	r->pid = (pid_t)json_get_int(j, "pid", 0);
 	r->pid_ticks = (uint64_t)json_get_int(j, "pid_ticks", 0);
+	r->no_state = false;
 	r->started_ns = (uint64_t)json_get_int(j, "started_ns", 0);
 	r->started_generation = MAX(r->started_generation, (uint64_t)json_get_int(j, "started_generation", 0));
 	r->restarts = (unsigned)json_get_int(j, "restarts", 0);
@@ -264,6 +265,7 @@ int record_load(int project_fd, int run_fd, const char *id12, struct record **re
 		record_free(r);
 		return -1;
 	}
+	r->no_state = true;
 	if (has_state == 0)
 		read_runtime(state, r);
 	*ret = r;

@@ -56,6 +56,7 @@ struct record {
 	char *error;              /* why the last start failed, or NULL */
 	unsigned restarts;        /* since the last wish to start */
 	/* state.json */
+	bool no_state;            /* it is absent, torn or of another boot */
 	enum status status;
 	pid_t pid;                /* 0 = none */
 	uint64_t pid_ticks;

@@ -253,6 +253,35 @@ static void hold_ports(struct unit *u)
 	}
 }
 
+/* Its state is lost, yet something runs in its cgroup: nobody can tell which process, address and ports are its own any more, and a second container must not
+ * come beside it. It ends, with a status that is unknown. */
+static void end_lost(struct unit *u)
+{
+	struct record *r = u->rec;
+	AUTO_FREE char *path = record_cgroup(r, u->sv->rootid), *owner = xasprintf("%s/%.*s", r->project, SHORT_ID, r->id);
+	AUTO_CGROUP struct cgroup *cg = NULL;
+	AUTO_FREE pid_t *pids = NULL;
+	CLEANUP(nft_state_done) struct nft_state rules = {0};
+	struct err err = {0};
+	size_t n = 0;
+	if (cgroup_open(u->sv->cgroups, path, &cg, NULL) < 0 || cgroup_pids(cg, &pids, &n, NULL) < 0 || n == 0)
+		return;
+	log_warn("%s: its state.json is lost or torn: ending what runs of it", r->name);
+	r->status = STATUS_EXITED;
+	r->exit_code = -1;
+	r->finished_ns = clock_real_ns();
+	if (cgroup_kill(cg, &err) < 0 || nft_list(&u->sv->net, owner, &rules, &err) < 0)
+		log_warn("%s: %s", r->name, err.msg);
+	if (rules.n_ports) {
+		struct nft_change change = { .del_ports = rules.ports, .n_del_ports = rules.n_ports };
+		if (nft_apply(&u->sv->net, &change, &err) < 0)
+			log_warn("%s: %s", r->name, err.msg);
+	}
+	if (unit_save(u, false, &err) < 0 || record_save_state(r, u->sv->run_fd, &err) < 0)
+		log_warn("%s: %s", r->name, err.msg);
+	unit_bury(u->sv, path);
+}
+
 /* Nothing runs. What the anchor kept for a start that did not come to its process is let go. */
 static int adopt_idle(struct unit *u, struct err *err)
 {
@@ -310,8 +339,11 @@ int unit_adopt(struct unit *u, struct err *err)
 	bool alive;
 	u->adopted = true;
 	u->ports_held = r->n_ports && u->n_ports_kept == r->n_ports;
-	if (!r->pid)
+	if (!r->pid) {
+		if (r->no_state)
+			end_lost(u);
 		return adopt_idle(u, err);
+	}
 	u->unconfirmed = r->status != STATUS_RUNNING;
 	u->proc.pid = r->pid;
 	if (cgroup_open(u->sv->cgroups, path, &u->cgroup, err) < 0)

@@ -232,7 +232,12 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 	u->stopping = true;
 	if (u->rec->want == WANT_RUNNING)
 		u->rec->want = WANT_STOPPED;
-	if (unit_save(u, false, err) < 0 || failpoint_err("stop.saved", err) < 0)
+	if (unit_save(u, false, err) < 0) {
+		if (err->sys != ENOSPC && err->sys != EDQUOT)
+			return -1;
+		log_warn("%s: %s", u->rec->name, err->msg); /* on a full disk stopping and removing must work: that makes room */
+	}
+	if (failpoint_err("stop.saved", err) < 0)
 		return -1;
 	if (u->phase == UNIT_BACKOFF) {
 		loop_timer_cancel(&u->timer);
