@@ -31,7 +31,8 @@ static void test_defaults(struct arena *a)
 
 static void test_full(struct arena *a)
 {
-	static const char text[] = "{\"image\":\"x\",\"command\":[\"a\",\"b\"],\"entrypoint\":[],\"environment\":{\"A\":\"1\",\"B\":null},\"labels\":{\"l\":\"v\"},"
+	static const char text[] = "{\"image\":\"x\",\"command\":[\"a\",\"b\"],\"entrypoint\":[],"
+		"\"environment\":{\"A\":\"1\",\"B\":null},\"labels\":{\"l\":\"v\"},"
 		"\"ports\":[{\"mode\":\"ingress\",\"host_ip\":\"::1\",\"target\":80,\"published\":\"8000-8010\",\"protocol\":\"udp\"},{\"target\":81}],"
 		"\"volumes\":[{\"type\":\"bind\",\"source\":\"/s\",\"target\":\"/t\",\"read_only\":true,\"bind\":{}},"
 		"{\"type\":\"bind\",\"source\":\"/s\",\"target\":\"/u\",\"bind\":{\"create_host_path\":false}},"
