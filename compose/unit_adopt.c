@@ -264,7 +264,7 @@ static void end_lost(struct unit *u)
 	CLEANUP(nft_state_done) struct nft_state rules = {0};
 	struct err err = {0};
 	size_t n = 0;
-	if (cgroup_open(u->sv->cgroups, path, &cg, NULL) < 0 || cgroup_pids(cg, &pids, &n, NULL) < 0 || n == 0)
+	if (cgroup_open(u->sv->cgroups, path, &cg, NULL) != 0 || cgroup_pids(cg, &pids, &n, NULL) < 0 || n == 0)
 		return;
 	log_warn("%s: its state.json is lost or torn: ending what runs of it", r->name);
 	r->status = STATUS_EXITED;
