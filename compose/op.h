@@ -65,7 +65,7 @@ void server_notice(struct supervisor *sv, const char *text);                  /*
 void server_state(struct unit *u, const char *action, bool will_restart);    /* to followers */
 void server_done(struct op *op);                                             /* answers, frees op, takes the next */
 void server_wake(struct supervisor *sv);                                     /* begins the next operation, if one waits */
-void server_attached_done(struct unit *u, int exit_code, const char *error);
+void server_attached_done(struct client *c, int exit_code, const char *error);
 bool server_idle(const struct supervisor *sv);                               /* no client, no operation */
 int server_resume(struct supervisor *sv, struct err *err);                   /* carries on what a dead supervisor had begun */
 void server_flush(struct supervisor *sv);

@@ -235,16 +235,11 @@ void server_done(struct op *op)
 	supervisor_maybe_finish(sv);
 }
 
-void server_attached_done(struct unit *u, int exit_code, const char *error)
+void server_attached_done(struct client *c, int exit_code, const char *error)
 {
 	struct err err = {0};
-	struct client *c = u->attached;
-	if (!c)
-		return;
 	if (error)
 		err_set(&err, ERR_INVALID, "%s", error);
-	u->attached = NULL;
-	c->attached = NULL;
 	send_new(c, done_event(exit_code, &err));
 }
 

@@ -163,8 +163,10 @@ void unit_log_drained(struct unit *u)
 	struct supervisor *sv = u->sv;
 	struct record *r = u->rec;
 	bool again = u->again && !u->stopping && r->want == WANT_RUNNING && !u->op;
+	struct client *attached;
 	struct err err = {0};
 	char id[sizeof(r->id)];
+	int exit_code;
 	memcpy(id, r->id, sizeof(id));
 	loop_timer_cancel(&u->timer);
 	if (clock_mono_ns() - u->exec_mono_ns > (uint64_t)STABLE_S * STABLE_NS_PER_S)
@@ -185,18 +187,23 @@ void unit_log_drained(struct unit *u)
 			log_warn("%s: %s", r->name, err.msg);
 	}
 	failpoint("exit.saved");
-	server_attached_done(u, r->exit_code < 0 ? 255 : r->exit_code, r->exit_code < 0 ? "the exit status is unknown" : NULL);
+	attached = u->attached;
+	exit_code = r->exit_code;
+	u->attached = NULL;
+	if (attached)
+		attached->attached = NULL;
 	unit_settled(u);
 	u = supervisor_find(sv, id);
-	if (!u)
-		return;
-	apply_unit_exited(u);
+	if (u)
+		apply_unit_exited(u);
 	u = supervisor_find(sv, id);
 	if (u && u->rec->oneoff && u->rec->remove_on_exit && u->phase == UNIT_IDLE && !u->op) {
 		if (unit_remove(u, true, &err) < 0)
 			log_warn("%s", err.msg);
 		worker_empty_trash(sv);
 	}
+	if (attached) /* last: who hears it finds the container as it is to be */
+		server_attached_done(attached, exit_code < 0 ? 255 : exit_code, exit_code < 0 ? "the exit status is unknown" : NULL);
 }
 
 /* ---- stop ---- */
