@@ -63,7 +63,7 @@ int unit_save(struct unit *u, bool durable, struct err *err);
 void unit_put_labels(struct record *r, const struct desired *d, const struct desired_service *s);
 
 /* unit_start.c */
-#define UNIT_GOING "going"                                                  /* in the run directory: the child was told to go */
+#define UNIT_MARK "ran"                                                     /* in the run directory; not empty: the command was exec'd */
 int unit_start(struct unit *u, struct err *err);                             /* then unit_started() or unit_start_failed() follow */
 void unit_tell_logs(struct unit *u);
 void unit_tell_dns(struct unit *u);

@@ -6,8 +6,7 @@
  * far, from the anchor's note, from the kernel (Linux 6.15), or it is unknown, which is -1 and never 0. A pid without "running":
  * our predecessor died during the start; the process is stopped and looked at. When it is still our own program the command never ran: it
  * is killed and the container counts as not started, so that carrying on starts it. When it is the command, it counts as started: a job does not
- * run twice. The exit codes 125 and 137 of a start that nobody saw the end of are those of our own program, and one that had not been told to
- * go has not begun.
+ * run twice. When it is dead, the mark that it leaves right before exec tells.
  *
  * No operation begins before all this is decided. */
 #include "compose/supervisor.h"
@@ -26,7 +25,7 @@
 #include "network/netns.h"
 #include "network/ports.h"
 
-enum { NOTE_TRIES = 400, NOTE_MS = 5, OWN_FAILURE = 125 };
+enum { NOTE_TRIES = 400, NOTE_MS = 5 };
 
 /* The kernel's answer about an exited process to somebody who is not its parent (Linux 6.15). */
 struct pidfd_info_exit {
@@ -96,18 +95,20 @@ static void never_ran(struct unit *u)
 		log_warn("%s", err.msg);
 }
 
-static bool was_going(const struct unit *u)
+/* What the process itself left behind right before exec. */
+static bool has_run(const struct unit *u)
 {
 	char path[SHORT_ID + 16];
-	snprintf(path, sizeof(path), "c/%.*s/" UNIT_GOING, SHORT_ID, u->rec->id);
-	return faccessat(u->sv->run_fd, path, F_OK, 0) == 0;
+	struct stat st;
+	snprintf(path, sizeof(path), "c/%.*s/" UNIT_MARK, SHORT_ID, u->rec->id);
+	return fstatat(u->sv->run_fd, path, &st, 0) == 0 && st.st_size > 0;
 }
 
 static void status_known(struct unit *u, int exit_code, uint64_t time_ns)
 {
 	struct supervisor *sv = u->sv;
 	unit_stop_awaiting(u);
-	if (u->unconfirmed && (!was_going(u) || exit_code == OWN_FAILURE || exit_code == 128 + SIGKILL)) {
+	if (u->unconfirmed && !has_run(u)) {
 		never_ran(u);
 	} else {
 		confirm(u);

@@ -42,14 +42,14 @@ struct start {
 	struct container_mount mounts[MAX_MOUNTS];
 	int mount_fds[MAX_MOUNTS];
 	size_t n_mounts;
-	int dir_fd, run_fd, upper_fd, work_fd, hostname_fd, hosts_fd, resolv_fd, stdio[3], fifo_out, fifo_err;
+	int dir_fd, run_fd, upper_fd, work_fd, hostname_fd, hosts_fd, resolv_fd, stdio[3], fifo_out, fifo_err, mark_fd;
 	const char *hostname;
 };
 
 static void start_done(struct start *s)
 {
 	int *fds[] = { &s->dir_fd, &s->run_fd, &s->upper_fd, &s->work_fd, &s->hostname_fd, &s->hosts_fd, &s->resolv_fd,
-		       &s->stdio[0], &s->stdio[1], &s->stdio[2], &s->fifo_out, &s->fifo_err };
+		       &s->stdio[0], &s->stdio[1], &s->stdio[2], &s->fifo_out, &s->fifo_err, &s->mark_fd };
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		util_close(fds[i]);
 	for (size_t i = 0; i < s->n_mounts; i++) {
@@ -495,17 +495,6 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 	worker_empty_trash(sv);
 }
 
-/* Left behind right before the child may go on: without it, a start that nobody saw the end of was none. */
-static void mark_going(struct unit *u)
-{
-	char path[SHORT_ID + 16];
-	AUTO_CLOSE int fd = -1;
-	snprintf(path, sizeof(path), "c/%.*s/" UNIT_GOING, SHORT_ID, u->rec->id);
-	fd = openat(u->sv->run_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		log_warn("%s: %s: %s", u->rec->name, path, strerror(errno));
-}
-
 static void unit_progress(struct loop_source *s, uint32_t events)
 {
 	struct unit *u = CONTAINER_OF(s, struct unit, sync);
@@ -537,7 +526,6 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 		if (u->attached)
 			hand_over_output(u);
 		unit_tell_logs(u);
-		mark_going(u);
 		if (container_go(&u->proc, &err) < 0) {
 			container_progress(&u->proc, &err);
 			unit_start_failed(u, &err);
@@ -588,7 +576,9 @@ static int open_dirs(struct start *s, struct err *err)
 	s->dir_fd = fs_make_dir(u->sv->project_fd, rel, 0700, err);
 	s->run_fd = s->dir_fd < 0 ? -1 : fs_make_dir(u->sv->run_fd, rel, 0700, err);
 	if (s->run_fd >= 0)
-		unlinkat(s->run_fd, UNIT_GOING, 0);
+		s->mark_fd = openat(s->run_fd, UNIT_MARK, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (s->run_fd >= 0 && s->mark_fd < 0)
+		return err_sys(err, errno, "create the mark of the start");
 	s->upper_fd = s->run_fd < 0 ? -1 : fs_make_dir(s->dir_fd, "upper", 0755, err);
 	s->work_fd = s->upper_fd < 0 ? -1 : fs_make_dir(s->dir_fd, "work", 0755, err);
 	return s->work_fd < 0 ? -1 : 0;
@@ -620,6 +610,7 @@ static void fill_spec(struct start *s, const struct layer_set *layers)
 	c->resolv_fd = s->resolv_fd;
 	memcpy(c->stdio, s->stdio, sizeof(c->stdio));
 	c->init_fd = u->sv->binary_fd;
+	c->mark_fd = s->mark_fd;
 	c->cgroup = u->cgroup;
 	c->seccomp = &u->sv->seccomp;
 }
@@ -667,7 +658,7 @@ static void forget_endpoints(struct record *r)
 int unit_start(struct unit *u, struct err *err)
 {
 	struct start s = { .u = u, .arena = arena_new(), .dir_fd = -1, .run_fd = -1, .upper_fd = -1, .work_fd = -1, .hostname_fd = -1, .hosts_fd = -1,
-			   .resolv_fd = -1, .stdio = { -1, -1, -1 }, .fifo_out = -1, .fifo_err = -1 };
+			   .resolv_fd = -1, .stdio = { -1, -1, -1 }, .fifo_out = -1, .fifo_err = -1, .mark_fd = -1 };
 	char short_id[SHORT_ID + 1];
 	int rc = model_read_service(u->rec->service, u->rec->config, s.arena, &s.m, err);
 	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, u->rec->id);
@@ -679,7 +670,6 @@ int unit_start(struct unit *u, struct err *err)
 	if (rc == 0)
 		rc = unit_wire(u, err);
 	if (rc == 0 && !s.m.tty) {
-		mark_going(u);
 		unit_tell_logs(u);
 		if (u->attached)
 			hand_over_output(u);

@@ -26,6 +26,7 @@ void container_spec_init(struct container_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	spec->upper_fd = spec->work_fd = spec->hostname_fd = spec->hosts_fd = spec->resolv_fd = spec->init_fd = spec->join_netns_fd = -1;
+	spec->mark_fd = -1;
 	spec->stdio[0] = spec->stdio[1] = spec->stdio[2] = -1;
 	spec->caps = CONTAINER_DEFAULT_CAPS;
 }

@@ -69,6 +69,7 @@ struct container_spec {
 	uint64_t shm_bytes;                    /* 0 = 64 MiB */
 	int stdio[3];                          /* descriptors for 0-2; -1 = /dev/null. FIFOs are given to the user. Ignored with tty */
 	int init_fd;                           /* sealed memfd of muster-run (proc_seal_binary); its argv[0] will be INIT_NAME */
+	int mark_fd;                           /* -1, or an empty file: a byte in it says that the command was exec'd, whoever lived to see it */
 	struct cgroup *cgroup;                 /* NULL: the caller's own */
 	const struct seccomp_program *seccomp; /* NULL: none */
 	uint64_t caps;                         /* bounding, permitted, effective for root; inheritable is always empty */

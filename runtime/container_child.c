@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "base/failpoint.h"
@@ -35,6 +36,8 @@ static void keep_descriptors(const struct rootfs *r, int sync_fd)
 	keep[n++] = sync_fd;
 	if (s->init && s->init_fd >= 0)
 		keep[n++] = s->init_fd;
+	if (s->mark_fd >= 0)
+		keep[n++] = s->mark_fd;
 	for (int i = 0; i < 3; i++)
 		if (!s->tty && s->stdio[i] > 2)
 			keep[n++] = s->stdio[i];
@@ -94,6 +97,13 @@ static int connect_stdio(struct rootfs *r, uid_t uid, struct err *err)
 	return stdio_connect(fds, uid, err);
 }
 
+/* Right before exec, when nothing of ours can end us any more: from here on the command has run. Taken back when there was none to run. */
+static void set_mark(int mark_fd, bool on)
+{
+	if (mark_fd >= 0 && (on ? write(mark_fd, "x", 1) : ftruncate(mark_fd, 0)) < 0)
+		return;
+}
+
 /* The command, or the init with the command behind it. */
 static int run(const struct container_spec *s, const struct rights *rights, char **envp, int sync_fd, struct err *err)
 {
@@ -105,13 +115,17 @@ static int run(const struct container_spec *s, const struct rights *rights, char
 		return -1;
 	report_send(sync_fd, REPORT_EXEC, NULL, -1);
 	failpoint("child.said");
-	if (!s->init)
-		return command_exec(-1, path, s->argv, envp, err);
-	strv_push(&argv, INIT_NAME);
-	strv_push(&argv, path);
+	if (s->init) {
+		strv_push(&argv, INIT_NAME);
+		strv_push(&argv, path);
+	}
 	for (char *const *a = s->argv; *a; a++)
 		strv_push(&argv, *a);
-	return command_exec(s->init_fd, "init", argv.v, envp, err);
+	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+	set_mark(s->mark_fd, true);
+	command_exec(s->init ? s->init_fd : -1, s->init ? "init" : path, argv.v, envp, err);
+	set_mark(s->mark_fd, false);
+	return -1;
 }
 
 static int prepare(struct rootfs *r, struct user_identity *user, const struct container_spec *s, int sync_fd, bool cloned, struct err *err)
