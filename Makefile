@@ -166,6 +166,7 @@ lint: $(BINARIES)
 # every failpoint with every action in every step, and each process of ours killed in each phase; `check` has each point once
 .PHONY: fault
 fault: all
+	$(Q)MUSTER_STORM=1 $(RUN_TESTS) --only storm system
 	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 
 # the unit and system tests on Debian 12's 6.1 kernel with all controllers on cgroup v2, beside systemd, and with system calls refused:

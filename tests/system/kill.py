@@ -389,3 +389,9 @@ def test_broken_start_says_why(t):
     t.true(time.monotonic() - begun < 3, f"it took {time.monotonic() - begun:.1f} s")
     t.has(result.err, "projects/p")
     t.nothing_left()
+
+
+# random moments belong into `make fault`, where a seed that finds something can be looked into; check has each failpoint once
+if not os.environ.get("MUSTER_STORM"):
+    for storm in [name for name in globals() if name.startswith(("test_storm", "test_down_storm"))]:
+        del globals()[storm]
