@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import time
+import systest
 
 TICK = "sh -c 'i=0; while :; do i=$$((i+1)); echo $$i; sleep 0.005; done'"
 PAIR = ("anchor", "supervise")
@@ -14,8 +15,11 @@ ALL = ("anchor", "supervise", "logs", "dns")
 
 
 def victims(t, roles):
-    """Kills the named processes; how many there were."""
+    """Kills the named processes, not the containers that are just being forked off; how many there were."""
+    shown = systest.processes()
     pids = [pid for role in roles for pid in t.daemons(role)]
+    # a fork that has not exec'd yet has its parent's command line
+    pids = [pid for pid in pids if pid in shown and shown.get(shown[pid][1], ("", 0, "", ""))[3] != shown[pid][3]]
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
