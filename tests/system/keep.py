@@ -126,7 +126,7 @@ def test_restart_always_backs_off(t):
     stamps = [x.split()[0] for x in t.muster("logs", "-t", "--no-log-prefix").lines]
     seconds = [float(re.search(r":(\d+\.\d+)Z", s).group(1)) + 60 * int(s[14:16]) for s in stamps[:4]]
     pauses = [b - a for a, b in zip(seconds, seconds[1:])]
-    t.true(pauses[0] >= 0.09 and pauses[1] > pauses[0], f"pauses do not grow: {pauses}")
+    t.true(pauses[0] >= 0.09 and pauses[1] >= 0.19, f"pauses do not grow: {pauses}")  # 100 and 200 ms; a busy machine only adds
     t.muster("stop", "-t", "0")
     n = len(t.muster("logs").lines)
     time.sleep(0.8)
