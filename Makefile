@@ -59,7 +59,7 @@ RUN_LIBS    := -lseccomp -ljansson -lmd
 TEST_LIBS   := -Wl,--as-needed -lyaml -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
 
 MAINS    := compose/main.c compose/main_run.c compose/main_image.c
-SOURCES  := $(filter-out $(MAINS),$(foreach f,$(FOLDERS),$(wildcard $(f)/*.c)))
+SOURCES  := $(filter-out $(MAINS),$(foreach f,$(FOLDERS) images/build,$(wildcard $(f)/*.c)))
 LIBS     := $(foreach f,$(FOLDERS),$(O)/lib$(f).a)
 objects   = $(patsubst %.c,$(O)/%.o,$(filter $(1)/%,$(SOURCES)))
 # dependency direction: base -> spec -> {images runtime network volumes} -> compose
@@ -242,7 +242,7 @@ uninstall:
 
 .PHONY: format clean
 format:
-	$(Q)clang-format -i $(foreach f,$(FOLDERS) tests/unit tests/bench tests/fuzz,$(wildcard $(f)/*.c $(f)/*.h))
+	$(Q)clang-format -i $(foreach f,$(FOLDERS) images/build tests/unit tests/bench tests/fuzz,$(wildcard $(f)/*.c $(f)/*.h))
 clean:
 	$(Q)rm -rf '$(BUILD)' compile_commands.json
 
