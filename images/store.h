@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The image store below a state root:
- *   images/index.json         {"schema":1,"refs":{canonical reference: {"id","tagged"}},"digests":{"repository@digest": the same}}
+ *   images/index.json         {"schema":1,"refs":{canonical reference: {"id","tagged","pulled"}},"digests":{"repository@digest": the same},
+ *                             "manifests":{image id: {"digest","size","type"}}}
  *   images/config/<id>.json   configurations, byte for byte; an image exists exactly when its file is here
  *   images/store.lock         flock: shared while layers are looked up and put to use, exclusive while the store changes
- *   images/oci/               reserved: the OCI layout of pulled images
+ *   images/oci/               the OCI layout of pulled and loaded images, images/oci.h
+ *   images/pins/<diffid>      empty: a layer that stays without an image (the builder's cache)
  *   layers/<diffid>/{diff/,meta.json}   one unpacked layer in overlayfs form, complete by construction: made as .tmp-*,
  *                             synced, renamed
  * Writers unpack without the lock (each .tmp-* directory is flock'd by its maker) and hold it exclusively only to rename and to
@@ -14,6 +16,7 @@
 #define IMAGES_STORE_H
 
 #include "images/config.h"
+#include "images/oci.h"
 
 struct store;
 
@@ -67,37 +70,23 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 /* Points the canonical reference of `name` at the image `id` (64 digits), replacing what it pointed at. Returns 0 or -1 + err. */
 int store_tag(struct store *s, const char *id, const char *name, struct err *err);
 
+/* When the reference was last pulled, nanoseconds since 1970. Returns 0; 1 when it is not here or was never pulled; -1 + err. */
+int store_pull_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err);
+
+/* The layout of the store; it stays the store's. */
+struct oci *store_oci(struct store *s);
+/* The manifest of the image with this id in the layout: its text, its digest's digits (NULL: not wanted), its media type. Returns 0; 1 when
+ * it has none (built or imported, and never pushed); -1 + err. */
+int store_manifest(struct store *s, const char *id, struct str *ret_text, char ret_hex[static 65], char ret_type[static 128], struct err *err);
+/* Writes a manifest for the image into the layout, whose blobs must all be there, in place of the one it has. 0 or -1 + err. */
+int store_set_manifest(struct store *s, const char *id, const char *text, size_t n, const char *type, struct err *err);
+/* What a layer's record says; zeros when it has none. tar_bytes: length of its archive when we made it (imported, built), else 0. */
+struct store_layer_info {
+	uint64_t size_bytes, n_entries, tar_bytes;
+};
+void store_layer_info(struct store *s, const char *diff_id, struct store_layer_info *ret);
+
 /* Removes layers that no image needs and what killed writers left. Waits for the lock. Returns 0 or -1 + err. */
 int store_sweep(struct store *s, struct err *err);
-
-/* --- for writers: images/import.c, images/load.c, images/pull.c --- */
-
-/* Makes a private layers/.tmp-<random>/diff; its maker's flock keeps sweepers away. Returns the flock'd descriptor of
- * .tmp-<random> (keep it open until committed), name in ret_name; -1 + err. */
-int store_begin_layer(struct store *s, char ret_name[static 32], struct err *err);
-/* Removes a layer that was begun and not committed. */
-void store_abandon_layer(struct store *s, const char *name);
-
-/* An unnamed file in the store for a copy of something too large for memory: gone when closed. Returns the descriptor, -1 + err. */
-int store_open_spool(struct store *s, struct err *err);
-
-/* Waits until nobody else pulls the image with this id. Returns a descriptor for store_unlock_pull(), -1 + err. */
-int store_lock_pull(struct store *s, const char *id, struct err *err);
-void store_unlock_pull(struct store *s, const char *id, int fd);
-
-struct store_new_layer {
-	char tmp_name[32];    /* of store_begin_layer(); "" when the layer was already in the store */
-	char diff_id[65];
-	uint64_t size_bytes;
-	uint64_t n_entries;
-};
-
-/* Under the exclusive lock: syncs and renames the layers into place (an equal one that came meanwhile wins, ours is removed),
- * writes the configuration config[0..n) and points the n_refs canonical references at it. All layers of the configuration must
- * be in the store or in layers[].
- * ret_id: 64 digits. Returns 0; 1 when the image was there already; -1 + err: then the store is as before. ERR_CONFLICT: a layer
- * that was in the store has been removed meanwhile, begin again. */
-int store_commit_image(struct store *s, const char *config, size_t n, const struct store_new_layer *layers, size_t n_layers,
-	char *const *refs, size_t n_refs, char ret_id[static 65], struct err *err);
 
 #endif

@@ -4,7 +4,7 @@
 #define IMAGES_STORE_IMPL_H
 
 #include "base/map.h"
-#include "images/store.h"
+#include "images/store_commit.h"
 
 struct store {
 	int images_fd, config_fd, layers_fd;

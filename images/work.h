@@ -5,7 +5,8 @@
 #define IMAGES_WORK_H
 
 #include "images/layer.h"
-#include "images/store.h"
+#include "images/pack.h"
+#include "images/store_commit.h"
 
 enum work_layer_state { WORK_LAYER_PULLING, WORK_LAYER_EXISTS, WORK_LAYER_DONE, WORK_LAYER_N_ };
 
@@ -37,5 +38,10 @@ extern const struct stream_limits work_stream_limits;
  * *ret_lock_fd is to be kept open until then; on failure nothing is left. */
 int work_unpack(const struct work *w, const struct stream_source *src, const char *expect_diff_id, const char *expect_digest,
 	struct store_new_layer *ret_layer, int *ret_lock_fd, int64_t *ret_newest_mtime_s, struct err *err);
+
+/* Makes a layer of a directory of store_begin_layer() that somebody else has filled: an overlay's upper directory as the kernel left it in
+ * tmp_name/diff (tmp_name/work is removed). lock_fd: what store_begin_layer() returned. Fills *ret_layer for store_commit(). 0 or -1 + err. */
+int work_seal(struct store *s, const char *tmp_name, int lock_fd, const struct pack_options *options, struct store_new_layer *ret_layer,
+	struct err *err);
 
 #endif

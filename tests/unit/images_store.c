@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store: what was committed is found, by name, id and prefix; what is removed takes exactly the layers nobody else needs;
  * whoever uses an image keeps it; what a killed writer left is swept, what a living one makes is not. */
-#include "images/store.h"
+#include "images/store_commit.h"
 #include "tests/unit/images_rig.h"
 
 struct shop {
