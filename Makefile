@@ -6,7 +6,7 @@
 #   make unit|spec-test|plan-test|schema-test|system      one suite       make asan       unit and spec tests under ASan and UBSan
 #   make check-vm     the tests on Linux 6.1 with cgroup v2 and with systemd, in an emulated machine
 #   make bench        figures beside the floor program    make fuzz       each fuzz target for FUZZ_SECONDS
-#   make fault        every failpoint, action and step
+#   make fault        every failpoint, action and step       make soak       SOAK_ROUNDS (2000) of up and down, a quarter of restarts and scales
 #   make install      PREFIX, DESTDIR; make uninstall     make format     clang-format
 # V=1 shows commands; VARIANT=release|debug|asan|cov|fuzz; BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, ONLY (a test's name) are yours to set.
 
@@ -159,7 +159,7 @@ asan:
 check: deps-test
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all unit-programs
 	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all unit-programs
-	$(Q)$(RUN_TESTS) lint unit spec plan schema system fault asan
+	$(Q)$(RUN_TESTS) lint unit spec plan schema system fault soak asan
 lint: $(BINARIES)
 	$(Q)tests/lint '$(O)'
 
@@ -168,6 +168,11 @@ lint: $(BINARIES)
 fault: all
 	$(Q)MUSTER_STORM=1 $(RUN_TESTS) --only storm system
 	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
+
+# thousands of rounds; what the kernel counts is equal before and after. `check` has a few rounds
+.PHONY: soak
+soak: all
+	$(Q)BUILD='$(BUILD)' SOAK_ROUNDS='$(or $(SOAK_ROUNDS),2000)' tests/soak/run '$(BIN)/muster'
 
 # the unit and system tests on Debian 12's 6.1 kernel with all controllers on cgroup v2, beside systemd, and with system calls refused:
 # about half an hour in an emulated machine; STEPS chooses (tests/vm/run --help lists them)
