@@ -111,16 +111,13 @@ void op_run_ended(struct op *op)
 	struct supervisor *sv = op->sv;
 	for (size_t i = 0; i < sv->n_units; i++) {
 		struct unit *u = sv->units[i];
-		struct err err = {0};
 		if (u->run_op != op)
 			continue;
 		u->run_op = NULL;
 		if (u->attached)
 			u->attached->attached = NULL;
 		u->attached = NULL;
-		if (unit_remove(u, true, &err) < 0)
-			log_warn("%s", err.msg);
-		worker_empty_trash(sv);
+		unit_discard(u);
 		return;
 	}
 }

@@ -317,7 +317,7 @@ static int load_unit(void *arg, const char *name)
 static int load_all(struct supervisor *sv, struct err *err)
 {
 	AUTO_JSON json_t *desired = NULL;
-	AUTO_FREE char *trash = xasprintf("trash/%s", sv->project);
+	AUTO_FREE char *trash = xasprintf("projects/.trash/%s", sv->project);
 	AUTO_CLOSE int dir = fs_make_dir(sv->project_fd, "c", 0700, err);
 	sv->load_err = err;
 	if (dir < 0 || fs_each(sv->project_fd, "c", load_unit, sv, err) < 0 || failpoint_err("sv.loaded", err) < 0)

@@ -83,6 +83,7 @@ void unit_log_drained(struct unit *u);
 void unit_schedule_restart(struct unit *u);
 void unit_settled(struct unit *u);                                           /* it has no process: does what waited for that; u may be gone */
 int unit_remove(struct unit *u, bool volumes, struct err *err);              /* frees u */
+void unit_discard(struct unit *u);                                           /* the same for a one-off that has ended; tried again until it works */
 
 /* unit_release.c */
 void unit_release(struct unit *u, bool keep_ports);                          /* keep_ports: they stay reserved for the next start */

@@ -488,8 +488,8 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 		u->attached->attached = NULL;
 		u->attached = NULL;
 	}
-	if (r->oneoff && r->remove_on_exit && unit_remove(u, true, &ignored) < 0)
-		log_warn("%s", ignored.msg);
+	if (r->oneoff && r->remove_on_exit)
+		unit_discard(u);
 	if (op)
 		apply_action_done(op, action, stopped ? NULL : &e);
 	worker_empty_trash(sv);

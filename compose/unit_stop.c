@@ -197,11 +197,8 @@ void unit_log_drained(struct unit *u)
 	if (u)
 		apply_unit_exited(u);
 	u = supervisor_find(sv, id);
-	if (u && u->rec->oneoff && u->rec->remove_on_exit && u->phase == UNIT_IDLE && !u->op) {
-		if (unit_remove(u, true, &err) < 0)
-			log_warn("%s", err.msg);
-		worker_empty_trash(sv);
-	}
+	if (u && u->rec->oneoff && u->rec->remove_on_exit && !u->op)
+		unit_discard(u);
 	if (attached) /* last: who hears it finds the container as it is to be */
 		server_attached_done(attached, exit_code < 0 ? 255 : exit_code, exit_code < 0 ? "the exit status is unknown" : NULL);
 }
@@ -277,19 +274,31 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 
 /* ---- removal ---- */
 
+/* No room even for a name in the trash: the record goes first, so that what a crash leaves of the rest is removed by the next supervisor. */
+static int remove_in_place(struct unit *u, const char *from, struct err *err)
+{
+	AUTO_FREE char *record = xasprintf("%s/record.json", from);
+	if (unlinkat(u->sv->project_fd, record, 0) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "container %s: remove its record", u->rec->name);
+	return fs_remove_tree(u->sv->project_fd, from, err);
+}
+
 /* Moves the container's directory into the trash: from then on it does not exist. The trash may be removed at any moment by its worker. */
 static int to_trash(struct unit *u, struct err *err)
 {
 	char from[SHORT_ID + 4], to[SHORT_ID + 4];
-	AUTO_FREE char *dir = xasprintf("trash/%s", u->rec->project);
+	AUTO_FREE char *dir = xasprintf("projects/.trash/%s", u->rec->project);
 	snprintf(from, sizeof(from), "c/%.*s", SHORT_ID, u->rec->id);
 	snprintf(to, sizeof(to), "%.*s", SHORT_ID, u->rec->id);
 	while (faccessat(u->sv->project_fd, from, F_OK, 0) == 0) {
 		AUTO_CLOSE int trash_fd = fs_make_dir(ANCHOR_FD_ROOT, dir, 0700, err);
-		if (trash_fd < 0 && err->sys != ENOENT)
-			return -1;
-		if (trash_fd >= 0 && renameat(u->sv->project_fd, from, trash_fd, to) < 0 && errno != ENOENT)
-			return err_sys(err, errno, "container %s: move it to the trash", u->rec->name);
+		int failure = trash_fd < 0 ? err->sys : renameat(u->sv->project_fd, from, trash_fd, to) < 0 ? errno : 0;
+		if (failure == ENOSPC || failure == EDQUOT || failure == EXDEV) {
+			if (remove_in_place(u, from, err) < 0)
+				return -1;
+		} else if (failure && failure != ENOENT) {
+			return err_sys(err, failure, "container %s: move it to the trash", u->rec->name);
+		}
 	}
 	u->sv->trash_added++;
 	return failpoint_err("remove.moved", err) < 0 ? -1 : fs_remove_tree(u->sv->run_fd, from, err);
@@ -311,4 +320,27 @@ int unit_remove(struct unit *u, bool volumes, struct err *err)
 	server_state(u, "remove", false);
 	supervisor_remove_unit(sv, u);
 	return 0;
+}
+
+static void discard_due(struct loop_timer *t)
+{
+	struct unit *u = CONTAINER_OF(t, struct unit, timer);
+	if (!u->op)
+		unit_discard(u);
+}
+
+void unit_discard(struct unit *u)
+{
+	struct supervisor *sv = u->sv;
+	struct err err = {0};
+	if (u->phase != UNIT_IDLE)
+		return;
+	if (unit_remove(u, true, &err) == 0) {
+		worker_empty_trash(sv);
+		return;
+	}
+	u->backoff_ms = u->backoff_ms ? MIN(u->backoff_ms * 2, (uint64_t)BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
+	if (u->backoff_ms == BACKOFF_MIN_MS)
+		log_warn("%s", err.msg);
+	loop_timer_set(&sv->loop, &u->timer, u->backoff_ms, discard_due);
 }

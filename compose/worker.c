@@ -87,10 +87,10 @@ int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const cha
 
 static int empty_trash(struct supervisor *sv, const char *text, struct err *err)
 {
-	AUTO_FREE char *path = xasprintf("trash/%s", text);
+	AUTO_FREE char *path = xasprintf("projects/.trash/%s", text);
 	if (fs_remove_tree(ANCHOR_FD_ROOT, path, err) < 0 || failpoint_err("work.trash", err) < 0)
 		return -1;
-	unlinkat(ANCHOR_FD_ROOT, "trash", AT_REMOVEDIR);
+	unlinkat(ANCHOR_FD_ROOT, "projects/.trash", AT_REMOVEDIR);
 	(void)sv;
 	return 0;
 }

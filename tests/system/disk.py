@@ -236,3 +236,53 @@ def test_torn_image_index(t):
     with open(path, "wb") as f:
         f.write(good)
     t.up("--force-recreate")
+
+
+def test_projects_on_their_own(t):
+    """projects/ on a file system of its own: containers come, are replaced and go all the same, and nothing stays."""
+    small(t.root + "/projects")
+    t.baseline = t.snapshot()
+    t.compose(ONE.replace("web: {", "web: {volumes: [/anonymous], "))
+    t.up()
+    t.up("--force-recreate")
+    t.muster("run", "--rm", "-T", "web", "true")
+    t.muster("down", "-v", "-t", "0")
+    t.nothing_left()
+    t.eq([f for f in os.listdir(t.root + "/projects") if f != ".lock"], [], "left in projects/")
+    away(t.root + "/projects")
+    t.baseline = t.snapshot()
+
+
+def test_ext4_full(t):
+    """The state root on a full ext4, which needs room even to rename: stop, rm and down work, exits are told; with room again up converges."""
+    image, at = t.dir + "/disk", t.root + ".ext4"
+    with open(image, "wb") as f:
+        f.truncate(SIZE)
+    made = systest.subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", image], capture_output=True, check=False,
+                                  env={**os.environ, "PATH": "/usr/sbin:/sbin:" + os.environ.get("PATH", "")})
+    os.mkdir(at)
+    if made.returncode or systest.subprocess.run(["mount", "-o", "loop", image, at], capture_output=True, check=False).returncode:
+        raise systest.Skip("no loop device or no mke2fs")
+    systest.subprocess.run(["cp", "-a", t.root + "/.", at], check=True)
+    systest.mount(at, t.root, None, systest.MS_BIND)
+    t.baseline = t.snapshot()
+    t.compose(ONE.replace("services: {", "services: {job: {image: busybox, command: \"sh -c 'exit 7'\"}, ").replace("web: {", "web: {scale: 3, "))
+    t.up()
+    t.wait(lambda: t.ps()["p-job-1"]["State"] == "exited", 5, "the end of job")
+    filler = fill(t.root)
+    os.kill(t.pid("p-web-1"), signal.SIGKILL)
+    t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end of web-1")
+    t.eq((t.ps()["p-web-1"]["ExitCode"], t.ps()["p-job-1"]["ExitCode"]), (137, 7))
+    t.muster("stop", "-t", "0", "web")
+    no_crash(t, t.muster("up", "-d", rc=None))
+    t.muster("rm", "-f", "job")
+    t.lacks("\n".join(t.ps()), "job")
+    os.unlink(filler)
+    t.up()
+    t.eq(sorted((n, c["State"]) for n, c in t.ps().items() if "web" in n), [(f"p-web-{i}", "running") for i in (1, 2, 3)])
+    fill(t.root)
+    t.muster("down", "-v", "-t", "0")
+    t.nothing_left(ignore=("state", "volumes"))
+    away(t.root)
+    away(at)
+    t.baseline = t.snapshot()
