@@ -103,7 +103,6 @@ int command_exec(int fd, const char *path, char *const *argv, char *const *envp,
 {
 	char quoted[256], fd_path[40];
 	int e;
-	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	proc_reset_signals();
 	if (fd < 0) {
 		execve(path, argv, envp);

@@ -16,7 +16,7 @@ int command_find(const char *argv0, char *const *envp, char *ret_path, size_t si
 /* chdir, then makes sure that the place is inside the root (CVE-2024-21626): what getcwd calls unreachable, or a /proc/self/fd, is
  * refused. */
 int command_chdir(const char *cwd, struct err *err);
-/* Clean signals, no death signal, exec. fd -1: path; else the program is fd (path names it in messages). Returns only on failure. */
+/* Clean signals, exec; the death signal stays as it is. fd -1: path; else the program is fd (path names it in messages). Returns only on failure. */
 int command_exec(int fd, const char *path, char *const *argv, char *const *envp, struct err *err);
 
 #endif

@@ -26,7 +26,7 @@ void container_spec_init(struct container_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	spec->upper_fd = spec->work_fd = spec->hostname_fd = spec->hosts_fd = spec->resolv_fd = spec->init_fd = spec->join_netns_fd = -1;
-	spec->mark_fd = -1;
+	spec->mark_fd = spec->root_fd = -1;
 	spec->stdio[0] = spec->stdio[1] = spec->stdio[2] = -1;
 	spec->caps = CONTAINER_DEFAULT_CAPS;
 }
@@ -41,9 +41,9 @@ static int check_spec(const struct container_spec *s, struct err *err)
 {
 	if (!s->argv || !s->argv[0])
 		return err_set(err, ERR_INVALID, "no command");
-	if (s->n_layers < 1 || s->n_layers > OVERLAY_LAYERS_MAX)
+	if (s->root_fd < 0 && (s->n_layers < 1 || s->n_layers > OVERLAY_LAYERS_MAX))
 		return err_set(err, ERR_INVALID, "%zu layers: between 1 and %d are possible", s->n_layers, OVERLAY_LAYERS_MAX);
-	if (s->upper_fd < 0 || s->work_fd < 0)
+	if (s->root_fd < 0 && (s->upper_fd < 0 || s->work_fd < 0))
 		return err_set(err, ERR_INVALID, "no upper or work directory");
 	if (s->hostname && (strlen(s->hostname) == 0 || strlen(s->hostname) > 64))
 		return err_set(err, ERR_INVALID, "host name of %zu bytes: between 1 and 64 are possible", strlen(s->hostname));

@@ -20,16 +20,21 @@
 struct cgroup;
 struct seccomp_program;
 
-enum container_mount_kind { CONTAINER_MOUNT_BIND, CONTAINER_MOUNT_TMPFS };
+enum container_mount_kind { CONTAINER_MOUNT_BIND, CONTAINER_MOUNT_TMPFS, CONTAINER_MOUNT_FILE };
 
 struct container_mount {
 	enum container_mount_kind kind;
-	int source_fd; /* bind (volume, host path, file): a descriptor (O_PATH does) of what appears at target; kept open by the caller */
+	/* bind (volume, host path, file): a descriptor (O_PATH does) of what appears at target; kept open by the caller. file: what it holds
+	 * is copied into a file in memory of the container's own, which appears at target with mode, uid and gid (secrets) */
+	int source_fd;
 	const char *target; /* absolute; resolved inside the container's root, created when missing (a directory, or a file for a file) */
 	bool read_only;
 	bool recursive;      /* bind: with the mounts below it (host paths); false for volumes */
 	uint64_t size_bytes; /* tmpfs: 0 = the kernel's default, half of the memory */
-	unsigned mode;       /* tmpfs: 0 = 01777 */
+	unsigned mode;       /* tmpfs: 0 = 01777; file: as it is */
+	uid_t uid;           /* file */
+	gid_t gid;
+	bool exec; /* tmpfs: programs may be run from it, and devices be opened */
 	/* bind: called in the child, before anything is mounted on the new root, with a descriptor of that root: fills an empty volume
 	 * from the image. Returns 0 or -1 + err; may take its time. NULL: nothing to do. */
 	int (*fill)(int root_fd, const char *target, int fill_fd, struct err *err);
@@ -60,6 +65,9 @@ struct container_spec {
 	bool read_only_root;
 	bool volatile_upper; /* overlay "volatile": for one-shot containers whose upper directory is thrown away */
 	bool no_new_privs;
+	bool privileged; /* nothing masked or read-only below /proc and /sys, some more devices; caps, seccomp and cgroup are set apart */
+	bool bound;      /* the command dies with the caller: as far as the kernel keeps PR_SET_PDEATHSIG over its execs */
+	int root_fd;     /* -1, or the root ready made (overlay_detached), a descriptor that may be used further: no layers, upper, work then */
 	const int *layer_fds; /* lower directories, bottom to top, O_PATH|O_DIRECTORY does; at least 1, at most 500 */
 	size_t n_layers;
 	int upper_fd, work_fd; /* directories on one file system (see probe_overlay) */

@@ -121,7 +121,8 @@ static int run(const struct container_spec *s, const struct rights *rights, char
 	}
 	for (char *const *a = s->argv; *a; a++)
 		strv_push(&argv, *a);
-	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+	if (!s->bound)
+		prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	set_mark(s->mark_fd, true);
 	command_exec(s->init ? s->init_fd : -1, s->init ? "init" : path, argv.v, envp, err);
 	set_mark(s->mark_fd, false);

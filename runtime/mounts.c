@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 
 #include "base/fs.h"
+#include "runtime/stubs.h"
 
 enum { LINKS_MAX = 16 };
 
@@ -130,43 +131,56 @@ int mounts_fs(const char *type, int target_fd, unsigned long flags, const char *
 	return 0;
 }
 
-static int make(int root_fd, const char *path, bool directory, int depth, struct err *err);
+/* Where and for whom something is being made. */
+struct making {
+	int root_fd;
+	int depth; /* of dangling symlinks */
+	struct stubs *made;
+};
+
+static int make(const struct making *m, const char *path, bool directory, struct err *err);
 
 /* The name exists but leads nowhere: a dangling symlink. What it points to is made, inside the root. */
-static int make_link_target(
-	int root_fd, int parent_fd, const char *prefix, size_t parent_len, const char *name, bool directory, int depth, struct err *err)
+static int make_link_target(const struct making *m, int parent_fd, const char *prefix, const char *name, bool directory, struct err *err)
 {
+	const struct making further = { m->root_fd, m->depth + 1, m->made };
+	size_t parent_len = (size_t)(strrchr(prefix, '/') - prefix);
 	char link[PATH_MAX], quoted[256];
 	AUTO_FREE char *to = NULL;
 	ssize_t n = readlinkat(parent_fd, name, link, sizeof(link) - 1);
-	if (n < 0 || depth == LINKS_MAX)
+	if (n < 0 || m->depth == LINKS_MAX)
 		return err_sys(err, n < 0 ? errno : ELOOP, "create %s", err_quote(quoted, sizeof(quoted), prefix));
 	link[n] = '\0';
 	to = link[0] == '/' ? xstrdup(link) : xasprintf("%.*s/%s", (int)parent_len, prefix, link);
-	return make(root_fd, to, directory, depth + 1, err);
+	return make(&further, to, directory, err);
 }
 
 /* Makes one component below parent_fd; existing ones are fine. */
-static int make_component(int root_fd, int parent_fd, const char *prefix, const char *name, bool directory, int depth, struct err *err)
+static int make_component(const struct making *m, int parent_fd, const char *prefix, const char *name, bool directory, struct err *err)
 {
 	char quoted[256];
-	int rc = directory ? mkdirat(parent_fd, name, 0755) :
+	struct stat before;
+	int rc;
+	if (fstat(parent_fd, &before) < 0)
+		return err_sys(err, errno, "create %s", err_quote(quoted, sizeof(quoted), prefix));
+	rc = directory ? mkdirat(parent_fd, name, 0755) :
 			     openat(parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (rc >= 0) {
 		if (!directory)
 			close(rc);
+		stubs_note(m->made, parent_fd, name, &before);
 		return 0;
 	}
 	if (errno == EEXIST)
-		return make_link_target(root_fd, parent_fd, prefix, (size_t)(strrchr(prefix, '/') - prefix), name, directory, depth, err);
+		return make_link_target(m, parent_fd, prefix, name, directory, err);
 	return err_sys(err, errno, "create %s", err_quote(quoted, sizeof(quoted), prefix));
 }
 
 /* Makes path inside root_fd with everything above it, one component at a time. */
-static int make(int root_fd, const char *path, bool directory, int depth, struct err *err)
+static int make(const struct making *m, const char *path, bool directory, struct err *err)
 {
 	AUTO_FREE char *prefix = xasprintf("%s%s", path[0] == '/' ? "" : "/", path);
-	AUTO_CLOSE int parent = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+	AUTO_CLOSE int parent = fcntl(m->root_fd, F_DUPFD_CLOEXEC, 3);
 	char quoted[256];
 	if (parent < 0)
 		return err_sys(err, errno, "duplicate a descriptor");
@@ -181,11 +195,11 @@ static int make(int root_fd, const char *path, bool directory, int depth, struct
 		memcpy(name, start, (size_t)(end - start));
 		name[end - start] = '\0';
 		*end = '\0';
-		next = fs_open_in_root(root_fd, prefix, O_PATH | (dir ? O_DIRECTORY : 0), 0);
+		next = fs_open_in_root(m->root_fd, prefix, O_PATH | (dir ? O_DIRECTORY : 0), 0);
 		if (next == -ENOENT) {
-			if (make_component(root_fd, parent, prefix, name, dir, depth, err) < 0)
+			if (make_component(m, parent, prefix, name, dir, err) < 0)
 				return -1;
-			next = fs_open_in_root(root_fd, prefix, O_PATH | (dir ? O_DIRECTORY : 0), 0);
+			next = fs_open_in_root(m->root_fd, prefix, O_PATH | (dir ? O_DIRECTORY : 0), 0);
 		}
 		if (next < 0)
 			return err_sys(err, -next, "open %s", err_quote(quoted, sizeof(quoted), prefix));
@@ -199,11 +213,17 @@ static int make(int root_fd, const char *path, bool directory, int depth, struct
 
 int mounts_target(int root_fd, const char *path, bool directory, struct err *err)
 {
+	return mounts_target_noted(root_fd, path, directory, NULL, err);
+}
+
+int mounts_target_noted(int root_fd, const char *path, bool directory, struct stubs *made, struct err *err)
+{
+	const struct making m = { root_fd, 0, made };
 	char quoted[256];
 	AUTO_CLOSE int fd = fs_open_in_root(root_fd, path, O_PATH | (directory ? O_DIRECTORY : 0), 0);
 	struct stat st;
 	if (fd == -ENOENT) {
-		if (make(root_fd, path, directory, 0, err) < 0)
+		if (make(&m, path, directory, err) < 0)
 			return -1;
 		fd = fs_open_in_root(root_fd, path, O_PATH | (directory ? O_DIRECTORY : 0), 0);
 	}

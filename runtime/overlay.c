@@ -4,10 +4,14 @@
 #include "runtime/overlay.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "base/fs.h"
+#include "base/sock.h"
 #include "runtime/mounts.h"
 
 #define OVERLAY_OPTIONS "index=off,metacopy=off,redirect_dir=off,xino=off"
@@ -103,4 +107,52 @@ int overlay_mount_here(const struct overlay *o, const char *target, struct err *
 	while (n > 0)
 		util_close(&fds[--n]);
 	return chdir("/") < 0 ? err_sys(err, errno, "change to /") : rc;
+}
+
+/* The child's part: mounts it where nobody sees it and sends a detached clone, or its struct err. */
+static void send_clone(const struct overlay *o, int sock)
+{
+	struct err err = { 0 }, unsent;
+	AUTO_CLOSE int tree = -1;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		err_sys(&err, errno, "make a mount namespace");
+	else if (overlay_mount_here(o, "/dev", &err) == 0) {
+		tree = open_tree(AT_FDCWD, "/dev", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (tree < 0)
+			err_sys(&err, errno, "clone the overlay");
+	}
+	sock_send(sock, &err, sizeof(err), &tree, tree >= 0, &unsent);
+}
+
+int overlay_detached(const struct overlay *o, struct err *err)
+{
+	int fd = overlay_new(o, err), pair[2];
+	struct err theirs;
+	size_t n = 1;
+	ssize_t got;
+	pid_t pid;
+	if (fd != OVERLAY_OLD)
+		return fd;
+	if (sock_pair(SOCK_SEQPACKET, pair, err) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		send_clone(o, pair[1]);
+		_exit(0);
+	}
+	close(pair[1]);
+	fd = -1;
+	got = pid < 0 ? -1 : sock_recv(pair[0], &theirs, sizeof(theirs), &fd, &n, err);
+	close(pair[0]);
+	if (pid < 0)
+		return err_sys(err, errno, "fork");
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (got == (ssize_t)sizeof(theirs) && n == 1)
+		return fd;
+	if (got == (ssize_t)sizeof(theirs) && err)
+		*err = theirs;
+	else
+		err_set(err, ERR_SYS, "mount the overlay: the process that does it has failed");
+	return -1;
 }

@@ -21,5 +21,8 @@ enum { OVERLAY_OLD = -2 };
 int overlay_new(const struct overlay *o, struct err *err);
 /* mount(2) of it upon the directory `target` of the present, private mount namespace. */
 int overlay_mount_here(const struct overlay *o, const char *target, struct err *err);
+/* A detached mount of it on any kernel since 5.2: where overlay_new() cannot, a child mounts it in a namespace of its own and sends a clone.
+ * Attach it at most once; what looks into it by the descriptor may go on after that. -1 + err. */
+int overlay_detached(const struct overlay *o, struct err *err);
 
 #endif

@@ -50,6 +50,18 @@ static const struct {
 	{ "urandom", 9, 1 },
 	{ "tty", 0, 5 },
 };
+/* What BuildKit gives an insecure step on top. */
+static const struct {
+	const char *name;
+	unsigned major, minor;
+} privileged_nodes[] = {
+	{ "kmsg", 1, 11 },
+	{ "cuse", 10, 203 },
+	{ "fuse", 10, 229 },
+	{ "kvm", 10, 232 },
+	{ "net/tun", 10, 200 },
+	{ "loop-control", 10, 237 },
+};
 static const struct {
 	const char *name, *to;
 } links[] = {
@@ -80,9 +92,9 @@ int rootfs_prepare(struct rootfs *r, const struct container_spec *spec, struct e
 	r->spec = spec;
 	r->root_fd = r->console_master = r->console_slave = -1;
 	r->null_fd = -1;
-	r->root_fd = overlay_new(&o, err);
+	r->root_fd = spec->root_fd >= 0 ? fcntl(spec->root_fd, F_DUPFD_CLOEXEC, 3) : overlay_new(&o, err);
 	if (r->root_fd == -1)
-		return -1;
+		return spec->root_fd >= 0 ? err_sys(err, errno, "duplicate a descriptor") : -1;
 	r->sources = xcalloc(spec->n_mounts + 1, sizeof(*r->sources));
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const struct container_mount *m = &spec->mounts[i];
@@ -178,6 +190,16 @@ static int mount_at(int dirfd, const char *name, const char *type, unsigned long
 	return TAKE_FD(fd);
 }
 
+static int make_privileged_nodes(int dev, struct err *err)
+{
+	if (mkdirat(dev, "net", 0755) < 0)
+		return err_sys(err, errno, "create /dev/net");
+	for (size_t i = 0; i < ARRAY_SIZE(privileged_nodes); i++)
+		if (mknodat(dev, privileged_nodes[i].name, S_IFCHR | 0600, makedev(privileged_nodes[i].major, privileged_nodes[i].minor)) < 0)
+			return err_sys(err, errno, "create /dev/%s", privileged_nodes[i].name);
+	return 0;
+}
+
 static int make_dev(struct rootfs *r, int dev, struct err *err)
 {
 	AUTO_CLOSE int pts = -1, shm = -1, mqueue = -1;
@@ -191,6 +213,8 @@ static int make_dev(struct rootfs *r, int dev, struct err *err)
 		if (symlinkat(links[i].to, dev, links[i].name) < 0)
 			return err_sys(err, errno, "create /dev/%s", links[i].name);
 	umask(022);
+	if (r->spec->privileged && make_privileged_nodes(dev, err) < 0)
+		return -1;
 	pts = mount_at(dev, "pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5", DEVPTS_SUPER_MAGIC, err);
 	if (pts < 0)
 		return -1;
@@ -203,9 +227,9 @@ static int make_dev(struct rootfs *r, int dev, struct err *err)
 }
 
 /* One v1 hierarchy below the container's /sys/fs/cgroup, with a link per controller when several share it. */
-static int mount_v1(int dir, const struct cgroup_hierarchy *h, struct err *err)
+static int mount_v1(int dir, const struct cgroup_hierarchy *h, unsigned long flags, struct err *err)
 {
-	AUTO_CLOSE int fd = mount_at(dir, h->options, "cgroup", HARDENED | MS_RDONLY, h->options, CGROUP_SUPER_MAGIC, err);
+	AUTO_CLOSE int fd = mount_at(dir, h->options, "cgroup", flags, h->options, CGROUP_SUPER_MAGIC, err);
 	const char *p = h->options;
 	char name[sizeof(h->options)];
 	if (fd < 0)
@@ -218,23 +242,24 @@ static int mount_v1(int dir, const struct cgroup_hierarchy *h, struct err *err)
 	return 0;
 }
 
-/* The container's own cgroups as it sees them, read-only (CVE-2022-0492, CVE-2023-25809). */
+/* The container's own cgroups as it sees them, read-only (CVE-2022-0492, CVE-2023-25809) unless it is privileged. */
 static int mount_cgroups(struct rootfs *r, int sys, struct err *err)
 {
 	const struct cgroup_host *h = r->spec->cgroup ? r->spec->cgroup->host : NULL;
 	AUTO_CLOSE int fs = openat(sys, "fs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	AUTO_CLOSE int dir = -1;
+	unsigned long flags = HARDENED | (r->spec->privileged ? 0UL : MS_RDONLY);
 	if (!h || fs < 0)
 		return 0;
 	if (h->v2 >= 0 && h->n == 1) {
-		dir = mount_at(fs, "cgroup", "cgroup2", HARDENED | MS_RDONLY, NULL, CGROUP2_SUPER_MAGIC, err);
+		dir = mount_at(fs, "cgroup", "cgroup2", flags, NULL, CGROUP2_SUPER_MAGIC, err);
 		return dir < 0 ? -1 : 0;
 	}
 	dir = mount_at(fs, "cgroup", "tmpfs", HARDENED, "mode=755,size=65536", TMPFS_MAGIC, err);
 	if (dir < 0)
 		return -1;
 	for (size_t i = 0; i < h->n; i++)
-		if (!h->hierarchies[i].v2 && mount_v1(dir, &h->hierarchies[i], err) < 0)
+		if (!h->hierarchies[i].v2 && mount_v1(dir, &h->hierarchies[i], flags, err) < 0)
 			return -1;
 	return mounts_make_read_only(fs, "cgroup", err);
 }
@@ -247,7 +272,7 @@ static int mount_one(struct rootfs *r, const struct container_mount *m, struct m
 	struct statfs fs;
 	char data[96];
 	int at = 0;
-	if (m->kind == CONTAINER_MOUNT_BIND && fstat(s->fd, &st) < 0)
+	if (m->kind != CONTAINER_MOUNT_TMPFS && fstat(s->fd, &st) < 0)
 		return err_sys(err, errno, "mount %s", m->target);
 	target = mounts_target(r->root_fd, m->target, S_ISDIR(st.st_mode), err);
 	if (target < 0)
@@ -256,12 +281,12 @@ static int mount_one(struct rootfs *r, const struct container_mount *m, struct m
 		return err_set(err, ERR_DENIED, "mount target %s is inside /proc", m->target);
 	if (fstat(target, &st) < 0 || fstat(r->root_fd, &root) < 0 || (st.st_dev == root.st_dev && st.st_ino == root.st_ino))
 		return err_set(err, ERR_INVALID, "mount target %s is the root itself", m->target);
-	if (m->kind == CONTAINER_MOUNT_BIND)
+	if (m->kind != CONTAINER_MOUNT_TMPFS)
 		return mounts_source_attach(s, r->root_fd, m->target, target, err);
 	at = snprintf(data, sizeof(data), "mode=%o", m->mode ? m->mode : 01777);
 	if (m->size_bytes)
 		snprintf(data + at, sizeof(data) - (size_t)at, ",size=%llu", (unsigned long long)m->size_bytes);
-	if (mounts_fs("tmpfs", target, HARDENED | (m->read_only ? MS_RDONLY : 0UL), data, err) < 0)
+	if (mounts_fs("tmpfs", target, (m->exec ? (unsigned long)MS_NOSUID : HARDENED) | (m->read_only ? MS_RDONLY : 0UL), data, err) < 0)
 		return err_wrap(err, "mount %s", m->target);
 	return 0;
 }
@@ -431,6 +456,50 @@ static int fill_volumes(struct rootfs *r, struct err *err)
 	return 0;
 }
 
+/* Copies what the caller gave into a file of dir_fd and makes that the mount's source. */
+static int make_memory_file(struct mounts_source *s, const struct container_mount *m, int dir_fd, const char *name, struct err *err)
+{
+	AUTO_CLOSE int to = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char buf[16384];
+	ssize_t n;
+	if (to < 0)
+		return err_sys(err, errno, "create a file in memory");
+	for (off_t at = 0; (n = pread(m->source_fd, buf, sizeof(buf), at)) > 0; at += n)
+		if (fs_write_all(to, buf, (size_t)n, err) < 0)
+			return -1;
+	explicit_bzero(buf, sizeof(buf));
+	if (n < 0)
+		return err_sys(err, errno, "read what is to be mounted");
+	if (fchown(to, m->uid, m->gid) < 0 || fchmod(to, m->mode & 07777) < 0)
+		return err_sys(err, errno, "set owner and mode");
+	s->foreign = false;
+	s->fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return s->fd < 0 ? err_sys(err, errno, "open a file in memory") : mounts_source_prepare(s, err);
+}
+
+/* Files in memory: on a tmpfs upon /dev as the host has it, in our own mount namespace, which is left behind with everything of the host. */
+static int make_memory_files(struct rootfs *r, struct err *err)
+{
+	const struct container_spec *spec = r->spec;
+	AUTO_CLOSE int dir_fd = -1;
+	char name[24];
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		if (spec->mounts[i].kind != CONTAINER_MOUNT_FILE)
+			continue;
+		if (dir_fd < 0) {
+			if (mount("tmpfs", "/dev", "tmpfs", HARDENED, "mode=700,size=64m") < 0)
+				return err_sys(err, errno, "mount a tmpfs");
+			dir_fd = open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			if (dir_fd < 0)
+				return err_sys(err, errno, "open a tmpfs");
+		}
+		snprintf(name, sizeof(name), "%zu", i);
+		if (make_memory_file(&r->sources[i], &spec->mounts[i], dir_fd, name, err) < 0)
+			return err_wrap(err, "mount %s", spec->mounts[i].target);
+	}
+	return 0;
+}
+
 int rootfs_build(struct rootfs *r, struct err *err)
 {
 	AUTO_CLOSE int proc = -1, dev = -1, sys = -1;
@@ -440,7 +509,7 @@ int rootfs_build(struct rootfs *r, struct err *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "make the mounts private");
 	r->null_fd = open_null(err);
-	if (r->null_fd < 0 || failpoint_err("child.private", err) < 0 || attach_root(r, err) < 0 || failpoint_err("child.root", err) < 0 ||
+	if (r->null_fd < 0 || failpoint_err("child.private", err) < 0 || make_memory_files(r, err) < 0 || attach_root(r, err) < 0 || failpoint_err("child.root", err) < 0 ||
 	    fill_volumes(r, err) < 0 || failpoint_err("child.filled", err) < 0)
 		return -1;
 	proc = mount_at(r->root_fd, "proc", "proc", HARDENED, NULL, PROC_SUPER_MAGIC, err);
@@ -451,13 +520,13 @@ int rootfs_build(struct rootfs *r, struct err *err)
 	dev = mount_at(r->root_fd, "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", TMPFS_MAGIC, err);
 	if (dev < 0 || make_dev(r, dev, err) < 0 || failpoint_err("child.dev", err) < 0)
 		return -1;
-	sys = mount_at(r->root_fd, "sys", "sysfs", HARDENED | MS_RDONLY, NULL, SYSFS_MAGIC, err);
+	sys = mount_at(r->root_fd, "sys", "sysfs", HARDENED | (r->spec->privileged ? 0UL : MS_RDONLY), NULL, SYSFS_MAGIC, err);
 	if (sys < 0 || failpoint_err("child.sys", err) < 0 || mount_cgroups(r, sys, err) < 0 || failpoint_err("child.cgroupfs", err) < 0 ||
 	    mount_all(r, err) < 0 || failpoint_err("child.mounts", err) < 0)
 		return -1;
 	if (r->spec->tty && make_console(r, dev, err) < 0)
 		return -1;
-	if (mask_all(r, proc, sys, err) < 0 || failpoint_err("child.masks", err) < 0)
+	if ((!r->spec->privileged && mask_all(r, proc, sys, err) < 0) || failpoint_err("child.masks", err) < 0)
 		return -1;
 	if (r->spec->read_only_root && mounts_make_read_only(r->root_fd, "/", err) < 0)
 		return -1;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mount points that had to be made for a build step and must not get into its layer: noted when they are made, taken away after the step's
+ * last process. Each is held by a descriptor of the directory it was made in and by its inode, and no path is looked up again: what the
+ * step put in its place, wherever its links lead now, is not ours to delete (CVE-2024-23652). The directory gets the time back that it had,
+ * unless the step has changed it as well. */
+#ifndef RUNTIME_STUBS_H
+#define RUNTIME_STUBS_H
+
+#include <sys/stat.h>
+
+#include "base/err.h"
+
+enum { STUBS_MAX = 1024 };
+
+struct stub {
+	int parent_fd, fd; /* held open, so that its inode number cannot be given to another */
+	char *name;
+	dev_t dev;
+	ino_t ino;
+	bool directory;
+	struct timespec atime, mtime, made; /* of the parent: before; and its mtime after */
+};
+
+struct stubs {
+	struct stub *v;
+	size_t n, cap;
+};
+
+/* Makes path inside root_fd be a mount point, as mounts_target() does, and notes what had to be made. 0 or -1 + err. */
+int stubs_make(struct stubs *s, int root_fd, const char *path, bool directory, struct err *err);
+/* `name` was just made in parent_fd, whose state was `before`. s NULL: nothing is noted. */
+void stubs_note(struct stubs *s, int parent_fd, const char *name, const struct stat *before);
+/* Removes what is still there, empty and the same; nobody may work in the tree any more. Frees. Takes a zeroed one. */
+void stubs_remove(struct stubs *s);
+/* Frees, and leaves everything where it is. */
+void stubs_done(struct stubs *s);
+
+#endif
