@@ -27,6 +27,7 @@ struct container_mount {
 	/* bind (volume, host path, file): a descriptor (O_PATH does) of what appears at target; kept open by the caller. file: what it holds
 	 * is copied into a file in memory of the container's own, which appears at target with mode, uid and gid (secrets) */
 	int source_fd;
+	const char *source_path; /* bind: NULL, or a path in source_fd, which then is a detached mount that nobody attaches but the container */
 	const char *target; /* absolute; resolved inside the container's root, created when missing (a directory, or a file for a file) */
 	bool read_only;
 	bool recursive;      /* bind: with the mounts below it (host paths); false for volumes */
@@ -39,6 +40,8 @@ struct container_mount {
 	 * from the image. Returns 0 or -1 + err; may take its time. NULL: nothing to do. */
 	int (*fill)(int root_fd, const char *target, int fill_fd, struct err *err);
 	int fill_fd;
+	int fill_root_fd; /* with fill_path: fill() gets this root and that path instead of the container's root and target */
+	const char *fill_path;
 };
 
 struct container_rlimit {

@@ -31,7 +31,7 @@
 static void keep_descriptors(const struct rootfs *r, int sync_fd)
 {
 	const struct container_spec *s = r->spec;
-	AUTO_FREE int *keep = xcalloc(s->n_mounts * 3 + s->n_layers + 32, sizeof(*keep));
+	AUTO_FREE int *keep = xcalloc(s->n_mounts * 4 + s->n_layers + 32, sizeof(*keep));
 	size_t n = rootfs_descriptors(r, keep, 0);
 	keep[n++] = sync_fd;
 	if (s->init && s->init_fd >= 0)

@@ -101,7 +101,7 @@ int rootfs_prepare(struct rootfs *r, const struct container_spec *spec, struct e
 		r->sources[i] = (struct mounts_source){
 			.fd = m->source_fd, .recursive = m->recursive, .read_only = m->read_only, .foreign = true, .tree = -1
 		};
-		if (m->kind == CONTAINER_MOUNT_BIND && mounts_source_prepare(&r->sources[i], err) < 0)
+		if (m->kind == CONTAINER_MOUNT_BIND && !m->source_path && mounts_source_prepare(&r->sources[i], err) < 0)
 			return err_wrap(err, "mount %s", m->target);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -136,6 +136,8 @@ size_t rootfs_descriptors(const struct rootfs *r, int *ret, size_t n)
 		n = add_source(&r->sources[i], ret, n);
 		if (s->mounts[i].fill)
 			ret[n++] = s->mounts[i].fill_fd;
+		if (s->mounts[i].fill && s->mounts[i].fill_path)
+			ret[n++] = s->mounts[i].fill_root_fd;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(r->files); i++)
 		n = add_source(&r->files[i], ret, n);
@@ -450,9 +452,11 @@ static int pivot(struct rootfs *r, struct err *err)
 static int fill_volumes(struct rootfs *r, struct err *err)
 {
 	const struct container_spec *s = r->spec;
-	for (size_t i = 0; i < s->n_mounts; i++)
-		if (s->mounts[i].fill && s->mounts[i].fill(r->root_fd, s->mounts[i].target, s->mounts[i].fill_fd, err) < 0)
-			return err_wrap(err, "fill the volume at %s", s->mounts[i].target);
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		const struct container_mount *m = &s->mounts[i];
+		if (m->fill && m->fill(m->fill_path ? m->fill_root_fd : r->root_fd, m->fill_path ? m->fill_path : m->target, m->fill_fd, err) < 0)
+			return err_wrap(err, "fill the volume at %s", m->target);
+	}
 	return 0;
 }
 
@@ -477,14 +481,35 @@ static int make_memory_file(struct mounts_source *s, const struct container_moun
 	return s->fd < 0 ? err_sys(err, errno, "open a file in memory") : mounts_source_prepare(s, err);
 }
 
-/* Files in memory: on a tmpfs upon /dev as the host has it, in our own mount namespace, which is left behind with everything of the host. */
-static int make_memory_files(struct rootfs *r, struct err *err)
+/* Attaches the detached mount that holds the source and makes source_path in it the mount's source: resolved once, by a descriptor from which
+ * the clone is made (CVE-2024-23651). */
+static int open_inside(struct mounts_source *s, const struct container_mount *m, int dir_fd, const char *name, struct err *err)
+{
+	AUTO_CLOSE int at = -1;
+	int fd;
+	if (mkdirat(dir_fd, name, 0700) < 0 || (at = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_sys(err, errno, "make a place to mount");
+	if (move_mount(m->source_fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_sys(err, errno, "attach the source");
+	fd = fs_open_in_root(m->source_fd, m->source_path, O_PATH, 0);
+	if (fd < 0)
+		return err_sys(err, -fd, "open the source");
+	s->foreign = false;
+	s->fd = fd;
+	return mounts_source_prepare(s, err);
+}
+
+/* Sources that are made in the container's own mount namespace: on a tmpfs upon /dev as the host has it, which is left behind with
+ * everything of the host. */
+static int make_sources(struct rootfs *r, struct err *err)
 {
 	const struct container_spec *spec = r->spec;
 	AUTO_CLOSE int dir_fd = -1;
 	char name[24];
 	for (size_t i = 0; i < spec->n_mounts; i++) {
-		if (spec->mounts[i].kind != CONTAINER_MOUNT_FILE)
+		const struct container_mount *m = &spec->mounts[i];
+		int rc;
+		if (m->kind != CONTAINER_MOUNT_FILE && !m->source_path)
 			continue;
 		if (dir_fd < 0) {
 			if (mount("tmpfs", "/dev", "tmpfs", HARDENED, "mode=700,size=64m") < 0)
@@ -494,8 +519,9 @@ static int make_memory_files(struct rootfs *r, struct err *err)
 				return err_sys(err, errno, "open a tmpfs");
 		}
 		snprintf(name, sizeof(name), "%zu", i);
-		if (make_memory_file(&r->sources[i], &spec->mounts[i], dir_fd, name, err) < 0)
-			return err_wrap(err, "mount %s", spec->mounts[i].target);
+		rc = m->source_path ? open_inside(&r->sources[i], m, dir_fd, name, err) : make_memory_file(&r->sources[i], m, dir_fd, name, err);
+		if (rc < 0)
+			return err_wrap(err, "mount %s", m->target);
 	}
 	return 0;
 }
@@ -509,8 +535,8 @@ int rootfs_build(struct rootfs *r, struct err *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "make the mounts private");
 	r->null_fd = open_null(err);
-	if (r->null_fd < 0 || failpoint_err("child.private", err) < 0 || make_memory_files(r, err) < 0 || attach_root(r, err) < 0 || failpoint_err("child.root", err) < 0 ||
-	    fill_volumes(r, err) < 0 || failpoint_err("child.filled", err) < 0)
+	if (r->null_fd < 0 || failpoint_err("child.private", err) < 0 || make_sources(r, err) < 0 || attach_root(r, err) < 0 ||
+	    failpoint_err("child.root", err) < 0 || fill_volumes(r, err) < 0 || failpoint_err("child.filled", err) < 0)
 		return -1;
 	proc = mount_at(r->root_fd, "proc", "proc", HARDENED, NULL, PROC_SUPER_MAGIC, err);
 	if (proc < 0 || failpoint_err("child.proc", err) < 0)
