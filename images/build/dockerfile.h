@@ -22,6 +22,9 @@ struct dockerfile_heredoc {
 	int line;                /* of the first line of the content */
 };
 
+/* What stands for "\u0000" in a word of a JSON array (no UTF-8, so nothing else looks like it); no instruction takes it. */
+#define DOCKERFILE_NUL "\xc0\x80"
+
 /* A word of an instruction, verbatim: quotes and escapes are still in it (not in JSON form). */
 struct dockerfile_word {
 	const char *text;

@@ -12,7 +12,7 @@ enum { EXPAND_MAX_BYTES = 1 << 20, EXPAND_MAX_DEPTH = 64 };
 
 /* Variables, in order of their first setting. Zeroed = empty. */
 struct expand_env {
-	struct map index;        /* name -> expand_var */
+	struct map index;        /* name -> value (owned) */
 };
 void expand_env_set(struct expand_env *e, const char *name, const char *value); /* both copied */
 void expand_env_unset(struct expand_env *e, const char *name);
