@@ -32,8 +32,10 @@ static const struct expand_case patterns[] = {
 	{ "${u%?}", "한국" }, { "${u#?국}", "어" }, { "${s#a\\*}", "c" }, { "${s%\\*c}", "a" }, { "${q#\\?}", "b" }, { "${nl#*}", "a\nb" },
 	{ "${nl##*}", "\nb" }, { "${p/b/X}", "a/X/c/d.tar.gz" }, { "${p//\\//_}", "a_b_c_d.tar.gz" }, { "${p/\\/*\\//-}", "a-d.tar.gz" },
 	{ "${p//?/x}", "xxxxxxxxxxxxxx" },
-	{ "${p/x/y}", "a/b/c/d.tar.gz" }, { "${none/x/y}", "" }, { "${p#\\x}", NULL }, { "${p/\\x/}", NULL }, { "${p:#x}", NULL }, { "${p/x}", NULL },
-	{ "${p/x/y", NULL }, { "${e//*/x}", "x" }, { "${a3//a/bb}", "bbbbbb" }, { "${a3/a*/c}", "c" }, { "${v#$pat}", "tail" }, { "${v%%${none:-ail}}", "headt" },
+	{ "${p/x/y}", "a/b/c/d.tar.gz" },
+	{ "${none/x/y}", "" }, { "${p#\\x}", NULL }, { "${p/\\x/}", NULL }, { "${p:#x}", NULL }, { "${p/x}", NULL },
+	{ "${p/x/y", NULL }, { "${e//*/x}", "x" }, { "${a3//a/bb}", "bbbbbb" }, { "${a3/a*/c}", "c" }, { "${v#$pat}", "tail" },
+	{ "${v%%${none:-ail}}", "headt" },
 };
 
 static const struct expand_case words[] = {
@@ -41,7 +43,8 @@ static const struct expand_case words[] = {
 	{ "${e:-x}", "x" }, { "${e-x}", "" }, { "${none-x}", "x" }, { "${a:+y}", "y" }, { "${e:+y}", "" }, { "${e+y}", "y" }, { "${none+y}", "" },
 	{ "${a:?no}", "1" }, { "${e?no}", "" }, { "${e:?no}", NULL }, { "${none?no}", NULL }, { "${none:-${e:-${a}}}", "1" }, { "${none:-a b}", "a b" },
 	{ "${none:-\"}\"}", "}" }, { "${none:-\\}}", "}" }, { "${}", NULL }, { "${:x}", NULL }, { "${{a}", NULL }, { "${a", NULL }, { "${a:", NULL },
-	{ "${a^^}", NULL }, { "${a:-x", NULL }, { "\"a", NULL }, { "'a", NULL }, { "$1x", "x" }, { "${1}", "" }, { "<<EOF$a", "<<EOF1" }, { "a\"b'c\"'d\"e'", "ab'cd\"e" },
+	{ "${a^^}", NULL }, { "${a:-x", NULL }, { "\"a", NULL }, { "'a", NULL }, { "$1x", "x" }, { "${1}", "" }, { "<<EOF$a", "<<EOF1" },
+	{ "a\"b'c\"'d\"e'", "ab'cd\"e" },
 	{ "\"\\a\\\\\\\"\\$\"", "\\a\\\"$" }, { "$a\xe2\x80\xa6", "1\xe2\x80\xa6" }, { "\xff$a", "\xff" "1" },
 };
 
