@@ -6,30 +6,40 @@
 #include <stdio.h>
 
 #include "spec/scalar.h"
+#include "spec/yaml_out.h"
 
 struct out {
 	struct str *s;
 	bool escape_dollar;
 };
 
+/* Bytes that are written as they are. */
+static size_t plain_len(const char *text)
+{
+	const char *p = text;
+	while ((unsigned char)*p >= 0x20 && !strchr("\"\\<>&", *p) && strncmp(p, "\xe2\x80\xa8", 3) != 0 && strncmp(p, "\xe2\x80\xa9", 3) != 0)
+		p++;
+	return (size_t)(p - text);
+}
+
 static void put_string(struct out *o, const char *p)
 {
 	static const char special[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
 	str_addc(o->s, '"');
-	for (; *p; p++) {
-		unsigned char c = (unsigned char)*p;
-		const char *hit = strchr(special, c);
+	while (*p) {
+		size_t n = plain_len(p);
+		const char *hit = strchr(special, p[n]);
+		yaml_out_text(o->s, p, n, o->escape_dollar);
+		p += n;
+		if (!*p)
+			break;
 		if (hit)
 			str_addf(o->s, "\\%c", letter[hit - special]);
-		else if (c < 0x20 || c == '<' || c == '>' || c == '&')
-			str_addf(o->s, "\\u%04x", c);
-		else if (c == 0xe2 && (unsigned char)p[1] == 0x80 && ((unsigned char)p[2] & 0xfe) == 0xa8) {
+		else if (*p == '\xe2')
 			str_addf(o->s, "\\u202%c", p[2] == '\xa8' ? '8' : '9');
-			p += 2;
-		} else if (c == '$' && o->escape_dollar)
-			str_add(o->s, "$$");
 		else
-			str_addc(o->s, *p);
+			str_addf(o->s, "\\u%04x", (unsigned char)*p);
+		p += *p == '\xe2' ? 3 : 1;
 	}
 	str_addc(o->s, '"');
 }

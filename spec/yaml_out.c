@@ -20,13 +20,20 @@ struct analysis {
 	bool plain, single, block;
 };
 
+void yaml_out_text(struct str *s, const char *text, size_t n, bool escape_dollar)
+{
+	const char *end = text + n, *dollar;
+	while (escape_dollar && (dollar = memchr(text, '$', (size_t)(end - text)))) {
+		str_addn(s, text, (size_t)(dollar + 1 - text));
+		str_addc(s, '$');
+		text = dollar + 1;
+	}
+	str_addn(s, text, (size_t)(end - text));
+}
+
 static void put(struct out *o, const char *text)
 {
-	for (; *text; text++) {
-		if (*text == '$' && o->escape_dollar)
-			str_addc(o->s, '$');
-		str_addc(o->s, *text);
-	}
+	yaml_out_text(o->s, text, strlen(text), o->escape_dollar);
 }
 
 static void indent(struct out *o, unsigned columns)
@@ -52,14 +59,11 @@ static size_t printable_len(const char *text)
 	return 3;
 }
 
-/* The length of a line break character in YAML's sense, 0 for none. */
-static size_t break_len(const char *p)
+/* The line and paragraph separators can be written as they are, but a reader takes them for line ends: it folds them, or cuts the spaces
+ * before them. (It does so with U+0085 and the carriage return, too, which printable_len leaves out.) */
+static bool is_separator(const char *p)
 {
-	if (*p == '\n' || *p == '\r')
-		return 1;
-	if (p[0] == '\xc2' && p[1] == '\x85')
-		return 2;
-	return strncmp(p, "\xe2\x80\xa8", 3) == 0 || strncmp(p, "\xe2\x80\xa9", 3) == 0 ? 3 : 0;
+	return strncmp(p, "\xe2\x80\xa8", 3) == 0 || strncmp(p, "\xe2\x80\xa9", 3) == 0;
 }
 
 static bool is_indicator(const char *text, const char *p, bool after_blank)
@@ -80,21 +84,21 @@ static struct analysis analyze(const char *text)
 	bool break_space = false, space_break = false, last_space = false, last_break = false, after_blank = true, tabs = false;
 	indicators = str_starts(text, "---") || str_starts(text, "...");
 	for (const char *p = text; *p;) {
-		size_t n = printable_len(p), brk = break_len(p);
-		bool space = *p == ' ', last;
+		size_t n = is_separator(p) ? 0 : printable_len(p);
+		bool space = *p == ' ', brk = *p == '\n', last;
 		indicators |= is_indicator(text, p, after_blank);
 		tabs |= *p == '\t';
 		special |= n == 0;
-		n = n ? n : brk ? brk : 1;
+		n = n ? n : 1;
 		last = !p[n];
 		leading |= p == text && (space || brk);
 		trailing |= last && (space || brk);
 		trailing_space |= last && space;
 		break_space |= space && last_break;
 		space_break |= brk && last_space;
-		breaks |= brk > 0;
+		breaks |= brk;
 		last_space = space;
-		last_break = brk > 0;
+		last_break = brk;
 		after_blank = space || brk || *p == '\t';
 		p += n;
 	}
@@ -152,6 +156,8 @@ static size_t put_escape(struct out *o, const char *p)
 	}
 	if (rune == 0x85 && n > 1)
 		str_add(o->s, "\\N");
+	else if (rune == 0x2028 || rune == 0x2029)
+		str_add(o->s, rune == 0x2028 ? "\\L" : "\\P");
 	else
 		str_addf(o->s, rune <= 0xff ? "\\x%02X" : rune <= 0xffff ? "\\u%04X" : "\\U%08X", rune);
 	return n ? n : 1;
@@ -162,15 +168,13 @@ static void put_double(struct out *o, const char *p)
 	static const char special[] = "\"\\\a\b\t\n\v\f\r\033", letter[] = "\"\\abtnvfre";
 	str_addc(o->s, '"');
 	while (*p) {
-		size_t n = printable_len(p);
+		size_t n = is_separator(p) ? 0 : printable_len(p);
 		const char *hit = strchr(special, *p);
-		char one[5] = "";
 		if (hit) {
 			str_addf(o->s, "\\%c", letter[hit - special]);
 			n = 1;
 		} else if (n) {
-			memcpy(one, p, n);
-			put(o, one);
+			yaml_out_text(o->s, p, n, o->escape_dollar);
 		} else {
 			n = put_escape(o, p);
 		}
@@ -182,11 +186,13 @@ static void put_double(struct out *o, const char *p)
 static void put_single(struct out *o, const char *text)
 {
 	str_addc(o->s, '\'');
-	for (; *text; text++) {
-		char one[2] = { *text };
-		if (*text == '\'')
-			str_addc(o->s, '\'');
-		put(o, one);
+	for (size_t n; *text; text += n) {
+		n = strcspn(text, "'");
+		yaml_out_text(o->s, text, n, o->escape_dollar);
+		if (text[n] == '\'') {
+			str_add(o->s, "''");
+			n++;
+		}
 	}
 	str_addc(o->s, '\'');
 }

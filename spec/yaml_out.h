@@ -10,5 +10,7 @@
 
 /* Appends j, ending with a line end. escape_dollar: every $ is written twice. */
 void yaml_out(const json_t *j, bool escape_dollar, struct str *ret);
+/* Appends n bytes of text, each $ twice when escape_dollar: what both writers of the canonical form do with text that needs nothing else. */
+void yaml_out_text(struct str *s, const char *text, size_t n, bool escape_dollar);
 
 #endif
