@@ -117,12 +117,13 @@ static json_t *ref_section(const json_t *index, const char *ref)
 	return json_object_get(index, strchr(ref, '@') ? "digests" : "refs");
 }
 
-void store_set_ref(json_t *index, const char *ref, const char *id)
+void store_set_ref(json_t *index, const char *ref, const char *id, const char *digest)
 {
 	json_t *entry = json_object();
 	char now[40];
 	json_put_str(entry, "id", id);
 	json_put_str(entry, "tagged", clock_rfc3339(clock_real_ns(), now));
+	json_put_str(entry, "digest", digest);
 	if (!ref_section(index, ref))
 		json_object_set_new(index, "digests", json_object());
 	json_object_set_new(ref_section(index, ref), ref, entry);
@@ -138,6 +139,18 @@ static int full_ref(const char *name, char **ret, struct err *err)
 	if (ref.digest)
 		ref.tag = NULL;
 	*ret = xstrdup(imageref_full(&ref, a));
+	return 0;
+}
+
+int store_pulled_digest(struct store *s, const char *name, char **ret, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	AUTO_FREE char *ref = NULL;
+	const char *digest;
+	if (full_ref(name, &ref, err) < 0 || store_read_index(s, &index, err) < 0)
+		return -1;
+	digest = json_get_str(json_object_get(ref_section(index, ref), ref), "digest", NULL);
+	*ret = digest ? xstrdup(digest) : NULL;
 	return 0;
 }
 
@@ -365,7 +378,7 @@ int store_tag(struct store *s, const char *id, const char *name, struct err *err
 	image_done(&img);
 	if (rc != 0)
 		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "image \"%.64s\" not found locally", id);
-	store_set_ref(index, ref, id);
+	store_set_ref(index, ref, id, NULL);
 	return store_write_index(s, index, err);
 }
 

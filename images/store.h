@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The image store below a state root:
- *   images/index.json         {"schema":1,"refs":{canonical reference: {"id","tagged","pulled"}},"digests":{"repository@digest": the same},
+ *   images/index.json         {"schema":1,"refs":{canonical reference: {"id","tagged","pulled","digest"}},"digests":{"repository@digest": the same},
  *                             "manifests":{image id: {"digest","size","type"}}}
  *   images/config/<id>.json   configurations, byte for byte; an image exists exactly when its file is here
  *   images/store.lock         flock: shared while layers are looked up and put to use, exclusive while the store changes
@@ -37,6 +37,10 @@ int store_lock(struct store *s, enum store_lock_kind kind, struct err *err);
  * of an id (>= 2 digits; a reference of that name wins). Fills *ret, image_done() it. Returns 0; -1 + err: ERR_NOT_FOUND `image
  * "x" not found locally`, ERR_CONFLICT (several images have that prefix), ERR_INVALID (not a reference), ERR_CORRUPT. */
 int store_lookup(struct store *s, const char *name, struct image *ret, struct err *err);
+
+/* The digest ("sha256:…") that a registry gave for this name when it was pulled: of the index where the name led to one. *ret is NULL when no registry
+ * did, or the name is not in the store; free() it. Returns 0 or -1 + err. */
+int store_pulled_digest(struct store *s, const char *name, char **ret, struct err *err);
 
 /* All images, newest first (then by id). *ret_images is an array of *ret_n, free it by store_list_free(). Returns 0 or -1 + err.
  * An image whose configuration is damaged is an error that names it, never a silent gap. */

@@ -113,6 +113,15 @@ static int rename_layers(struct store *s, const struct store_new_layer *layers, 
 	return fsync(s->layers_fd) < 0 ? err_sys(err, errno, "image store: sync") : 0;
 }
 
+/* The digest of the first reference that has one: what the names beside it led to. */
+static const char *first_digest(char *const *refs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strchr(refs[i], '@'))
+			return strchr(refs[i], '@') + 1;
+	return NULL;
+}
+
 static int commit_locked(struct store *s, const struct image *img, const char *config, size_t n, const struct store_new_layer *layers,
 	size_t n_layers, char *const *refs, size_t n_refs, struct err *err)
 {
@@ -135,7 +144,7 @@ static int commit_locked(struct store *s, const struct image *img, const char *c
 	if (failpoint_err("image.config", err) < 0)
 		return -1;
 	for (size_t i = 0; i < n_refs; i++)
-		store_set_ref(index, refs[i], img->id);
+		store_set_ref(index, refs[i], img->id, strchr(refs[i], '@') ? NULL : first_digest(refs, n_refs));
 	if (n_refs && store_write_index(s, index, err) < 0)
 		return -1;
 	return was_there;

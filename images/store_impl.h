@@ -18,8 +18,8 @@ int store_compare_text(const void *a, const void *b);
 int store_read_index(struct store *s, json_t **ret, struct err *err);
 /* Replaces it durably; under the exclusive lock. */
 int store_write_index(struct store *s, const json_t *index, struct err *err);
-/* Points a canonical reference at an id, in memory. */
-void store_set_ref(json_t *index, const char *ref, const char *id);
+/* Points a canonical reference at an id, in memory; digest: what a registry said that the name leads to, or NULL. */
+void store_set_ref(json_t *index, const char *ref, const char *id, const char *digest);
 /* Reads one image by its full id. 0; 1 when there is none; -1 + err. */
 int store_read_image(struct store *s, const json_t *index, const char *id, struct image *ret, struct err *err);
 /* The ids of all images, sorted. */

@@ -19,14 +19,17 @@ void canon_volumes(const struct load_result *r, struct strv *ret);
 void canon_networks(const struct load_result *r, struct strv *ret);
 void canon_models(const struct load_result *r, struct strv *ret);
 void canon_profiles(const struct load_result *r, struct strv *ret);
-/* --images: the image of each service, in order of name; `<project>-<service>` for one that is only built. */
+/* --images: the image of each service, in order of name, `<project>-<service>` for one that is only built; after it those of its pre_start hooks
+ * that differ. */
 void canon_images(const struct load_result *r, struct strv *ret);
 /* --environment: "K=V", sorted. */
 void canon_environment(const struct load_result *r, struct strv *ret);
 /* --hash: "service digest" for the services in `which` (NULL or empty: all). 64 hexadecimal digits over the service's canonical form without
  * what may change in place (replicas, scale, build, profiles, depends_on, pull_policy). -1 + err (ERR_NOT_FOUND) for an unknown one. */
 int canon_hash(const struct load_result *r, const char *const *which, struct strv *ret, struct err *err);
-/* --variables: the table NAME, REQUIRED, DEFAULT VALUE, ALTERNATE VALUE. */
+/* --variables: the table NAME, REQUIRED, DEFAULT VALUE, ALTERNATE VALUE; or an object (new reference) of {Name, DefaultValue, PresenceValue,
+ * Required} by name, in YAML's lower case. Empty unless the model was loaded with no_interpolate. */
 void canon_variables(const struct load_result *r, struct str *ret);
+json_t *canon_variables_json(const struct load_result *r, bool yaml);
 
 #endif

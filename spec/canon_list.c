@@ -81,11 +81,17 @@ void canon_images(const struct load_result *r, struct strv *ret)
 	AUTO_STRV struct strv names = { 0 };
 	section_names(r, "services", &names);
 	for (size_t i = 0; i < names.n; i++) {
-		const char *image = node_str(node_at(r->tree, "services", names.v[i], NULL), "image", NULL);
+		const struct node *service = node_at(r->tree, "services", names.v[i], NULL), *hooks = node_get(service, "pre_start");
+		const char *image = node_str(service, "image", NULL);
 		if (image)
 			strv_push(ret, image);
 		else
 			strv_pushf(ret, "%s-%s", r->name, names.v[i]);
+		for (size_t k = 0; node_is(hooks, NODE_SEQ) && k < hooks->n; k++) {
+			const char *own = node_str(hooks->items[k], "image", "");
+			if (*own && !str_eq(own, image))
+				strv_push(ret, own);
+		}
 	}
 }
 
@@ -117,6 +123,7 @@ int canon_hash(const struct load_result *r, const char *const *which, struct str
 		section_names(r, "services", &names);
 	for (; which && *which; which++)
 		strv_push(&names, *which);
+	sort(&names);
 	for (size_t i = 0; i < names.n; i++) {
 		const json_t *service = load_service(r, names.v[i]);
 		char digest[65];
@@ -130,17 +137,33 @@ int canon_hash(const struct load_result *r, const char *const *which, struct str
 
 void canon_variables(const struct load_result *r, struct str *ret)
 {
+	enum { GAP = 3, CELL_MIN = 20 };
 	static const char *const heads[] = { "NAME", "REQUIRED", "DEFAULT VALUE" };
 	int width[ARRAY_SIZE(heads)];
 	for (size_t c = 0; c < ARRAY_SIZE(heads); c++)
-		width[c] = (int)strlen(heads[c]);
+		width[c] = CELL_MIN;
 	for (size_t i = 0; i < r->n_variables; i++) {
-		width[0] = MAX(width[0], (int)strlen(r->variables[i].name));
-		width[2] = MAX(width[2], (int)strlen(r->variables[i].def));
+		width[0] = MAX(width[0], (int)strlen(r->variables[i].name) + GAP);
+		width[2] = MAX(width[2], (int)strlen(r->variables[i].def) + GAP);
 	}
-	str_addf(ret, "%-*s   %-*s   %-*s   ALTERNATE VALUE\n", width[0], heads[0], width[1], heads[1], width[2], heads[2]);
+	str_addf(ret, "%-*s%-*s%-*sALTERNATE VALUE\n", width[0], heads[0], width[1], heads[1], width[2], heads[2]);
 	for (size_t i = 0; i < r->n_variables; i++) {
 		const struct load_variable *v = &r->variables[i];
-		str_addf(ret, "%-*s   %-*s   %-*s   %s\n", width[0], v->name, width[1], v->required ? "true" : "false", width[2], v->def, v->alternate);
+		str_addf(ret, "%-*s%-*s%-*s%s\n", width[0], v->name, width[1], v->required ? "true" : "false", width[2], v->def, v->alternate);
 	}
+}
+
+json_t *canon_variables_json(const struct load_result *r, bool yaml)
+{
+	json_t *all = json_object();
+	for (size_t i = 0; i < r->n_variables; i++) {
+		const struct load_variable *v = &r->variables[i];
+		json_t *one = json_object();
+		json_object_set_new(one, yaml ? "name" : "Name", json_text(v->name));
+		json_object_set_new(one, yaml ? "defaultvalue" : "DefaultValue", json_text(v->def));
+		json_object_set_new(one, yaml ? "presencevalue" : "PresenceValue", json_text(v->alternate));
+		json_object_set_new(one, yaml ? "required" : "Required", json_boolean(v->required));
+		json_object_set_new(all, v->name, one);
+	}
+	return all;
 }
