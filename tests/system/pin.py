@@ -15,6 +15,7 @@ def server_of(image, other):
     entries = [{"mediaType": registry.MANIFEST, "digest": registry.sha256(i.manifest), "size": len(i.manifest),
                 "platform": {"os": "linux", "architecture": a}} for i, a in ((other, "s390x"), (image, "amd64"))]
     s.documents["multi"] = json.dumps({"schemaVersion": 2, "mediaType": registry.INDEX, "manifests": entries}).encode()
+    s.documents[registry.sha256(s.documents["multi"])] = s.documents["multi"]
     return s
 
 
