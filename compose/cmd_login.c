@@ -76,14 +76,9 @@ static int registry_argument(struct app *app, char **ret)
 
 static int try_login(const char *registry, const char *username, const char *password, struct err *err)
 {
-	AUTO_FREE char *ref = xasprintf("%s/x/y", registry), *helper = NULL;
 	AUTO_JSON json_t *description = NULL;
-	if (registry_describe(ref, false, &description, &helper, err) < 0)
+	if (registry_describe_login(registry, username, password, &description, err) < 0)
 		return -1;
-	json_object_del(description, "identity_token");
-	json_object_set_new(description, "username", json_text(username));
-	json_object_set_new(description, "password", json_text(password));
-	json_put_str(description, "repository", "");
 	return image_client_check_login(description, err);
 }
 

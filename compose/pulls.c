@@ -81,13 +81,12 @@ static void print_failure(struct app *app, struct image_pull *p, bool ignore)
 static int describe_all(struct app *app, struct pulls *list, struct err *err)
 {
 	for (size_t i = 0; i < list->n; i++) {
-		AUTO_FREE char *helper = NULL;
+		AUTO_FREE char *warning = NULL;
 		struct image_pull *p = &list->v[i];
-		if (registry_describe(p->ref, false, &p->registry, &helper, err) < 0)
+		if (registry_describe(p->ref, false, NULL, &p->registry, &warning, err) < 0)
 			return -1;
-		if (helper)
-			cmd_warn(app, "credentials for \"%s\" are kept by docker-credential-%s, which is not run: going without",
-				familiar(app, p->ref), helper);
+		if (warning)
+			cmd_warn(app, "%s", warning);
 	}
 	return 0;
 }

@@ -1,142 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys of "auths" are written in many ways ("https://index.docker.io/v1/", "ghcr.io", "host:5000/v2/"): they are compared without
- * scheme and, in docker's file, without path. docker.io is also index.docker.io and registry-1.docker.io. */
+/* Files are read where the user's environment says; what they mean is in images/authfile.c and images/regconf.c. */
 #include "compose/registries.h"
 
 #include <dirent.h>
 #include <stdio.h>
 
 #include "base/fs.h"
-#include "images/auth.h"
+#include "compose/credhelper.h"
+#include "images/regconf.h"
 #include "spec/imageref.h"
 
-enum { MAX_CA_FILES = 32, MAX_AUTH_BYTES = 16 << 10 };
+enum { MAX_CA_FILES = 32, MAX_CONF_FILES = 256 };
 
-void registry_account_done(struct registry_account *a)
+static const char *home(void)
 {
-	free(a->username);
-	free(a->password);
-	free(a->identity_token);
-	free(a->helper);
-	*a = (struct registry_account){0};
+	const char *h = getenv("HOME");
+	return h && *h ? h : "/root";
 }
 
-static bool is_docker_hub(const char *host)
+static char *docker_folder(void)
 {
-	return str_eq(host, "docker.io") || str_eq(host, "index.docker.io") || str_eq(host, "registry-1.docker.io");
+	const char *docker = getenv("DOCKER_CONFIG");
+	return docker && *docker ? xstrdup(docker) : xasprintf("%s/.docker", home());
 }
 
-/* How much of "registry/repository" the key covers: 0 = it is about something else. with_path: "host/path" keys are for a part only. */
-static size_t key_covers(const char *key, const char *registry, const char *repository, bool with_path)
-{
-	const char *p = str_starts(key, "https://") ? key + 8 : str_starts(key, "http://") ? key + 7 : key;
-	size_t n = strcspn(p, "/");
-	AUTO_FREE char *host = xstrndup(p, n);
-	const char *path = p[n] ? p + n + 1 : "";
-	size_t len = strlen(path);
-	if (strcmp(host, registry) != 0 && !(is_docker_hub(host) && is_docker_hub(registry)))
-		return 0;
-	if (!with_path || len == 0 || strcmp(path, "v1/") == 0 || strcmp(path, "v2/") == 0)
-		return 1;
-	return strncmp(repository, path, len) == 0 && (repository[len] == '/' || !repository[len]) ? 1 + len : 0;
-}
+/* ---- credentials ---- */
 
-static int base64_value(char c)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(digits, c) : NULL;
-	return at ? (int)(at - digits) : -1;
-}
-
-/* "dXNlcjpwYXNz" → user and password. -1 when it is not of that form. */
-static int split_auth(const char *auth, struct registry_account *ret)
-{
-	AUTO_STR struct str plain = {0};
-	uint32_t bits = 0;
-	unsigned n = 0;
-	char *colon;
-	if (strlen(auth) > MAX_AUTH_BYTES)
-		return -1;
-	for (; *auth && *auth != '='; auth++) {
-		int v = base64_value(*auth);
-		if (v < 0)
-			return -1;
-		bits = bits << 6 | (uint32_t)v;
-		n += 6;
-		if (n >= 8) {
-			n -= 8;
-			str_addc(&plain, (char)(bits >> n & 0xff));
-		}
-	}
-	colon = strchr(str_get(&plain), ':');
-	if (!colon)
-		return -1;
-	ret->username = xstrndup(plain.p, (size_t)(colon - plain.p));
-	ret->password = xstrdup(colon + 1);
-	return 0;
-}
-
-static bool take_entry(const json_t *entry, struct registry_account *ret)
-{
-	const char *auth = json_get_str(entry, "auth", ""), *token = json_get_str(entry, "identitytoken", "");
-	const char *user = json_get_str(entry, "username", ""), *password = json_get_str(entry, "password", "");
-	if (*token)
-		ret->identity_token = xstrdup(token);
-	if (*auth && split_auth(auth, ret) == 0)
-		return true;
-	if (*user && *password) {
-		ret->username = xstrdup(user);
-		ret->password = xstrdup(password);
-		return true;
-	}
-	return *token;
-}
-
-static int look_in(const char *path, const char *registry, const char *repository, bool with_path, struct registry_account *ret,
+static int look_in(const char *path, const char *registry, const char *repository, bool paths, struct account *ret, char **warning,
 	struct err *err)
 {
 	AUTO_JSON json_t *doc = NULL;
-	const json_t *best = NULL;
-	const char *key, *helper;
-	json_t *entry;
-	size_t covered = 0;
+	const char *helper;
+	struct err own = {0};
 	int rc = json_read_file(AT_FDCWD, path, &doc, err);
 	if (rc != 0)
 		return rc < 0 ? err_wrap(err, "%s", path) : 1;
-	json_object_foreach(json_object_get(doc, "auths"), key, entry) {
-		size_t n = key_covers(key, registry, repository, with_path);
-		if (n > covered && json_is_object(entry)) {
-			best = entry;
-			covered = n;
-		}
-	}
-	if (best && take_entry(best, ret))
-		return 0;
-	helper = json_get_str(json_object_get(doc, "credHelpers"), registry, NULL);
-	if (!helper && best)
-		helper = json_get_str(doc, "credsStore", NULL);
-	if (helper && !ret->helper)
-		ret->helper = xstrdup(helper);
-	return 1;
+	helper = authfile_helper(doc, registry);
+	rc = helper ? credhelper_get(helper, registry, ret, &own) : 1;
+	if (rc < 0 && !*warning)
+		*warning = xasprintf("credentials for %s: %s: going without", registry, own.msg);
+	return rc == 0 ? 0 : authfile_find(doc, registry, repository, paths, ret);
 }
 
-int registry_find_account(const char *registry, const char *repository, struct registry_account *ret, struct err *err)
+int registry_find_account(const char *registry, const char *repository, struct account *ret, char **ret_warning, struct err *err)
 {
-	const char *home = getenv("HOME"), *docker = getenv("DOCKER_CONFIG"), *file = getenv("REGISTRY_AUTH_FILE"), *run = getenv("XDG_RUNTIME_DIR");
+	const char *file = getenv("REGISTRY_AUTH_FILE"), *run = getenv("XDG_RUNTIME_DIR");
+	AUTO_FREE char *docker = docker_folder();
 	AUTO_STRV struct strv paths = {0};
 	int rc = 1;
-	*ret = (struct registry_account){0};
-	strv_take(&paths, docker && *docker ? xasprintf("%s/config.json", docker) : xasprintf("%s/.docker/config.json", home ? home : "/root"));
+	*ret = (struct account){0};
+	*ret_warning = NULL;
+	strv_pushf(&paths, "%s/config.json", docker);
 	if (file && *file)
 		strv_push(&paths, file);
 	if (run && *run)
 		strv_pushf(&paths, "%s/containers/auth.json", run);
 	strv_pushf(&paths, "/run/containers/%u/auth.json", getuid());
-	strv_pushf(&paths, "%s/.config/containers/auth.json", home ? home : "/root");
+	strv_pushf(&paths, "%s/.config/containers/auth.json", home());
 	for (size_t i = 0; i < paths.n && rc == 1; i++)
-		rc = look_in(paths.v[i], registry, repository, i > 0, ret, err);
+		rc = look_in(paths.v[i], registry, repository, i > 0, ret, ret_warning, err);
 	if (rc < 0)
-		registry_account_done(ret);
+		account_done(ret);
+	if (rc <= 0)
+		free(TAKE_PTR(*ret_warning));
 	return rc;
 }
 
@@ -148,7 +74,7 @@ int registry_parse_name(const char *text, char **ret, struct err *err)
 	AUTO_ARENA struct arena *a = arena_new();
 	struct imageref r;
 	char shown[120];
-	if (is_docker_hub(host)) {
+	if (authfile_is_hub(host)) {
 		*ret = xstrdup("docker.io");
 		return 0;
 	}
@@ -158,30 +84,31 @@ int registry_parse_name(const char *text, char **ret, struct err *err)
 	return 0;
 }
 
-/* Drops all entries about this registry as a whole. True when there was one. */
-static bool drop_entries(json_t *auths, const char *registry)
+/* Keeps or forgets the account in docker's file, whose text is doc. *had: something was there. 0 or -1 + err. */
+static int change_account(json_t *doc, const char *registry, const char *username, const char *password, bool *had, struct err *err)
 {
-	const char *key;
-	json_t *entry;
-	void *next;
-	bool any = false;
-	json_object_foreach_safe(auths, next, key, entry)
-		if (key_covers(key, registry, "", false)) {
-			json_object_del(auths, key);
-			any = true;
-		}
-	return any;
+	const char *helper = authfile_helper(doc, registry);
+	int rc = 1;
+	if (username) {
+		if (helper && credhelper_store(helper, registry, username, password, err) < 0)
+			return -1;
+		authfile_set(doc, registry, helper ? NULL : username, password);
+		*had = true;
+		return 0;
+	}
+	*had = authfile_drop(doc, registry);
+	if (helper)
+		rc = credhelper_erase(helper, registry, err);
+	*had = *had || rc == 0;
+	return rc < 0 ? -1 : 0;
 }
 
 int registry_keep_account(const char *registry, const char *username, const char *password, struct err *err)
 {
-	const char *home = getenv("HOME"), *docker = getenv("DOCKER_CONFIG");
-	AUTO_FREE char *dir = docker && *docker ? xstrdup(docker) : xasprintf("%s/.docker", home ? home : "/root");
+	AUTO_FREE char *dir = docker_folder(), *text = NULL;
 	AUTO_CLOSE int fd = username ? fs_make_dir(AT_FDCWD, dir, 0700, err) : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO_JSON json_t *doc = NULL;
-	AUTO_FREE char *text = NULL;
-	json_t *auths;
-	bool had;
+	bool had = false;
 	int rc;
 	if (fd < 0)
 		return username ? -1 : errno == ENOENT ? 1 : err_sys(err, errno, "open %s", dir);
@@ -190,61 +117,121 @@ int registry_keep_account(const char *registry, const char *username, const char
 		return err_wrap(err, "%s", dir);
 	if (rc == 1)
 		doc = json_object();
-	auths = json_object_get(doc, "auths");
-	if (!json_is_object(auths)) {
-		auths = json_object();
-		json_object_set_new(doc, "auths", auths);
-	}
-	had = drop_entries(auths, registry);
-	if (!username && !had)
+	if (change_account(doc, registry, username, password, &had, err) < 0)
+		return -1;
+	if (!had)
 		return 1;
-	if (username) {
-		AUTO_FREE char *basic = auth_basic(username, password);
-		json_t *entry = json_object();
-		json_put_str(entry, "auth", basic + strlen("Basic "));
-		json_object_set_new(auths, is_docker_hub(registry) ? "https://index.docker.io/v1/" : registry, entry);
-	}
 	text = json_dumps(doc, JSON_INDENT(4));
 	if (!text)
 		util_oom();
-	return fs_write_atomic(fd, "config.json", text, strlen(text), 0600, err) < 0 ? err_wrap(err, "%s", dir) : 0;
+	rc = fs_write_atomic(fd, "config.json", text, strlen(text), 0600, err);
+	explicit_bzero(text, strlen(text));
+	return rc < 0 ? err_wrap(err, "%s", dir) : 0;
 }
 
-/* ---- certificates ---- */
+/* ---- places ---- */
 
-struct ca_dir {
-	const char *path;
-	json_t *files;
-};
-
-static int add_certificate(void *arg, const char *name)
+/* 0; 1 when there is no such file; -1 + err. */
+static int add_conf(json_t **conf, const char *path, struct err *err)
 {
-	struct ca_dir *d = arg;
-	if (str_ends(name, ".crt") && json_array_size(d->files) < MAX_CA_FILES) {
-		AUTO_FREE char *path = xasprintf("%s/%s", d->path, name);
-		json_array_append_new(d->files, json_text(path));
+	AUTO_STR struct str text = {0};
+	int rc = fs_read(AT_FDCWD, path, REGCONF_MAX_BYTES, &text, err);
+	if (rc == 0)
+		rc = regconf_add(conf, str_get(&text), text.len, err);
+	return rc < 0 ? err_wrap(err, "%s", path) : rc;
+}
+
+static int collect_conf(void *arg, const char *name)
+{
+	struct strv *names = arg;
+	if (str_ends(name, ".conf") && names->n < MAX_CONF_FILES)
+		strv_push(names, name);
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_conf_folder(json_t **conf, const char *folder, struct err *err)
+{
+	AUTO_STRV struct strv names = {0};
+	fs_each(AT_FDCWD, folder, collect_conf, &names, NULL);
+	if (names.n > 1)
+		qsort(names.v, names.n, sizeof(*names.v), compare_names);
+	for (size_t i = 0; i < names.n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", folder, names.v[i]);
+		if (add_conf(conf, path, err) < 0)
+			return -1;
 	}
 	return 0;
 }
 
-static json_t *certificate_files(const char *host)
+static int read_conf(json_t **ret, struct err *err)
+{
+	const char *given = getenv("CONTAINERS_REGISTRIES_CONF");
+	AUTO_FREE char *own = xasprintf("%s/.config/containers/registries.conf", home()), *own_folder = xasprintf("%s.d", own);
+	int rc;
+	if (given && *given) {
+		rc = add_conf(ret, given, err);
+		if (rc == 1)
+			return err_set(err, ERR_NOT_FOUND, "%s: no such file", given);
+	} else {
+		rc = add_conf(ret, own, err);
+		if (rc == 1)
+			rc = add_conf(ret, "/etc/containers/registries.conf", err);
+	}
+	if (rc < 0 || add_conf_folder(ret, "/etc/containers/registries.conf.d", err) < 0)
+		return -1;
+	return add_conf_folder(ret, own_folder, err);
+}
+
+/* ---- certificates ---- */
+
+struct cert_dir {
+	const char *path;
+	json_t *endpoint, *files;
+};
+
+static int add_certificate(void *arg, const char *name)
+{
+	struct cert_dir *d = arg;
+	AUTO_FREE char *path = xasprintf("%s/%s", d->path, name);
+	if (str_ends(name, ".crt") && json_array_size(d->files) < MAX_CA_FILES)
+		json_array_append_new(d->files, json_text(path));
+	if (str_ends(name, ".cert") && !json_object_get(d->endpoint, "cert_file")) {
+		AUTO_FREE char *key = xasprintf("%.*s.key", (int)(strlen(path) - strlen(".cert")), path);
+		if (access(key, R_OK) == 0) {
+			json_object_set_new(d->endpoint, "cert_file", json_text(path));
+			json_object_set_new(d->endpoint, "key_file", json_text(key));
+		}
+	}
+	return 0;
+}
+
+static void add_certificates(json_t *endpoint, const char *host)
 {
 	static const char *const system_files[] = { "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem" };
-	static const char *const dirs[] = { "/etc/docker/certs.d", "/etc/containers/certs.d" };
 	const char *given = getenv("SSL_CERT_FILE");
+	AUTO_STRV struct strv dirs = {0};
 	json_t *files = json_array();
 	if (given && *given)
 		json_array_append_new(files, json_text(given));
 	for (size_t i = 0; json_array_size(files) == 0 && i < ARRAY_SIZE(system_files); i++)
 		if (access(system_files[i], R_OK) == 0)
 			json_array_append_new(files, json_text(system_files[i]));
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", dirs[i], host);
-		struct ca_dir d = { path, files };
-		fs_each(AT_FDCWD, path, add_certificate, &d, NULL);
+	strv_pushf(&dirs, "/etc/docker/certs.d/%s", host);
+	strv_pushf(&dirs, "/etc/containers/certs.d/%s", host);
+	strv_pushf(&dirs, "%s/.config/containers/certs.d/%s", home(), host);
+	for (size_t i = 0; i < dirs.n; i++) {
+		struct cert_dir d = { dirs.v[i], endpoint, files };
+		fs_each(AT_FDCWD, dirs.v[i], add_certificate, &d, NULL);
 	}
-	return files;
+	json_object_set_new(endpoint, "ca_files", files);
 }
+
+/* ---- descriptions ---- */
 
 static const char *environment(const char *a, const char *b)
 {
@@ -252,31 +239,89 @@ static const char *environment(const char *a, const char *b)
 	return v && *v ? v : getenv(b);
 }
 
-int registry_describe(const char *ref, bool push, json_t **ret, char **ret_helper, struct err *err)
+static json_t *describe_host(const char *registry, const char *repository)
 {
-	AUTO_ARENA struct arena *a = arena_new();
-	struct registry_account account;
-	struct imageref r;
-	const char *host;
-	json_t *j;
-	if (imageref_parse(ref, a, &r, err) < 0 || registry_find_account(r.registry, r.repository, &account, err) < 0)
-		return -1;
-	host = is_docker_hub(r.registry) ? "registry-1.docker.io" : r.registry;
-	j = json_object();
-	json_put_str(j, "name", r.registry);
+	const char *host = authfile_is_hub(registry) ? "registry-1.docker.io" : registry;
+	json_t *j = json_object();
+	json_put_str(j, "name", registry);
 	json_put_str(j, "host", host);
-	json_put_str(j, "repository", r.repository);
-	if (account.username)
-		json_object_set_new(j, "username", json_text(account.username));
-	if (account.password)
-		json_object_set_new(j, "password", json_text(account.password));
-	json_put_str(j, "identity_token", account.identity_token);
+	json_put_str(j, "repository", repository);
 	json_put_str(j, "proxy", environment("HTTPS_PROXY", "https_proxy"));
 	json_put_str(j, "no_proxy", environment("NO_PROXY", "no_proxy"));
+	add_certificates(j, host);
+	return j;
+}
+
+static void put_account(json_t *j, const struct account *a)
+{
+	if (a->username)
+		json_object_set_new(j, "username", json_text(a->username));
+	if (a->password)
+		json_object_set_new(j, "password", json_text(a->password));
+	if (a->identity_token)
+		json_object_set_new(j, "identity_token", json_text(a->identity_token));
+}
+
+static json_t *wrap_endpoints(json_t *list)
+{
+	json_t *j = json_object();
+	json_object_set_new(j, "endpoints", list);
+	return j;
+}
+
+/* ret_warning: what came first of them stays. */
+static int describe_place(const struct place *p, bool push, const struct strv *sources, json_t *list, char **ret_warning, struct err *err)
+{
+	AUTO_FREE char *warning = NULL;
+	struct account account;
+	json_t *j;
+	if (registry_find_account(p->registry, p->repository, &account, &warning, err) < 0)
+		return -1;
+	j = describe_host(p->registry, p->repository);
+	put_account(j, &account);
+	account_done(&account);
 	json_object_set_new(j, "push", json_boolean(push));
-	json_object_set_new(j, "ca_files", certificate_files(host));
-	*ret_helper = TAKE_PTR(account.helper);
-	registry_account_done(&account);
-	*ret = j;
+	json_object_set_new(j, "mirror", json_boolean(p->mirror));
+	json_object_set_new(j, "insecure", json_boolean(p->insecure));
+	if (sources && sources->n)
+		json_object_set_new(j, "sources", json_from_strv(sources->v));
+	json_array_append_new(list, j);
+	if (!*ret_warning)
+		*ret_warning = TAKE_PTR(warning);
+	return 0;
+}
+
+int registry_describe(const char *ref, bool push, const struct strv *sources, json_t **ret, char **ret_warning, struct err *err)
+{
+	AUTO_JSON json_t *conf = NULL, *list = json_array();
+	struct place places[REGCONF_MAX_PLACES];
+	size_t n;
+	*ret_warning = NULL;
+	if (read_conf(&conf, err) < 0 || regconf_resolve(conf, ref, push, places, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (describe_place(&places[i], push, sources, list, ret_warning, err) < 0) {
+			free(TAKE_PTR(*ret_warning));
+			return -1;
+		}
+	*ret = wrap_endpoints(TAKE_PTR(list));
+	return 0;
+}
+
+int registry_describe_login(const char *registry, const char *username, const char *password, json_t **ret, struct err *err)
+{
+	AUTO_FREE char *ref = xasprintf("%s/x/y", registry);
+	AUTO_JSON json_t *conf = NULL;
+	struct place places[REGCONF_MAX_PLACES];
+	json_t *j, *list = json_array();
+	size_t n;
+	if (read_conf(&conf, err) < 0 || regconf_resolve(conf, ref, true, places, &n, err) < 0)
+		return json_decref(list), -1;
+	j = describe_host(registry, "");
+	json_object_set_new(j, "username", json_text(username));
+	json_object_set_new(j, "password", json_text(password));
+	json_object_set_new(j, "insecure", json_boolean(places[0].insecure));
+	json_array_append_new(list, j);
+	*ret = wrap_endpoints(list);
 	return 0;
 }

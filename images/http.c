@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libcurl as a transport: every option that would act on its own is off. No time limit for a whole transfer, but one for a stall:
- * 30 seconds below 1 KB/s. "localhost" is pinned to the loopback addresses, since plain HTTP is spoken to that name. Compression by
+/* libcurl as a transport: every option that would act on its own is off. No time limit for a whole blob, but one for a stall:
+ * 30 seconds below 1 KB/s; five minutes for anything small. "localhost" is pinned to the loopback addresses, since plain HTTP is spoken to that name. Compression by
  * the transport is never asked for: digests are of the bytes as they are stored. */
 #include "images/http.h"
 
@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { CONNECT_TIMEOUT_S = 15, STALL_BYTES_S = 1024, STALL_S = 30, MAX_HEADERS = 256, MAX_CHALLENGES = 8, MAX_RETRY_AFTER_S = 3600 };
+enum { CONNECT_TIMEOUT_S = 15, STALL_BYTES_S = 1024, STALL_S = 30, MAX_HEADERS = 256, MAX_HEADER_BYTES = 128 << 10, MAX_CHALLENGES = 8, MAX_DROPPED = 1 << 20,
+	TEXT_TIMEOUT_S = 300, MAX_RETRY_AFTER_S = 3600 };
 
 struct http {
 	CURL *easy;
+	const struct http_options *opt; /* outlives us */
 };
 
 struct exchange {
@@ -21,7 +23,11 @@ struct exchange {
 	struct http_request *q;
 	struct http_reply *r;
 	size_t n_headers;
-	struct err sink_err;       /* the sink's, or ours about the answer */
+	struct err sink_err;       /* the sink's or the source's, or ours about the answer */
+	uint64_t sent;             /* of a body from a source */
+	size_t header_bytes;
+	uint64_t dropped;          /* bytes of an error's text beyond what is kept */
+	bool enough;               /* its end is not waited for */
 };
 
 int http_prepare(struct err *err)
@@ -45,6 +51,7 @@ struct http *http_new(const struct http_options *opt)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
 	struct curl_blob ca = { .data = (void *)(uintptr_t)opt->ca_pem, .len = opt->ca_bytes, .flags = CURL_BLOB_NOCOPY };
+	h->opt = opt;
 	h->easy = curl_easy_init();
 	if (!h->easy)
 		util_oom();
@@ -56,8 +63,9 @@ struct http *http_new(const struct http_options *opt)
 	set(h, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	set(h, CURLOPT_TCP_KEEPALIVE, 1);
 	set(h, CURLOPT_BUFFERSIZE, 256 << 10);
-	set(h, CURLOPT_SSL_VERIFYPEER, 1);
-	set(h, CURLOPT_SSL_VERIFYHOST, 2);
+	set(h, CURLOPT_SSL_VERIFYPEER, opt->insecure ? 0 : 1);
+	set(h, CURLOPT_SSL_VERIFYHOST, opt->insecure ? 0 : 2);
+	set(h, CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10);
 	set(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(h->easy, CURLOPT_USERAGENT, opt->user_agent);
@@ -112,18 +120,25 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	struct http_reply *r = x->r;
 	char *v;
 	(void)size;
+	x->header_bytes += n;
+	if (++x->n_headers > MAX_HEADERS || x->header_bytes > MAX_HEADER_BYTES) {
+		err_set(&x->sink_err, ERR_INVALID, "the answer has too many headers");
+		return 0;
+	}
 	if (n >= 5 && strncmp(p, "HTTP/", 5) == 0) { /* a proxy's or an interim answer came before */
 		reply_reset(r);
 		return n;
 	}
-	if (++x->n_headers > MAX_HEADERS)
-		return 0;
 	if ((v = header_value(p, n, "location")))
 		keep(&r->location, v);
 	else if ((v = header_value(p, n, "content-type")))
 		keep(&r->content_type, v);
 	else if ((v = header_value(p, n, "docker-content-digest")))
 		keep(&r->digest, v);
+	else if ((v = header_value(p, n, "range")))
+		keep(&r->range, v);
+	else if ((v = header_value(p, n, "oci-chunk-min-length")))
+		keep(&r->chunk_min, v);
 	else if ((v = header_value(p, n, "www-authenticate"))) {
 		if (r->challenges.n < MAX_CHALLENGES)
 			strv_push(&r->challenges, v);
@@ -146,9 +161,11 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 		return x->q->sink(x->q->arg, p, n, &x->sink_err) < 0 ? 0 : n;
 	size_t max = x->q->max_text ? x->q->max_text : HTTP_MAX_TEXT;
 	if (x->r->text.len + n > max) {
-		if (x->r->status >= 300) {
-			str_addn(&x->r->text, p, max - x->r->text.len); /* of an error the beginning will do */
-			return n;
+		if (x->r->status >= 300) { /* of an error the beginning will do */
+			x->dropped += n - (max - x->r->text.len);
+			str_addn(&x->r->text, p, max - x->r->text.len);
+			x->enough = x->dropped > MAX_DROPPED;
+			return x->enough ? 0 : n;
 		}
 		err_set(&x->sink_err, ERR_INVALID, "the answer is larger than the %zu bytes allowed", max);
 		return 0;
@@ -162,10 +179,64 @@ static struct curl_slist *header_list(const struct http_request *q)
 	AUTO_FREE char *auth = q->authorization ? xasprintf("Authorization: %s", q->authorization) : NULL;
 	AUTO_FREE char *accept = xasprintf("Accept: %s", q->accept ? q->accept : "*/*");
 	AUTO_FREE char *type = q->content_type ? xasprintf("Content-Type: %s", q->content_type) : xstrdup("Content-Type:");
+	AUTO_FREE char *range = q->content_range ? xasprintf("Content-Range: %s", q->content_range) : NULL;
 	struct curl_slist *l = curl_slist_append(NULL, accept);
 	l = curl_slist_append(l, type);
 	l = curl_slist_append(l, "Expect:");
+	if (range)
+		l = curl_slist_append(l, range);
 	return auth ? curl_slist_append(l, auth) : l;
+}
+
+static size_t on_read(char *p, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	ssize_t got;
+	n = (size_t)MIN((uint64_t)n * size, x->q->body_bytes - x->sent);
+	if (n == 0)
+		return 0;
+	got = x->q->source(x->q->source_arg, x->sent, p, n, &x->sink_err);
+	if (got <= 0)
+		return CURL_READFUNC_ABORT;
+	x->sent += (uint64_t)got;
+	return (size_t)got;
+}
+
+/* libcurl sends once more what a connection that was just closed did not take. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct exchange *x = arg;
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > x->q->body_bytes)
+		return CURL_SEEKFUNC_FAIL;
+	x->sent = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* A certificate of ours for this request, or none: it is not shown to who the registry redirects to. */
+static void set_certificate(struct http *h, bool identify)
+{
+	const struct http_options *o = h->opt;
+	struct curl_blob cert = { .data = (void *)(uintptr_t)o->cert_pem, .len = o->cert_bytes, .flags = CURL_BLOB_COPY };
+	struct curl_blob key = { .data = (void *)(uintptr_t)o->key_pem, .len = o->key_bytes, .flags = CURL_BLOB_COPY };
+	if (!o->cert_pem)
+		return;
+	curl_easy_setopt(h->easy, CURLOPT_SSLCERTTYPE, "PEM");
+	curl_easy_setopt(h->easy, CURLOPT_SSLKEYTYPE, "PEM");
+	curl_easy_setopt(h->easy, CURLOPT_SSLCERT_BLOB, identify ? &cert : NULL);
+	curl_easy_setopt(h->easy, CURLOPT_SSLKEY_BLOB, identify ? &key : NULL);
+}
+
+static void set_body(struct exchange *x)
+{
+	struct http_request *q = x->q;
+	CURL *e = x->h->easy;
+	curl_easy_setopt(e, CURLOPT_POST, 1L);
+	curl_easy_setopt(e, CURLOPT_POSTFIELDS, q->source ? NULL : q->body ? q->body : "");
+	curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_bytes);
+	curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(e, CURLOPT_READDATA, x);
+	curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
 }
 
 static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
@@ -176,11 +247,9 @@ static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
 	curl_easy_setopt(e, CURLOPT_URL, q->url);
 	curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	curl_easy_setopt(e, CURLOPT_NOBODY, strcmp(q->method, "HEAD") == 0 ? 1L : 0L);
-	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 || strcmp(q->method, "PATCH") == 0) {
-		curl_easy_setopt(e, CURLOPT_POST, 1L);
-		curl_easy_setopt(e, CURLOPT_POSTFIELDS, q->body ? q->body : "");
-		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_bytes);
-	}
+	set_certificate(x->h, q->identify);
+	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 || strcmp(q->method, "PATCH") == 0)
+		set_body(x);
 	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, strcmp(q->method, "HEAD") == 0 ? NULL : q->method);
 	snprintf(range, sizeof(range), "%llu-", (unsigned long long)q->range_from);
 	curl_easy_setopt(e, CURLOPT_RANGE, q->range_from ? range : NULL);
@@ -190,6 +259,7 @@ static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, errbuf);
+	curl_easy_setopt(e, CURLOPT_TIMEOUT, q->sink || q->source ? 0L : (long)TEXT_TIMEOUT_S);
 }
 
 static bool is_transient(CURLcode c)
@@ -215,6 +285,7 @@ static int explain(struct exchange *x, CURLcode rc, const char *detail, struct e
 	}
 	x->r->transient = is_transient(rc);
 	x->r->no_tls = rc == CURLE_SSL_CONNECT_ERROR;
+	x->r->no_connection = rc == CURLE_COULDNT_CONNECT;
 	return err_set(err, rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_SYS, "%s", err_quote(shown, sizeof(shown), text));
 }
 
@@ -247,7 +318,7 @@ int http_send(struct http *h, struct http_request *q, struct http_reply *ret, st
 	curl_free(host);
 	curl_free(port);
 	curl_url_cleanup(u);
-	return rc == CURLE_OK ? 0 : explain(&x, rc, detail, err);
+	return rc == CURLE_OK || x.enough ? 0 : explain(&x, rc, detail, err);
 }
 
 void http_reply_done(struct http_reply *r)
@@ -256,8 +327,10 @@ void http_reply_done(struct http_reply *r)
 	free(r->location);
 	free(r->content_type);
 	free(r->digest);
+	free(r->range);
+	free(r->chunk_min);
 	strv_done(&r->challenges);
-	r->location = r->content_type = r->digest = NULL;
+	r->location = r->content_type = r->digest = r->range = r->chunk_min = NULL;
 }
 
 /* ---- URLs ---- */
@@ -296,6 +369,12 @@ bool http_same_origin(const char *a, const char *b)
 			return false;
 	}
 	return true;
+}
+
+bool http_same_host(const char *a, const char *b)
+{
+	AUTO_FREE char *x = url_part(a, CURLUPART_HOST), *y = url_part(b, CURLUPART_HOST);
+	return x && y && strcasecmp(x, y) == 0;
 }
 
 bool http_is_loopback(const char *host)

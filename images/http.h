@@ -13,10 +13,16 @@ struct http_options {
 	const char *proxy;     /* URL; NULL = none */
 	const char *no_proxy;  /* hosts without it; NULL = none */
 	const char *user_agent;
+	const char *cert_pem, *key_pem; /* a certificate of ours, for requests that say so; NULL = none */
+	size_t cert_bytes, key_bytes;
+	bool insecure;         /* certificates are not checked */
 };
 
 /* Body bytes as they come; 0, or -1 + err to end the exchange. Only called for status 200 and 206. */
 typedef int http_sink_fn(void *arg, const void *p, size_t n, struct err *err);
+
+/* Up to n bytes of the request's body from `offset` on: their count (> 0), or -1 + err. A body may be asked for more than once. */
+typedef ssize_t http_source_fn(void *arg, uint64_t offset, void *buf, size_t n, struct err *err);
 
 enum { HTTP_MAX_TEXT = 64 << 10 };
 
@@ -29,7 +35,11 @@ struct http_request {
 	const char *accept;        /* NULL = anything */
 	const char *content_type;  /* of the body */
 	const char *body;          /* NULL = none */
-	size_t body_bytes;
+	uint64_t body_bytes;
+	http_source_fn *source;    /* in place of body: where body_bytes bytes come from */
+	void *source_arg;
+	const char *content_range; /* header's value, NULL = none */
+	bool identify;             /* show our certificate to who asks for it */
 	uint64_t range_from;       /* > 0: ask for the bytes from there on */
 	size_t max_text;           /* of a body kept in reply->text; 0: HTTP_MAX_TEXT */
 	http_sink_fn *sink;        /* NULL: a body goes to reply->text */
@@ -41,12 +51,14 @@ struct http_reply {
 	long status;
 	struct str text;           /* body without a sink, or of an error status: at most max_text bytes */
 	char *location, *content_type, *digest; /* headers; NULL when absent */
+	char *range, *chunk_min;   /* Range and OCI-Chunk-Min-Length of an upload; NULL when absent */
 	struct strv challenges;    /* values of WWW-Authenticate */
 	int64_t retry_after_s;     /* 0: none */
 	bool has_range;            /* 206 with a Content-Range that begins at range_start */
 	uint64_t range_start;
 	bool transient;            /* after -1: worth another try */
 	bool no_tls;               /* after -1: the server does not speak TLS on this port */
+	bool no_connection;        /* after -1: nobody was reached */
 };
 
 struct http;
@@ -68,6 +80,8 @@ bool http_same_origin(const char *a, const char *b);
 bool http_url_allowed(const char *url, bool plain_loopback);
 /* True for localhost, 127.0.0.0/8 and ::1, with or without a port. */
 bool http_is_loopback(const char *host);
+/* True when both name the same host, whatever the scheme and the port. */
+bool http_same_host(const char *a, const char *b);
 /* Percent-encodes a query's value: free() it. */
 char *http_escape(const char *text);
 

@@ -3,12 +3,18 @@
  * it first, so that a layer that was given up leaves the lane in order. */
 #include "images/lane.h"
 
+#include <sys/socket.h>
+
 #include "base/fs.h"
 
-enum frame_kind { FRAME_ASK = 1, FRAME_DATA, FRAME_END, FRAME_ERROR };
+enum frame_kind { FRAME_ASK = 1, FRAME_DATA, FRAME_END, FRAME_ERROR, FRAME_WANT };
 
 struct frame {
 	uint32_t kind, len;
+};
+
+struct want {
+	uint64_t offset, n;
 };
 
 void lane_init(struct lane *l, int fd)
@@ -96,16 +102,16 @@ static int take_error(const json_t *j, struct err *err)
 	return -1;
 }
 
-/* The next data frame's header into l->left. 1: there is one; 0: the answer's end; -1 + err. */
-static int next_data(struct lane *l, struct err *err)
+/* The next frame of an answer, of this kind, or its end. 1: there is one; 0: the answer's end; -1 + err. */
+static int next_frame(struct lane *l, enum frame_kind kind, struct frame *ret, struct err *err)
 {
 	AUTO_JSON json_t *j = NULL;
 	struct frame f;
 	int rc = read_frame(l, &f, err);
 	if (rc == 1)
 		rc = err_set(err, ERR_CORRUPT, "the network process has gone");
-	if (rc == 0 && f.kind == FRAME_DATA) {
-		l->left = f.len;
+	if (rc == 0 && f.kind == kind) {
+		*ret = f;
 		return 1;
 	}
 	l->open = false;
@@ -123,9 +129,11 @@ static int next_data(struct lane *l, struct err *err)
 ssize_t lane_read(struct lane *l, void *buf, size_t n, struct err *err)
 {
 	while (l->open && l->left == 0) {
-		int rc = next_data(l, err);
+		struct frame f;
+		int rc = next_frame(l, FRAME_DATA, &f, err);
 		if (rc <= 0)
 			return rc;
+		l->left = f.len;
 	}
 	if (!l->open)
 		return 0;
@@ -141,6 +149,29 @@ ssize_t lane_read(struct lane *l, void *buf, size_t n, struct err *err)
 		l->left -= (uint32_t)got;
 		return got;
 	}
+}
+
+int lane_serve(struct lane *l, lane_source_fn *source, void *arg, struct err *err)
+{
+	AUTO_FREE char *buf = xcalloc(1, LANE_MAX_WANT);
+	struct frame f;
+	int rc;
+	while ((rc = next_frame(l, FRAME_WANT, &f, err)) == 1) {
+		struct want w;
+		if (f.len != sizeof(w) || read_all(l, &w, sizeof(w), err) != 0 || w.n == 0 || w.n > LANE_MAX_WANT)
+			rc = err_set(err, ERR_CORRUPT, "lane: a want that makes no sense");
+		else
+			rc = source(arg, w.offset, buf, w.n, err);
+		if (rc == 0)
+			rc = lane_send(l, buf, w.n, err);
+		if (rc < 0)
+			break;
+	}
+	if (rc < 0 && l->open) { /* the other side waits for bytes that will not come */
+		l->open = false;
+		shutdown(l->fd, SHUT_RDWR);
+	}
+	return rc;
 }
 
 int lane_next(struct lane *l, json_t **ret, struct err *err)
@@ -161,6 +192,26 @@ int lane_send(struct lane *l, const void *p, size_t n, struct err *err)
 		if (send_frame(l, FRAME_DATA, (const char *)p + at, part, err) < 0)
 			return -1;
 		at += part;
+	}
+	return 0;
+}
+
+int lane_want(struct lane *l, uint64_t offset, void *buf, size_t n, struct err *err)
+{
+	const struct want w = { offset, n };
+	assert(n <= LANE_MAX_WANT);
+	if (send_frame(l, FRAME_WANT, &w, sizeof(w), err) < 0)
+		return -1;
+	for (size_t got = 0; got < n;) {
+		struct frame f;
+		int rc = read_frame(l, &f, err);
+		if (rc == 0 && (f.kind != FRAME_DATA || f.len == 0 || f.len > n - got))
+			rc = err_set(err, ERR_CORRUPT, "lane: unexpected frame");
+		if (rc == 0)
+			rc = read_all(l, (char *)buf + got, f.len, err);
+		if (rc != 0)
+			return rc < 0 ? -1 : err_set(err, ERR_CORRUPT, "lane: cut off");
+		got += f.len;
 	}
 	return 0;
 }

@@ -122,6 +122,7 @@ struct layer_job {
 	struct pull *p;
 	size_t i;
 	struct lane *lane;
+	bool direct;               /* no mirrors: what came from them was wrong */
 };
 
 static void tell_layer(const struct pull *p, size_t i, enum work_layer_state state, uint64_t done)
@@ -162,6 +163,7 @@ static int get_layer_once(struct layer_job *j, struct err *err)
 	struct work w = { .store = p->w->store, .listener = &listener, .input_fd = -1, .max_in_bytes = d->size };
 	AUTO_JSON json_t *q = ask_for_blob(d);
 	int64_t ignored;
+	json_object_set_new(q, "direct", json_boolean(j->direct));
 	if (lane_ask(j->lane, q, err) < 0)
 		return -1;
 	return work_unpack(&w, &src, p->img.diff_ids.v[j->i], manifest_digest_hex(d->digest), &p->layers[j->i], &p->lock_fds[j->i], &ignored, err);
@@ -177,6 +179,7 @@ static int get_layer(struct layer_job *j, struct err *err)
 	}
 	for (int tries = 0; tries < LAYER_TRIES && rc < 0; tries++) {
 		tell_layer(p, j->i, WORK_LAYER_PULLING, 0);
+		j->direct = tries > 0;
 		rc = get_layer_once(j, err);
 		if (rc < 0 && err->code != ERR_CORRUPT)
 			break;

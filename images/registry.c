@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three rings around http_send(): authorised() answers challenges and follows redirects, persistent() tries again, and the two
- * functions of the header know what an answer means. Several threads share one struct registry: whoever meets a 401 first fetches
- * the token, the others wait and take it. */
-#include "images/registry.h"
+/* Three rings around http_send(): registry_send() answers challenges and follows redirects, registry_send_again() tries again, and the
+ * functions of the header know what an answer means; those that send are in upload.c. Several threads share one struct registry: whoever
+ * meets a 401 first fetches the token, the others wait and take it. */
+#include "images/registry_impl.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -11,8 +11,8 @@
 #include "base/fs.h"
 
 enum {
-	MAX_REDIRECTS = 5, MAX_TRIES = 6, MAX_WAIT_S = 120, MAX_MANIFEST_BYTES = 4 << 20, MAX_CA_BYTES = 8 << 20, MAX_CA_FILES = 64,
-	TOKEN_MARGIN_S = 10, MAX_TOKEN_TEXT = 256 << 10,
+	MAX_REDIRECTS = 5, MAX_WAIT_S = 120, MAX_MANIFEST_BYTES = 4 << 20, MAX_CA_BYTES = 8 << 20, MAX_CA_FILES = 64,
+	MAX_SOURCES = 8, TOKEN_MARGIN_S = 10, MAX_TOKEN_TEXT = 256 << 10,
 };
 
 static const char manifest_types[] =
@@ -41,15 +41,32 @@ static int read_certificates(const json_t *description, struct registry *r, stru
 	return 0;
 }
 
+/* Our own certificate and its key, when there is one. */
+static int read_identity(const json_t *description, struct registry *r, struct err *err)
+{
+	const char *cert = json_get_str(description, "cert_file", NULL), *key = json_get_str(description, "key_file", NULL);
+	if (!cert || !key)
+		return 0;
+	if (fs_read(AT_FDCWD, cert, MAX_CA_BYTES, &r->cert, err) < 0 || fs_read(AT_FDCWD, key, MAX_CA_BYTES, &r->key, err) < 0)
+		return err_wrap(err, "certificate for %s", r->name);
+	r->http.cert_pem = str_get(&r->cert);
+	r->http.cert_bytes = r->cert.len;
+	r->http.key_pem = str_get(&r->key);
+	r->http.key_bytes = r->key.len;
+	return 0;
+}
+
 int registry_open(const json_t *description, struct registry *ret, struct err *err)
 {
 	*ret = (struct registry){
 		.name = take_text(description, "name"), .host = take_text(description, "host"),
 		.repository = xstrdup(json_get_str(description, "repository", "")), .username = take_text(description, "username"),
 		.password = take_text(description, "password"), .identity_token = take_text(description, "identity_token"),
-		.push = json_get_bool(description, "push", false),
+		.push = json_get_bool(description, "push", false), .mirror = json_get_bool(description, "mirror", false),
+		.insecure = json_get_bool(description, "insecure", false),
 	};
 	pthread_mutex_init(&ret->lock, NULL);
+	json_get_strv(description, "sources", &ret->sources);
 	if (!ret->name || !ret->host || strlen(ret->host) > 256)
 		return err_set(err, ERR_INVALID, "the registry's description is incomplete");
 	if (read_certificates(description, ret, err) < 0)
@@ -58,9 +75,10 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 		.ca_pem = str_get(&ret->ca), .ca_bytes = ret->ca.len, .user_agent = "muster/" MUSTER_VERSION,
 		.proxy = http_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
 	};
-	if (!http_is_loopback(ret->host))
+	ret->http.insecure = ret->insecure;
+	if (!http_is_loopback(ret->host) && !ret->insecure)
 		snprintf(ret->base, sizeof(ret->base), "https://%s", ret->host);
-	return 0;
+	return read_identity(description, ret, err);
 }
 
 void registry_done(struct registry *r)
@@ -71,11 +89,14 @@ void registry_done(struct registry *r)
 		*texts[i] = NULL;
 	}
 	str_done(&r->ca);
+	str_done(&r->cert);
+	str_done(&r->key);
+	strv_done(&r->sources);
 }
 
 /* ---- trying again ---- */
 
-static bool is_transient_status(long status)
+bool registry_is_transient(long status)
 {
 	static const long all[] = { 408, 429, 500, 502, 503, 504 };
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -84,8 +105,7 @@ static bool is_transient_status(long status)
 	return false;
 }
 
-/* Sleeps before try number n (1…): as long as the server wants, or 2^(n-1) s give or take a half. */
-static void pause_before(unsigned n, int64_t retry_after_s)
+void registry_pause(unsigned n, int64_t retry_after_s)
 {
 	char hex[5];
 	uint64_t ms;
@@ -111,15 +131,15 @@ static void server_words(const struct http_reply *a, char *buf, size_t size)
 	snprintf(buf, size, "%s%s", *words ? ": " : "", err_quote(shown, sizeof(shown), words));
 }
 
-static int explain_status(const struct registry *r, const struct http_reply *a, const char *what, struct err *err)
+int registry_explain(const struct registry *r, const struct http_reply *a, const char *what, struct err *err)
 {
 	char words[240];
 	server_words(a, words, sizeof(words));
 	if (a->status == 401 || a->status == 403)
 		return r->username || r->identity_token ?
 			err_set(err, ERR_DENIED, "%s: access denied by %s%s (other credentials: muster login %s)", what, r->name, words, r->name) :
-			err_set(err, ERR_DENIED, "%s: access denied by %s%s (it does not exist, or needs: muster login %s)", what, r->name, words,
-				r->name);
+			err_set(err, ERR_DENIED, "%s: access denied by %s%s (%s: muster login %s)", what, r->name, words,
+				r->push ? "pushing needs" : "it does not exist, or needs", r->name);
 	if (a->status == 404)
 		return err_set(err, ERR_NOT_FOUND, "%s: not found at %s%s", what, r->name, words);
 	if (a->status == 429)
@@ -129,38 +149,63 @@ static int explain_status(const struct registry *r, const struct http_reply *a, 
 
 /* ---- authorisation ---- */
 
-static char *token_scope(const struct registry *r, const struct auth_challenge *c)
+/* What a token is asked for: what the challenge says; to push, the repository and those that blobs are mounted from. */
+static void token_scopes(const struct registry *r, const struct auth_challenge *c, struct strv *ret)
 {
 	if (!r->repository[0])
-		return NULL;
+		return;
 	if (c->scope[0] && !r->push)
-		return xstrdup(c->scope);
-	return xasprintf("repository:%s:%s", r->repository, r->push ? "pull,push" : "pull");
+		strv_push(ret, c->scope);
+	else
+		strv_pushf(ret, "repository:%s:%s", r->repository, r->push ? "pull,push" : "pull");
+	for (size_t i = 0; r->push && i < r->sources.n && i < MAX_SOURCES; i++)
+		strv_pushf(ret, "repository:%s:pull", r->sources.v[i]);
+}
+
+/* True when credentials may go to this token server. */
+static bool realm_allowed(const struct registry *r, const char *realm)
+{
+	AUTO_FREE char *whole = NULL;
+	for (const char *p = realm; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f || *p == '#' || *p == '\\')
+			return false;
+	whole = http_join("https://invalid/", realm); /* NULL: another scheme, or a user name in it */
+	if (!whole || strcspn(realm, ":") > 5)
+		return false;
+	return http_url_allowed(realm, http_is_loopback(r->host)) ||
+		(r->insecure && str_starts(r->base, "http://") && http_same_host(realm, r->base));
 }
 
 /* Asks the token server. r->lock is held. */
 static int fetch_token(struct registry *r, struct http *h, const struct auth_challenge *c, struct auth_token *ret, struct err *err)
 {
-	AUTO_FREE char *scope = token_scope(r, c);
-	AUTO_FREE char *scope_q = http_escape(scope ? scope : ""), *service_q = http_escape(c->service);
+	AUTO_STRV struct strv scopes = {0};
+	AUTO_STR struct str one = {0}, all = {0};
+	AUTO_FREE char *service_q = http_escape(c->service);
 	AUTO_FREE char *basic = r->username && r->password ? auth_basic(r->username, r->password) : NULL;
 	AUTO_FREE char *url = NULL, *body = NULL;
 	struct http_request q = { .method = "GET", .max_text = MAX_TOKEN_TEXT, .authorization = basic };
 	struct http_reply a;
 	int rc;
+	token_scopes(r, c, &scopes);
+	for (size_t i = 0; i < scopes.n; i++) {
+		AUTO_FREE char *scope_q = http_escape(scopes.v[i]);
+		str_addf(&all, "&scope=%s", scope_q);
+		str_addf(&one, "%s%s", i ? "%20" : "", scope_q);
+	}
 	if (r->identity_token) {
 		AUTO_FREE char *token_q = http_escape(r->identity_token);
-		body = xasprintf("grant_type=refresh_token&service=%s&scope=%s&client_id=muster&refresh_token=%s", service_q, scope_q, token_q);
+		body = xasprintf("grant_type=refresh_token&service=%s&scope=%s&client_id=muster&refresh_token=%s", service_q, str_get(&one), token_q);
 		url = xstrdup(c->realm);
 		q = (struct http_request){ .method = "POST", .max_text = MAX_TOKEN_TEXT, .body = body, .body_bytes = strlen(body),
 			.content_type = "application/x-www-form-urlencoded" };
 	} else {
-		url = xasprintf("%s%cservice=%s%s%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, scope ? "&scope=" : "", scope_q);
+		url = xasprintf("%s%cservice=%s%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, str_get(&all));
 	}
 	q.url = url;
 	rc = http_send(h, &q, &a, err);
 	if (rc == 0 && a.status != 200)
-		rc = a.status == 401 || a.status == 403 ? explain_status(r, &a, r->repository[0] ? r->repository : "login", err) :
+		rc = a.status == 401 || a.status == 403 ? registry_explain(r, &a, r->repository[0] ? r->repository : "login", err) :
 			err_set(err, ERR_SYS, "the token server of %s answers with status %ld", r->name, a.status);
 	if (rc == 0)
 		rc = auth_parse_token(str_get(&a.text), a.text.len, ret, err);
@@ -183,7 +228,7 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 		basic = !basic && c[i].scheme == AUTH_BASIC ? &c[i] : basic;
 	}
 	if (bearer) {
-		if (!http_url_allowed(bearer->realm, http_is_loopback(r->host)))
+		if (!realm_allowed(r, bearer->realm))
 			return err_set(err, ERR_DENIED, "%s names a token server that is not reached by HTTPS", r->name);
 		if (fetch_token(r, h, bearer, &token, err) < 0)
 			return -1;
@@ -191,7 +236,7 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 		r->authorization = xasprintf("Bearer %s", token.token);
 		r->expires_ns = clock_mono_ns() + (uint64_t)(token.lifetime_s - TOKEN_MARGIN_S) * 1000000000;
 		free(token.token);
-	} else if (basic && r->username && r->password && (!plain || http_is_loopback(r->host))) {
+	} else if (basic && r->username && r->password && (!plain || http_is_loopback(r->host) || r->insecure)) {
 		free(r->authorization);
 		r->authorization = auth_basic(r->username, r->password);
 		r->expires_ns = 0;
@@ -202,14 +247,14 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 	return 0;
 }
 
-/* A loopback registry is asked by HTTPS first. r->lock is held. */
+/* A loopback or insecure registry is asked by HTTPS first. r->lock is held. */
 static int find_scheme(struct registry *r, struct http *h, struct err *err)
 {
 	AUTO_FREE char *url = xasprintf("https://%s/v2/", r->host);
-	struct http_request q = { .method = "GET", .url = url };
+	struct http_request q = { .method = "GET", .url = url, .identify = true };
 	struct http_reply a;
 	int rc = http_send(h, &q, &a, err);
-	if (rc == 0 || a.no_tls) {
+	if (rc == 0 || a.no_tls || (r->insecure && a.no_connection)) {
 		snprintf(r->base, sizeof(r->base), "%s://%s", rc == 0 ? "https" : "http", r->host);
 		rc = 0;
 	}
@@ -245,12 +290,26 @@ static int renew_authorization(struct registry *r, struct http *h, const struct 
 	return rc;
 }
 
-/* One request to r->base + path: challenges answered, redirects followed. q->url and q->authorization are set here. 0 with any
- * status; -1 + err. */
-static int authorised(struct registry *r, struct http *h, const char *path, struct http_request *q, struct http_reply *a, struct err *err)
+/* True when what the registry sends us to may be asked at all. */
+static bool target_allowed(const struct registry *r, const char *url)
+{
+	return http_url_allowed(url, http_is_loopback(r->host)) ||
+		(r->insecure && http_same_host(url, r->base) && str_starts(r->base, "http://"));
+}
+
+static bool is_redirect(const struct http_request *q, const struct http_reply *a)
+{
+	bool plain = strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
+	if (!a->location)
+		return false;
+	return a->status == 307 || a->status == 308 || (plain && a->status >= 301 && a->status <= 303);
+}
+
+int registry_send(struct registry *r, struct http *h, const char *target, struct http_request *q, struct http_reply *a, struct err *err)
 {
 	AUTO_FREE char *url = NULL;
 	unsigned renewed = 0;
+	*a = (struct http_reply){0};
 	for (unsigned hops = 0; hops <= MAX_REDIRECTS;) {
 		AUTO_FREE char *authorization = NULL, *next = NULL;
 		unsigned generation = 0;
@@ -258,10 +317,13 @@ static int authorised(struct registry *r, struct http *h, const char *path, stru
 		if (current_authorization(r, h, &authorization, &generation, err) < 0)
 			return -1;
 		if (!url)
-			url = xasprintf("%s%s", r->base, path);
+			url = xasprintf("%s%s", target[0] == '/' ? r->base : "", target);
+		if (!target_allowed(r, url))
+			return err_set(err, ERR_DENIED, "registry %s: redirects to where HTTPS does not lead", r->name);
 		home = http_same_origin(url, r->base);
 		q->url = url;
 		q->authorization = home ? authorization : NULL;
+		q->identify = home;
 		if (http_send(h, q, a, err) < 0)
 			return err_wrap(err, "registry %s", r->name);
 		if (a->status == 401 && home && renewed < 2) {
@@ -272,10 +334,14 @@ static int authorised(struct registry *r, struct http *h, const char *path, stru
 			http_reply_done(a);
 			continue;
 		}
-		if (a->status < 301 || a->status > 308 || a->status == 304 || !a->location)
+		if (a->location)
+			next = http_join(url, a->location);
+		if (!is_redirect(q, a)) {
+			free(a->location);
+			a->location = TAKE_PTR(next);
 			return 0;
-		next = http_join(url, a->location);
-		if (!next || !http_url_allowed(next, http_is_loopback(r->host)))
+		}
+		if (!next)
 			return err_set(err, ERR_DENIED, "registry %s: redirects to where HTTPS does not lead", r->name);
 		free(url);
 		url = TAKE_PTR(next);
@@ -285,13 +351,25 @@ static int authorised(struct registry *r, struct http *h, const char *path, stru
 	return err_set(err, ERR_SYS, "registry %s: more than %d redirects", r->name, MAX_REDIRECTS);
 }
 
+int registry_send_again(struct registry *r, struct http *h, const char *target, struct http_request *q, struct http_reply *a, struct err *err)
+{
+	const unsigned max = r->mirror ? REGISTRY_MIRROR_TRIES : REGISTRY_MAX_TRIES;
+	for (unsigned tries = 1;; tries++) {
+		int rc = registry_send(r, h, target, q, a, err);
+		if (!(rc < 0 ? a->transient : registry_is_transient(a->status)) || tries == max)
+			return rc;
+		registry_pause(tries, rc == 0 ? a->retry_after_s : 0);
+		http_reply_done(a);
+	}
+}
+
 int registry_check(struct registry *r, struct http *h, struct err *err)
 {
 	struct http_request q = { .method = "GET" };
 	struct http_reply a = {0};
-	int rc = authorised(r, h, "/v2/", &q, &a, err);
+	int rc = registry_send(r, h, "/v2/", &q, &a, err);
 	if (rc == 0 && a.status != 200)
-		rc = explain_status(r, &a, "login", err);
+		rc = registry_explain(r, &a, "login", err);
 	http_reply_done(&a);
 	return rc;
 }
@@ -300,17 +378,10 @@ int registry_get_manifest(struct registry *r, struct http *h, const char *ref, s
 {
 	AUTO_FREE char *path = xasprintf("/v2/%s/manifests/%s", r->repository, ref);
 	AUTO_FREE char *what = xasprintf("%s%s%s", r->repository, strchr(ref, ':') ? "@" : ":", ref);
-	for (unsigned tries = 1;; tries++) {
-		struct http_request q = { .method = "GET", .accept = manifest_types, .max_text = MAX_MANIFEST_BYTES };
-		int rc = authorised(r, h, path, &q, ret, err);
-		bool again = rc < 0 ? ret->transient : is_transient_status(ret->status);
-		if (rc == 0 && ret->status == 200)
-			return 0;
-		if (!again || tries == MAX_TRIES)
-			return rc < 0 ? -1 : explain_status(r, ret, what, err);
-		pause_before(tries, rc == 0 ? ret->retry_after_s : 0);
-		http_reply_done(ret);
-	}
+	struct http_request q = { .method = "GET", .accept = manifest_types, .max_text = MAX_MANIFEST_BYTES };
+	if (registry_send_again(r, h, path, &q, ret, err) < 0)
+		return -1;
+	return ret->status == 200 ? 0 : registry_explain(r, ret, what, err);
 }
 
 /* ---- blobs ---- */
@@ -349,38 +420,49 @@ static int take_bytes(void *arg, const void *p, size_t n, struct err *err)
 	return 0;
 }
 
-int registry_get_blob(struct registry *r, struct http *h, const char *digest, uint64_t size, http_sink_fn *sink, void *arg, struct err *err)
+/* What one try came to. 0: all is there; -1 + err, *ret_again when another try may help. */
+static int judge_download(const struct registry *r, const struct download *d, int rc, const struct http_reply *a, const char *what, bool *ret_again,
+	struct err *err)
+{
+	bool ok = rc == 0 && (a->status == 200 || a->status == 206);
+	*ret_again = false;
+	if (ok && d->done == d->size)
+		return 0;
+	*ret_again = !d->sink_failed && (ok || (rc < 0 ? a->transient : registry_is_transient(a->status)));
+	if (ok)
+		return err_set(err, ERR_CORRUPT, "%s: ends after %llu of %llu bytes", what, (unsigned long long)d->done, (unsigned long long)d->size);
+	return rc < 0 ? -1 : registry_explain(r, a, what, err);
+}
+
+int registry_get_blob(struct registry *r, struct http *h, const char *digest, uint64_t size, uint64_t *done, http_sink_fn *sink, void *arg,
+	bool *ret_sink_failed, struct err *err)
 {
 	AUTO_FREE char *path = xasprintf("/v2/%s/blobs/%s", r->repository, digest);
 	AUTO_FREE char *what = xasprintf("blob %.19s…", digest);
-	struct download d = { .sink = sink, .arg = arg, .size = size };
+	struct download d = { .sink = sink, .arg = arg, .size = size, .done = *done };
+	const unsigned max = r->mirror ? REGISTRY_MIRROR_TRIES : REGISTRY_MAX_TRIES;
+	*ret_sink_failed = false;
+	if (*done >= size)
+		return *done == size ? 0 : err_set(err, ERR_CORRUPT, "%s: there is more of it than the manifest says", what);
 	for (unsigned tries = 1;; tries++) {
 		struct http_request q = { .method = "GET", .sink = take_bytes, .arg = &d, .range_from = d.done };
 		struct http_reply a = {0};
 		uint64_t before = d.done;
 		int64_t wait;
-		bool ok, again;
+		bool again;
 		int rc;
 		d.q = &q;
 		d.begun = false;
-		rc = authorised(r, h, path, &q, &a, err);
-		ok = rc == 0 && (a.status == 200 || a.status == 206);
-		again = !d.sink_failed && (ok ? d.done < size : rc < 0 ? a.transient : is_transient_status(a.status));
-		if (d.done > before)
+		rc = registry_send(r, h, path, &q, &a, err);
+		rc = judge_download(r, &d, rc, &a, what, &again, err);
+		if (d.done - before >= REGISTRY_PROGRESS)
 			tries = 1;
-		if (ok && d.done == size)
-			again = false;
-		else if (rc == 0 && !ok && !again)
-			rc = explain_status(r, &a, what, err);
-		else if (ok)
-			rc = err_set(err, ERR_CORRUPT, "%s: ends after %llu of %llu bytes", what, (unsigned long long)d.done,
-				(unsigned long long)size);
-		else if (rc == 0)
-			rc = explain_status(r, &a, what, err);
 		wait = a.retry_after_s;
 		http_reply_done(&a);
-		if (!again || tries == MAX_TRIES)
-			return rc < 0 && err ? err_wrap(err, "%s", r->repository) : rc;
-		pause_before(tries, wait);
+		*done = d.done;
+		*ret_sink_failed = d.sink_failed;
+		if (rc == 0 || !again || tries == max)
+			return rc < 0 ? err_wrap(err, "%s", r->repository) : 0;
+		registry_pause(tries, wait);
 	}
 }
