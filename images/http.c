@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libcurl as a transport: every option that would act on its own is off. No time limit for a whole blob, but one for a stall:
- * 30 seconds below 1 KB/s; five minutes for anything small. "localhost" is pinned to the loopback addresses, since plain HTTP is spoken to that name. Compression by
- * the transport is never asked for: digests are of the bytes as they are stored. */
+ * 30 seconds below 1 KB/s; five minutes for anything small. "localhost" is pinned to the loopback addresses, since plain HTTP is spoken to
+ * that name. Compression by the transport is never asked for: digests are of the bytes as they are stored. */
 #include "images/http.h"
 
 #include <arpa/inet.h>
