@@ -174,6 +174,14 @@ int build_net_join(struct build_net *n, int netns_fd, const char *id, unsigned *
 	return 0;
 }
 
+int build_net_gateway(struct build_net *n, uint32_t *ret_ip, struct err *err)
+{
+	if (use(n, err) < 0)
+		return -1;
+	*ret_ip = n->bridge.gateway;
+	return 0;
+}
+
 void build_net_release(struct build_net *n, unsigned host)
 {
 	if (!host)

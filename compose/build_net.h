@@ -32,6 +32,8 @@ void build_net_init(struct build_net *n, int dir_fd, const char *rootid);
 int build_net_none(struct build_net *n, int netns_fd, struct err *err);
 /* Links the namespace to the bridge, which is made when it is not there. id: 12 digits. *ret_host: the lease, for build_net_release(). */
 int build_net_join(struct build_net *n, int netns_fd, const char *id, unsigned *ret_host, struct err *err);
+/* The host's address on the bridge, which is made when it is not there. */
+int build_net_gateway(struct build_net *n, uint32_t *ret_ip, struct err *err);
 void build_net_release(struct build_net *n, unsigned host);
 /* Gives the bridge up; the last one removes it. May take 30 ms. */
 void build_net_done(struct build_net *n);

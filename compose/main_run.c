@@ -5,6 +5,7 @@
 
 #include "base/failpoint.h"
 #include "compose/anchor.h"
+#include "compose/build_exec.h"
 #include "compose/supervisor.h"
 #include "network/dns_server.h"
 #include "runtime/exec.h"
@@ -42,11 +43,17 @@ static int run_exec(int argc, char **argv)
 	return exec_main(3);
 }
 
+static int run_build(int argc, char **argv)
+{
+	return argc == 3 || argc == 4 ? build_exec_main(argv[2], argc == 4 && strcmp(argv[3], "sweep") == 0) : 2;
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(int argc, char **argv);
 } processes[] = {
 	{ "anchor", run_anchor }, { "supervise", run_supervise }, { "logs", run_logs }, { "dns", run_dns }, { "exec", run_exec },
+	{ "build", run_build },
 };
 
 int main(int argc, char **argv)
@@ -55,7 +62,7 @@ int main(int argc, char **argv)
 		return init_main(argc, argv);
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(processes); i++)
 		if (strcmp(processes[i].name, argv[1]) == 0) {
-			if (processes[i].fn != run_exec) /* a long-lived one, with the anchor's descriptors */
+			if (processes[i].fn != run_exec && processes[i].fn != run_build) /* a long-lived one, with the anchor's descriptors */
 				failpoint_open(ANCHOR_FD_RUN);
 			return processes[i].fn(argc, argv);
 		}

@@ -48,7 +48,7 @@ static int configure(int fs, const struct overlay *o)
 			return -1;
 	if (o->is_volatile && fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
 		return -1;
-	if (set_fd(fs, "upperdir", o->upper_fd) < 0 || set_fd(fs, "workdir", o->work_fd) < 0)
+	if (o->upper_fd >= 0 && (set_fd(fs, "upperdir", o->upper_fd) < 0 || set_fd(fs, "workdir", o->work_fd) < 0))
 		return -1;
 	return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 }
@@ -93,7 +93,7 @@ int overlay_mount_here(const struct overlay *o, const char *target, struct err *
 		rc = fds[n] < 0 ? -1 : 0;
 		str_addf(&options, "%s%d", n ? ":" : ",lowerdir=", fds[n]);
 	}
-	for (int i = 0; rc == 0 && i < 2; i++, n++) {
+	for (int i = 0; o->upper_fd >= 0 && rc == 0 && i < 2; i++, n++) {
 		fds[n] = mounts_reopen(i ? o->work_fd : o->upper_fd, err);
 		rc = fds[n] < 0 ? -1 : 0;
 		str_addf(&options, "%s%d", i ? ",workdir=" : ",upperdir=", fds[n]);

@@ -11,7 +11,7 @@ enum { OVERLAY_LAYERS_MAX = 500 };
 struct overlay {
 	const int *layer_fds; /* bottom to top */
 	size_t n_layers;
-	int upper_fd, work_fd;
+	int upper_fd, work_fd; /* -1: read-only, and at least two layers */
 	bool is_volatile;
 };
 
