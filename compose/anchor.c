@@ -2,6 +2,9 @@
 /* The anchor process. It knows nothing of containers: it starts three children from the sealed binary and starts them again when they die,
  * reaps orphans (noting their status in <run>/<project>/exits before the zombie goes), and keeps descriptors under names.
  *
+ * A command of another build has everything replaced: the children end, and the anchor goes on as the new binary, the same process with all
+ * that it keeps. The containers are its children in between.
+ *
  * When the anchor itself dies, the supervisor, which is the containers' parent, goes on as the anchor: anchor_main() finds children then.
  *
  * Invariants: nothing is allocated after anchor_setup(); an exit is noted before it is reaped, so that a kill between the two repeats the
@@ -14,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -217,6 +221,65 @@ static void store_list(struct anchor *a, bool all)
 	sock_send(a->store_fd, &p, sizeof(p), NULL, 0, NULL);
 }
 
+/* The lock file tells who holds it and what the sealed binary was made from. */
+static void write_holder(const struct anchor *a, const char *origin)
+{
+	if (ftruncate(a->lock_fd, 0) < 0 || lseek(a->lock_fd, 0, SEEK_SET) < 0 || dprintf(a->lock_fd, "%d %s\n", (int)getpid(), origin) < 0)
+		log_warn("anchor.lock: %s", strerror(errno));
+}
+
+/* The descriptors that are kept, as anchor_inherit() reads them; above all fixed numbers and open for what follows. */
+static int kept_list(const struct anchor *a)
+{
+	int list_fd = memfd_create("muster-handover", MFD_CLOEXEC);
+	for (int i = 0; list_fd >= 0 && i < a->n_kept; i++) {
+		struct anchor_handover h = { .fd = a->kept[i].fd < 0 ? -1 : fcntl(a->kept[i].fd, F_DUPFD, SPARE_FD) };
+		memcpy(h.key, a->kept[i].key, sizeof(h.key));
+		if (h.fd >= 0 && fs_write_all(list_fd, &h, sizeof(h), NULL) < 0)
+			log_warn("descriptor %s is lost", h.key);
+	}
+	if (list_fd >= 0)
+		lseek(list_fd, 0, SEEK_SET);
+	return list_fd;
+}
+
+/* Ends the children and becomes binary_fd, which was made from origin. Returns when that cannot be: then the children are started again. */
+static void renew(struct anchor *a, int binary_fd, const char *origin)
+{
+	const char *argv[] = { "muster-run", "anchor", a->project, a->rootid, ANCHOR_SAME_ORIGIN, NULL };
+	const char *envp[] = { NULL };
+	int seals = fcntl(binary_fd, F_GET_SEALS), list_fd, list_high, lock_high, binary_high;
+	if (seals < 0 || !(seals & F_SEAL_WRITE)) {
+		log_warn("the binary of another build is not sealed: refused");
+		return;
+	}
+	log_warn("another build is installed: going on as that one");
+	for (int k = 0; k < CHILD_N_; k++)
+		if (a->children[k].pid) {
+			kill(a->children[k].pid, SIGKILL);
+			waitpid(a->children[k].pid, NULL, 0);
+			a->children[k].pid = 0;
+		}
+	util_close(&a->store_fd);
+	failpoint("anchor.renew");
+	list_fd = kept_list(a);
+	list_high = list_fd < 0 ? -1 : fcntl(list_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+	lock_high = fcntl(a->lock_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+	binary_high = fcntl(binary_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+	if (list_high < 0 || lock_high < 0 || binary_high < 0)
+		return;
+	write_holder(a, origin);
+	dup2(binary_high, ANCHOR_FD_BINARY);
+	dup2(lock_high, ANCHOR_FD_STORE);
+	dup2(list_high, ANCHOR_FD_READY);
+	for (int fd = ANCHOR_FD_ROOT; fd <= ANCHOR_FD_RUN; fd++)
+		fcntl(fd, F_SETFD, 0);
+	proc_reset_signals();
+	fexecve(ANCHOR_FD_BINARY, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
+	log_warn("exec of another build: %s", strerror(errno));
+	_exit(1); /* descriptors are not where they were; the next command starts everything and adopts what runs */
+}
+
 /* One packet of the supervisor; false when it has gone. */
 static bool store_serve(struct anchor *a)
 {
@@ -233,10 +296,16 @@ static bool store_serve(struct anchor *a)
 	}
 	p.key[ANCHOR_KEY_BYTES - 1] = '\0';
 	failpoint("anchor.packet");
-	if (p.op == ANCHOR_PUT && n_fds)
+	if (p.op == ANCHOR_PUT && n_fds) {
 		store_put(a, p.key, fds[0]);
-	else if (n_fds)
+	} else if (p.op == ANCHOR_RENEW && n_fds) {
+		p.origin[ANCHOR_ORIGIN_BYTES - 1] = '\0';
+		renew(a, fds[0], p.origin);
 		close(fds[0]);
+		return a->store_fd >= 0;
+	} else if (n_fds) {
+		close(fds[0]);
+	}
 	if (p.op == ANCHOR_DROP)
 		store_drop(a, p.key);
 	else if (p.op == ANCHOR_LIST || p.op == ANCHOR_SYNC)
@@ -276,16 +345,14 @@ static int anchor_inherit(struct anchor *a, struct err *err)
 	return a->project_run_fd < 0 ? -1 : 0;
 }
 
-/* The lock file tells who holds it and what the sealed binary was made from. */
 static void note_holder(const struct anchor *a)
 {
-	char old[128] = "", origin[96];
+	char old[128] = "", origin[ANCHOR_ORIGIN_BYTES];
 	ssize_t n = pread(a->lock_fd, old, sizeof(old) - 1, 0);
 	snprintf(origin, sizeof(origin), "%s", a->origin);
 	if (n > 0 && strcmp(a->origin, ANCHOR_SAME_ORIGIN) == 0)
 		sscanf(old, "%*d %95s", origin);
-	if (ftruncate(a->lock_fd, 0) < 0 || lseek(a->lock_fd, 0, SEEK_SET) < 0 || dprintf(a->lock_fd, "%d %s\n", (int)getpid(), origin) < 0)
-		log_warn("anchor.lock: %s", strerror(errno));
+	write_holder(a, origin);
 }
 
 static int anchor_setup(struct anchor *a, struct err *err)
@@ -337,6 +404,22 @@ static int start_due(struct anchor *a)
 	return wait_ms;
 }
 
+static int remove_but_lock(void *arg, const char *name)
+{
+	if (strcmp(name, "anchor.lock") != 0)
+		fs_remove_tree(*(const int *)arg, name, NULL);
+	return 0;
+}
+
+/* The lock goes after everything else that it guards: the moment it is gone, a new anchor may be at work in the directory, which then stays. */
+static void remove_run_directory(struct anchor *a)
+{
+	fs_each(a->project_run_fd, ".", remove_but_lock, &a->project_run_fd, NULL);
+	unlinkat(a->project_run_fd, "anchor.lock", 0);
+	failpoint("anchor.unlocked");
+	unlinkat(a->run_fd, a->project, AT_REMOVEDIR);
+}
+
 static void anchor_end(struct anchor *a)
 {
 	failpoint("anchor.end");
@@ -348,7 +431,7 @@ static void anchor_end(struct anchor *a)
 	own_leave(a->rootid, a->project);
 	failpoint("anchor.left");
 	if (!a->keep)
-		fs_remove_tree(a->run_fd, a->project, NULL); /* the lock with it */
+		remove_run_directory(a);
 	failpoint("anchor.removed");
 	own_leave_run(a->run_fd);
 }

@@ -21,7 +21,7 @@ enum anchor_fd {
 	ANCHOR_FD_N_,
 };
 
-enum { ANCHOR_KEY_BYTES = 48 };
+enum { ANCHOR_KEY_BYTES = 48, ANCHOR_ORIGIN_BYTES = 96 };
 
 /* ORIGIN of an anchor that takes its predecessor's place: as the lock file says. */
 #define ANCHOR_SAME_ORIGIN "-"
@@ -35,6 +35,7 @@ enum anchor_op {
 	ANCHOR_SYNC,  /* answer ANCHOR_END: what came before is done */
 	ANCHOR_ENTRY, /* anchor → supervisor */
 	ANCHOR_END,
+	ANCHOR_RENEW, /* supervisor → anchor: everything goes on from this binary of another build; all of ours end, the anchor's process stays */
 	ANCHOR_EXIT,  /* anchor → supervisor: an orphan has exited; exit holds what the notes file holds too */
 };
 
@@ -55,7 +56,10 @@ struct anchor_handover {
 struct anchor_packet {
 	uint32_t op;
 	char key[ANCHOR_KEY_BYTES];
-	struct anchor_exit exit;
+	union {
+		struct anchor_exit exit;
+		char origin[ANCHOR_ORIGIN_BYTES]; /* ANCHOR_RENEW */
+	};
 };
 
 /* The last note about that process in <run>/<project>/exits. */
@@ -69,6 +73,11 @@ int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_
  * copy (3 MB, some milliseconds). Returns a descriptor for fexecve or -1 + err. */
 struct paths;
 int anchor_binary(const struct paths *p, const char *project, struct err *err);
+
+/* The project's anchor runs from another build than the one installed. False too when there is none. */
+bool anchor_outdated(const struct paths *p, const char *project);
+/* A sealed copy of the installed one and what the lock file will say of it. Descriptor or -1 + err. */
+int anchor_newer(char ret_origin[static ANCHOR_ORIGIN_BYTES], struct err *err);
 
 /* `muster-run anchor PROJECT ROOTID ORIGIN`: never returns to the caller's loop; the value is the exit code. ready_fd: handed to the first supervisor. */
 int anchor_main(const char *project, const char *rootid, const char *origin);

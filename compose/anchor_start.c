@@ -23,7 +23,7 @@
 #include "compose/anchor.h"
 #include "compose/paths.h"
 
-enum { ORIGIN_BYTES = 96, START_TIMEOUT_MS = 15000, TAKE_OVER_TRIES = 250 };
+enum { START_TIMEOUT_MS = 15000, TAKE_OVER_TRIES = 250 };
 
 int anchor_lock(int run_fd, const char *project, int ready_fd, int *ret_project_run_fd, int *ret_lock_fd, struct err *err)
 {
@@ -106,26 +106,34 @@ _Noreturn static void become_anchor(const struct paths *p, const char *project, 
 }
 
 /* What tells one build of the binary from another. */
-static int file_origin(const char *path, char buf[static ORIGIN_BYTES], struct err *err)
+static int file_origin(const char *path, char buf[static ANCHOR_ORIGIN_BYTES], struct err *err)
 {
 	struct stat st;
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "stat %s", path);
-	snprintf(buf, ORIGIN_BYTES, "%llx.%llx.%llx.%llx.%lx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+	snprintf(buf, ANCHOR_ORIGIN_BYTES, "%llx.%llx.%llx.%llx.%lx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
 		 (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
 	return 0;
+}
+
+/* Pid of the project's anchor, and what it runs from; 0 when there is none. */
+static int read_lock(const struct paths *p, const char *project, char ret_origin[static ANCHOR_ORIGIN_BYTES])
+{
+	AUTO_CLOSE int run_fd = paths_run(p, project, false, NULL);
+	AUTO_STR struct str text = {0};
+	int pid;
+	if (run_fd < 0 || fs_read(run_fd, "anchor.lock", 4096, &text, NULL) != 0 || sscanf(str_get(&text), "%d %95s", &pid, ret_origin) != 2)
+		return 0;
+	return pid;
 }
 
 /* The binary of the living anchor; -1 when there is none, or it is of another build. */
 static int running_binary(const struct paths *p, const char *project, const char *origin)
 {
-	AUTO_CLOSE int run_fd = paths_run(p, project, false, NULL);
-	AUTO_STR struct str text = {0};
 	AUTO_CLOSE int fd = -1;
-	char path[40], theirs[ORIGIN_BYTES];
-	int pid, seals;
-	if (run_fd < 0 || fs_read(run_fd, "anchor.lock", 4096, &text, NULL) != 0 || sscanf(str_get(&text), "%d %95s", &pid, theirs) != 2 ||
-	    strcmp(origin, theirs) != 0)
+	char path[40], theirs[ANCHOR_ORIGIN_BYTES];
+	int pid = read_lock(p, project, theirs), seals;
+	if (!pid || strcmp(origin, theirs) != 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -133,10 +141,23 @@ static int running_binary(const struct paths *p, const char *project, const char
 	return seals >= 0 && (seals & F_SEAL_WRITE) ? TAKE_FD(fd) : -1;
 }
 
+bool anchor_outdated(const struct paths *p, const char *project)
+{
+	AUTO_FREE char *path = paths_binary("muster-run", NULL);
+	char origin[ANCHOR_ORIGIN_BYTES], theirs[ANCHOR_ORIGIN_BYTES];
+	return path && file_origin(path, origin, NULL) == 0 && read_lock(p, project, theirs) && strcmp(origin, theirs) != 0;
+}
+
+int anchor_newer(char ret_origin[static ANCHOR_ORIGIN_BYTES], struct err *err)
+{
+	AUTO_FREE char *path = paths_binary("muster-run", err);
+	return !path || file_origin(path, ret_origin, err) < 0 ? -1 : proc_seal_binary(path, err);
+}
+
 int anchor_binary(const struct paths *p, const char *project, struct err *err)
 {
 	AUTO_FREE char *path = paths_binary("muster-run", err);
-	char origin[ORIGIN_BYTES];
+	char origin[ANCHOR_ORIGIN_BYTES];
 	int fd;
 	if (!path || file_origin(path, origin, err) < 0)
 		return -1;
@@ -149,7 +170,7 @@ static int spawn_anchor(const struct paths *p, const char *project, int ready_fd
 {
 	AUTO_FREE char *path = paths_binary("muster-run", err);
 	AUTO_CLOSE int binary_fd = -1;
-	char origin[ORIGIN_BYTES];
+	char origin[ANCHOR_ORIGIN_BYTES];
 	pid_t pid;
 	if (!path || file_origin(path, origin, err) < 0)
 		return -1;

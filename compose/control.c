@@ -2,6 +2,7 @@
 /* The client's side of the control socket. */
 #include "compose/control.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/failpoint.h"
@@ -9,7 +10,7 @@
 #include "base/sock.h"
 #include "compose/anchor.h"
 
-enum { START_TRIES = 10 };
+enum { START_TRIES = 10, RENEW_TIMEOUT_MS = 15000 };
 
 static int say_hello(int fd, struct err *err)
 {
@@ -25,14 +26,37 @@ static int say_hello(int fd, struct err *err)
 	return 0;
 }
 
+/* The project's processes run from another build than this: they are replaced, between two operations; what runs in containers runs on.
+ * 0 once the connection has ended, 1 when they stay as they are. */
+static int renew(int fd)
+{
+	char origin[ANCHOR_ORIGIN_BYTES];
+	AUTO_CLOSE int binary_fd = anchor_newer(origin, NULL);
+	AUTO_JSON json_t *request = NULL, *answer = NULL;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	if (binary_fd < 0)
+		return 1;
+	request = json_pack("{s:s,s:s}", "op", "renew", "origin", origin);
+	if (control_send(fd, request, &binary_fd, 1, NULL) < 0 || poll(&p, 1, RENEW_TIMEOUT_MS) <= 0)
+		return 1;
+	return control_recv(fd, &answer, NULL, NULL, NULL) == 1; /* an older one that does not know the request */
+}
+
 int control_connect(const struct paths *p, const char *project, bool start, struct err *err)
 {
+	bool renewed = false;
 	for (int tries = 0;; tries++) {
 		struct err e = {0};
 		AUTO_CLOSE int run_fd = paths_run(p, project, false, &e); /* whoever starts makes it: an ending anchor may remove it any time */
 		AUTO_CLOSE int fd = run_fd < 0 ? -1 : sock_connect(run_fd, "control", SOCK_STREAM, &e);
-		if (fd >= 0 && say_hello(fd, &e) == 0)
-			return TAKE_FD(fd);
+		if (fd >= 0 && say_hello(fd, &e) == 0) {
+			if (!start || renewed || !anchor_outdated(p, project))
+				return TAKE_FD(fd);
+			renewed = true;
+			if (renew(fd) == 1)
+				tries--; /* it goes on as it is; that connection has waited for an answer that need not come */
+			continue;
+		}
 		if (fd < 0 && e.sys != ENOENT && e.sys != ECONNREFUSED) {
 			*err = e;
 			return -1;

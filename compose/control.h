@@ -30,6 +30,8 @@ enum { CONTROL_PROTOCOL = 1 };
  *            exit = the command's (with detach: done right after the start, exit 0).
  *   resize   id, rows, cols (tty)
  *   signal   id, signal (to a `run` container)
+ *   renew    origin; descriptor 0 of the frame: a sealed muster-run of another build, which takes over once no operation is under way. No
+ *            answer: the connection ends
  *   cancel   ends the wait of the request in progress on this project
  *   follow   streams events for ever; the first answer is {"event":"following"}
  * Any request may carry "request_id" (random text): one that comes again with the same id after a crash joins the first or gets its

@@ -107,7 +107,7 @@ static int make_bridge(struct supervisor *sv, struct netw *n, struct err *err)
 	return bridge_ensure(&sv->net, &spec, &n->bridge, err);
 }
 
-/* In a worker: the elements are gone already, now the link; and with the last one of the root the table and the guests' rules. */
+/* In a worker, as it takes long when there were guests: the elements are gone already, now the link; and with the last one of the root the table and the guests' rules. */
 static int remove_link(struct supervisor *sv, const char *text, struct err *err)
 {
 	struct net net;
@@ -123,20 +123,11 @@ static int remove_link(struct supervisor *sv, const char *text, struct err *err)
 	return rc < 0 ? -1 : 0;
 }
 
-static void ignore_end(struct supervisor *sv, void *arg, size_t n, const struct err *failure)
-{
-	(void)sv;
-	(void)arg;
-	(void)n;
-	if (failure)
-		log_warn("%s", failure->msg);
-}
-
-/* A network that could not be completed: what there is of it goes. */
+/* A network that could not be completed: what there is of it goes, before the operation ends: the next one may make it again. */
 static void abandon(struct supervisor *sv, struct netw *n)
 {
 	struct err err = {0};
-	if (nets_rules(sv, n, false, &err) < 0 || worker_run(sv, remove_link, n->bridge.name, ignore_end, NULL, 0, &err) < 0)
+	if (nets_rules(sv, n, false, &err) < 0 || remove_link(sv, n->bridge.name, &err) < 0)
 		log_warn("network %s: %s", n->name, err.msg);
 	netw_free(n);
 }

@@ -15,10 +15,11 @@
 #include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/sock.h"
 #include "compose/control.h"
 #include "runtime/console.h"
 
-enum { MAX_RESULTS = 32, ACCEPT_PAUSE_MS = 100 };
+enum { MAX_RESULTS = 32, ACCEPT_PAUSE_MS = 100, RENEW_MS = 20 };
 
 static void client_close(struct client *c)
 {
@@ -394,12 +395,41 @@ static void kill_beside(struct supervisor *sv, struct client *c, const json_t *r
 	send_new(c, done_event(rc < 0, rc < 0 ? &err : NULL));
 }
 
+/* Between two operations the anchor ends us and starts the other build's supervisor; whoever waits for an answer asks that one. */
+static void renew_due(struct loop_timer *t)
+{
+	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, renew_timer);
+	struct anchor_packet p = { .op = ANCHOR_RENEW };
+	struct err err = {0};
+	if (sv->current || sv->queue || sv->n_workers) {
+		loop_timer_set(&sv->loop, t, RENEW_MS, renew_due);
+		return;
+	}
+	server_flush(sv);
+	failpoint("sv.renew");
+	memcpy(p.origin, sv->renew_origin, sizeof(p.origin));
+	if (sock_send(sv->store_fd, &p, sizeof(p), &sv->renew_fd, 1, &err) != 0)
+		log_warn("another build: %s", err.msg);
+	close(sv->renew_fd);
+	sv->renew_fd = 0;
+}
+
+static void do_renew(struct supervisor *sv, struct client *c, const json_t *request)
+{
+	if (!c->n_fds || sv->renew_fd)
+		return; /* somebody else's is under way */
+	sv->renew_fd = c->fds[--c->n_fds];
+	snprintf(sv->renew_origin, sizeof(sv->renew_origin), "%s", json_get_str(request, "origin", "-"));
+	loop_timer_set(&sv->loop, &sv->renew_timer, 0, renew_due);
+}
+
 static const struct {
 	const char *op;
 	void (*fn)(struct supervisor *sv, struct client *c, const json_t *request); /* NULL: an operation, queued */
 } requests[] = {
 	{ "up", NULL }, { "start", NULL }, { "stop", NULL }, { "restart", NULL }, { "kill", NULL }, { "rm", NULL }, { "down", NULL }, { "run", NULL },
 	{ "resize", do_resize }, { "signal", do_signal }, { "follow", do_follow }, { "cancel", do_cancel },
+	{ "renew", do_renew },
 };
 
 static void greet(struct client *c, const json_t *request)

@@ -71,6 +71,9 @@ struct supervisor {
 	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
 	struct repair *repair;
 	struct loop_timer idle_timer;
+	struct loop_timer renew_timer;
+	int renew_fd;                      /* the binary of another build that is to take over; 0: none */
+	char renew_origin[ANCHOR_ORIGIN_BYTES];
 	bool finishing;
 };
 

@@ -312,7 +312,7 @@ int unit_remove(struct unit *u, bool volumes, struct err *err)
 		return err_set(err, ERR_CONFLICT, "container %s is running: stop it first", u->rec->name);
 	for (size_t i = 0; volumes && i < u->rec->n_mounts; i++) /* before the record goes: it alone knows them */
 		if (u->rec->mounts[i].anonymous && volume_remove(ANCHOR_FD_ROOT, u->rec->mounts[i].source, err) < 0)
-			log_warn("volume %s: %s", u->rec->mounts[i].source, err->msg);
+			return err_wrap(err, "container %s", u->rec->name);
 	if (failpoint_err("remove.volumes", err) < 0 || to_trash(u, err) < 0 || failpoint_err("remove.done", err) < 0)
 		return -1;
 	snprintf(key, sizeof(key), "%.*s/*", SHORT_ID, u->rec->id);

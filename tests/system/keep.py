@@ -53,6 +53,44 @@ def test_anchor_killed(t):
     survive(t, ["anchor"], 3 if PIDFD_TELLS else 1)
 
 
+def test_another_build(t):
+    """A command of another build replaces our processes, between two operations; containers run on, no line is lost, codes stay true, ports stay."""
+    other = t.folder + "/other"
+    os.makedirs(other)
+    for name in ("muster", "muster-run", "muster-image"):
+        shutil.copy(os.path.join(os.path.dirname(t.binary), name), other)
+    t.compose(f"""
+        services:
+          web: {{image: busybox, command: "{TICK}", ports: ["127.0.0.1::80"]}}
+          job: {{image: busybox, command: "sh -c 'sleep 1; exit 42'"}}
+          tty: {{image: busybox, command: sleep 1000, tty: true, stop_grace_period: 0s}}
+        """)
+    t.up()
+    before = {role: t.daemons(role) for role in ("anchor", "supervise", "logs", "dns")}
+    ids, pid, port = t.ids(), t.pid("p-web-1"), t.port("web", 80)
+    t.muster("ps", binary=other + "/muster")
+    t.eq({role: t.daemons(role) for role in before}, before, "processes after a command that only looks")
+    follower = t.start("logs", "-f", "--no-log-prefix", "web")
+    for binary in (other + "/muster", t.binary, other + "/muster"):
+        t.has(t.up(binary=binary).err, " Container p-web-1  Running")
+        now = {role: t.daemons(role) for role in before}
+        t.eq([len(p) for p in now.values()], [1] * 4, "processes")
+        t.eq(now["anchor"], before["anchor"], "the anchor's pid")
+        t.true(all(now[r] != before[r] for r in ("supervise", "logs", "dns")), f"{before}, then {now}")
+        before = now
+        t.eq((t.ids(), t.pid("p-web-1"), t.port("web", 80)), (ids, pid, port), "containers")
+    t.eq(t.sh("web", "nslookup web >/dev/null && echo fine").strip(), "fine")
+    t.wait(lambda: t.ps()["p-job-1"]["State"] == "exited", 5, "the end of job")
+    t.eq(t.ps()["p-job-1"]["ExitCode"], 42)
+    t.muster("kill", "web", binary=other + "/muster")
+    t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
+    t.eq(t.ps()["p-web-1"]["ExitCode"], 137)
+    lines = t.muster("logs", "--no-log-prefix", "web").lines
+    t.eq(lines, [str(i) for i in range(1, len(lines) + 1)], "numbered lines")
+    t.wait(lambda: follower.out.split() == lines, 3, "the same lines for who followed")
+    follower.kill()
+
+
 def test_logs_killed(t):
     """kill -9 of the log process: no line lost, none twice."""
     survive(t, ["logs"])
