@@ -107,7 +107,8 @@ static int make_bridge(struct supervisor *sv, struct netw *n, struct err *err)
 	return bridge_ensure(&sv->net, &spec, &n->bridge, err);
 }
 
-/* In a worker, as it takes long when there were guests: the elements are gone already, now the link; and with the last one of the root the table and the guests' rules. */
+/* In a worker, as it takes long when there were guests. The elements are gone already; now the link, and with the last one of the root the
+ * table and the guests' rules. */
 static int remove_link(struct supervisor *sv, const char *text, struct err *err)
 {
 	struct net net;
