@@ -167,5 +167,11 @@ const struct failpoint failpoints[] = {
 	{ "image.layer", "image", "a layer is about to get its name", FAILPOINT_ERRNO },
 	{ "image.layers", "image", "the layers have their names", FAILPOINT_ERRNO },
 	{ "image.config", "image", "the configuration is written", FAILPOINT_ERRNO },
+	{ "image.index", "image", "the index is about to be replaced", FAILPOINT_ERRNO },
+	{ "image.layout", "image", "the index of the OCI layout is about to be replaced", FAILPOINT_ERRNO },
+	{ "image.blob_write", "image", "bytes of a blob are about to be written", FAILPOINT_ERRNO },
+	{ "image.blob_short", "image", "the same", FAILPOINT_SHORT },
+	{ "image.blob", "image", "a blob is written and checked", FAILPOINT_ERRNO },
+	{ "image.blob_named", "image", "it has its name", FAILPOINT_ERRNO },
 };
 const size_t n_failpoints = ARRAY_SIZE(failpoints);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -185,6 +186,16 @@ static const struct {
 	{ "pull", run_pull },
 };
 
+/* Each directory on the way down a tree holds a descriptor. */
+static void allow_descriptors(void)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 /* Everything between the start and the work: state, descriptors, jail, store. */
 static int prepare(bool lanes, struct store **ret, struct err *err)
 {
@@ -195,6 +206,7 @@ static int prepare(bool lanes, struct store **ret, struct err *err)
 	close(IMAGE_FD_POINTS);
 	proc_close_from(lanes ? LAST_FD + 1 : ROOT_FD + 1, NULL, 0);
 	proc_reset_signals();
+	allow_descriptors();
 	umask(077);
 	if (fstat(ROOT_FD, &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(err, ERR_INVALID, "muster-image is run by muster, not by hand");

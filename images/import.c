@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass over the archive: decompress, hash, unpack; then the configuration is made around the diffID and both are committed
- * together. */
+/* One pass over the archive: decompress, unpack; one over what came of it, for its diffID; then the configuration is made around that and
+ * both are committed together. */
 #include "images/import.h"
 
 #include <sys/stat.h>
@@ -44,6 +44,15 @@ static int commit(const struct work *w, json_t *config, const struct store_new_l
 	return store_commit_image(w->store, text, strlen(text), layer, 1, &ref, ref ? 1 : 0, ret_id, err);
 }
 
+/* The layer is what we make of it, not the archive that came: so it can be packed again at any time, and the same tree is the same layer
+ * however it was archived. */
+static int seal(struct store_new_layer *layer, int lock_fd, struct err *err)
+{
+	char tmp_name[sizeof(layer->tmp_name)];
+	memcpy(tmp_name, layer->tmp_name, sizeof(tmp_name));
+	return work_seal(tmp_name, lock_fd, NULL, layer, err) < 0 ? err_wrap(err, "import") : 0;
+}
+
 int import_rootfs(const struct work *w, const char *name, const char *const *changes, const char *message, char ret_id[static 65],
 	struct err *err)
 {
@@ -54,8 +63,7 @@ int import_rootfs(const struct work *w, const char *name, const char *const *cha
 	struct store_new_layer layer = {0};
 	struct work work = *w;
 	int fd = w->input_fd, rc;
-	const struct stream_source src = { .read = stream_read_fd, .arg = &fd, .wait_fd = fd };
-	int64_t newest = 0;
+	struct work_layer in = { .src = { .read = stream_read_fd, .arg = &fd, .wait_fd = fd } };
 	struct stat st;
 	if (message && !json_is_string(trial_message))
 		return err_set(err, ERR_INVALID, "the message is not UTF-8");
@@ -66,10 +74,12 @@ int import_rootfs(const struct work *w, const char *name, const char *const *cha
 	if (S_ISDIR(st.st_mode))
 		return err_sys(err, EISDIR, "archive");
 	work.total_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-	if (work_unpack(&work, &src, NULL, NULL, &layer, &lock_fd, &newest, err) < 0)
+	if (work_unpack(&work, &in, &layer, &lock_fd, err) < 0)
 		return err_wrap(err, "import");
-	config = make_config(layer.diff_id, newest, message);
-	rc = apply_changes(config, changes, err);
+	rc = seal(&layer, lock_fd, err);
+	config = make_config(layer.diff_id, in.newest_mtime_s, message);
+	if (rc == 0)
+		rc = apply_changes(config, changes, err);
 	if (rc == 0)
 		rc = commit(w, config, &layer, ref, ret_id, err);
 	if (rc < 0)

@@ -343,9 +343,17 @@ static int place_entry(struct unpack *u, struct archive_entry *e, struct err *er
 	return place_typed(u, dir_fd, base, path, e, &m, err);
 }
 
-/* In the archive's order, so that the last of several entries for one directory wins. */
+/* In the archive's order, so that the last of several entries for one directory wins; before them those that no entry mentions, which must
+ * not tell when this was unpacked. */
 static int set_dir_times(struct unpack *u, struct err *err)
 {
+	const struct timespec newest = { .tv_sec = u->result.newest_mtime_s };
+	for (size_t i = 0; i < u->tree.made.n; i++) {
+		const struct timespec times[2] = { newest, newest };
+		AUTO_CLOSE int fd = fs_open_in_root(u->tree.root_fd, u->tree.made.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+		if (fd >= 0 && futimens(fd, times) < 0)
+			return err_sys(err, errno, "set the time of a directory");
+	}
 	for (size_t i = 0; i < u->n_dirs; i++) {
 		const struct timespec times[2] = { u->dirs[i].mtime, u->dirs[i].mtime };
 		AUTO_CLOSE int fd = fs_open_in_root(u->tree.root_fd, u->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #include "images/bundle.h"
+#include "images/decode.h"
+#include "images/manifest.h"
 #include "spec/imageref.h"
 
 enum { MAX_JSON_BYTES = 8 << 20, MAX_IMAGES = 1000, MAX_REFS = 1000, MAX_DEPTH = 4, MAX_TRIES = 3 };
@@ -21,6 +23,9 @@ struct loader {
 struct layer_plan {
 	const struct member *member;
 	char digest[65];             /* of the blob; "" when the archive does not say */
+	char kept[65];               /* of the blob that is in the layout now; "" when it was not to be kept */
+	uint64_t kept_bytes;
+	const char *kept_type;
 };
 
 struct image_plan {
@@ -28,12 +33,16 @@ struct image_plan {
 	struct strv refs;            /* canonical */
 	struct layer_plan layers[IMAGE_MAX_LAYERS];
 	size_t n_layers;
+	struct str manifest;         /* as the archive has it; empty: it has none, then one is made of what was kept */
+	const char *manifest_type;
+	bool keep;                   /* the image has no manifest in the store yet */
 };
 
 static void plan_done(struct image_plan *p)
 {
 	str_done(&p->config);
 	strv_done(&p->refs);
+	str_done(&p->manifest);
 	free(p);
 }
 
@@ -101,39 +110,163 @@ static bool is_unpacked(const struct unpacked *u, const char *diff_id)
 	return false;
 }
 
-static int unpack_layers(struct loader *l, const struct image_plan *p, const struct image *img, struct unpacked *u, struct err *err)
+/* A member as a stream. What registries do not take (xz, bzip2) is decompressed before it is kept. */
+struct member_source {
+	struct bundle_cursor cursor;
+	struct decode *decode;
+	enum decode_kind kind;
+};
+
+static ssize_t read_decoded(void *arg, void *buf, size_t n, struct err *err)
 {
-	for (size_t i = 0; i < p->n_layers; i++) {
-		const struct layer_plan *layer = &p->layers[i];
-		const char *diff_id = img->diff_ids.v[i];
-		struct bundle_cursor cursor;
-		struct stream_source src;
-		struct work w = *l->w;
-		int64_t ignored;
-		if (store_has_layer(w.store, diff_id) || is_unpacked(u, diff_id))
-			continue;
-		if (!layer->member)
-			return err_set(err, ERR_NOT_FOUND, "layer %zu (sha256:%.16s…) is not in the archive", i + 1, diff_id);
-		src = bundle_source(&l->bundle, layer->member, &cursor);
-		w.done_before = l->bundle.spooled + l->layer_bytes;
-		w.total_bytes = l->bundle.spooled + l->bundle.bytes;
-		l->layer_bytes += layer->member->size;
-		if (work_unpack(&w, &src, diff_id, layer->digest[0] ? layer->digest : NULL, &u->layers[u->n], &u->lock_fds[u->n],
-			&ignored, err) < 0)
-			return err_wrap(err, "layer %zu", i + 1);
-		u->n++;
-	}
+	struct member_source *m = arg;
+	return decode_read(m->decode, buf, n, err);
+}
+
+static int open_member(struct loader *l, const struct member *member, struct member_source *m, struct stream_source *ret, struct err *err)
+{
+	unsigned char head[DECODE_PEEK];
+	ssize_t n;
+	*ret = bundle_source(&l->bundle, member, &m->cursor);
+	n = ret->read(ret->arg, head, sizeof(head), err);
+	if (n < 0)
+		return -1;
+	*ret = bundle_source(&l->bundle, member, &m->cursor);
+	m->kind = decode_sniff(head, (size_t)n);
+	if (m->kind != DECODE_XZ && m->kind != DECODE_BZIP2)
+		return 0;
+	if (decode_new(m->kind, ret, &m->decode, err) < 0)
+		return -1;
+	m->kind = DECODE_NONE;
+	*ret = (struct stream_source){ .read = read_decoded, .arg = m, .wait_fd = -1 };
 	return 0;
 }
 
-/* Unpacks what is missing and commits. Returns as store_commit_image(). */
-static int try_load(struct loader *l, const struct image_plan *p, const struct image *img, struct err *err)
+static const char *layer_type(enum decode_kind kind)
+{
+	return pack_media_type(kind == DECODE_GZIP ? PACK_GZIP : kind == DECODE_ZSTD ? PACK_ZSTD : PACK_PLAIN);
+}
+
+/* Unpacks, unless the layer is there, and keeps, when part is not NULL. */
+static int take_layer(struct loader *l, const struct layer_plan *layer, const struct image *img, size_t i, struct oci_part *part, bool have,
+	struct work_layer *ret, struct unpacked *u, struct err *err)
+{
+	struct member_source m = {0};
+	struct work w = *l->w;
+	int rc;
+	*ret = (struct work_layer){ .expect_diff_id = img->diff_ids.v[i], .keep = part };
+	if (open_member(l, layer->member, &m, &ret->src, err) < 0)
+		return -1;
+	if (layer->digest[0] && !m.decode)
+		ret->expect_digest = layer->digest;
+	w.done_before = l->bundle.spooled + l->layer_bytes;
+	w.total_bytes = l->bundle.spooled + l->bundle.bytes;
+	rc = have ? work_keep(&w, ret, err) : work_unpack(&w, ret, &u->layers[u->n], &u->lock_fds[u->n], err);
+	if (rc == 0 && !have)
+		u->n++;
+	decode_free(m.decode);
+	return rc;
+}
+
+/* What the layout has now in place of the member. */
+static void note_kept(struct loader *l, struct layer_plan *layer, const char *hex)
+{
+	struct member_source m = {0};
+	struct stream_source ignored;
+	snprintf(layer->kept, sizeof(layer->kept), "%s", hex);
+	oci_has(store_oci(l->w->store), hex, &layer->kept_bytes);
+	layer->kept_type = open_member(l, layer->member, &m, &ignored, NULL) < 0 ? "" : layer_type(m.kind);
+	decode_free(m.decode);
+}
+
+static int load_layer(struct loader *l, struct image_plan *p, const struct image *img, size_t i, struct unpacked *u, struct err *err)
+{
+	struct layer_plan *layer = &p->layers[i];
+	const char *diff_id = img->diff_ids.v[i], *hex = layer->digest[0] ? layer->digest : NULL;
+	struct oci *oci = store_oci(l->w->store);
+	struct oci_part part = { .fd = -1 };
+	struct work_layer taken;
+	bool have = store_has_layer(l->w->store, diff_id) || is_unpacked(u, diff_id);
+	int rc = 1;
+	if (have && (!p->keep || !layer->member))
+		return 0;
+	if (!layer->member)
+		return err_set(err, ERR_NOT_FOUND, "layer %zu (sha256:%.16s…) is not in the archive", i + 1, diff_id);
+	if (p->keep)
+		rc = oci_begin(oci, hex, &part, err);
+	if (rc == 0 && oci_restart(&part, err) < 0)
+		rc = -1;
+	if (rc == 1 && p->keep && hex)
+		note_kept(l, layer, hex);
+	if (rc == 1 && have)
+		return 0;
+	if (rc >= 0 && take_layer(l, layer, img, i, rc == 0 ? &part : NULL, have, &taken, u, err) < 0)
+		rc = -1;
+	l->layer_bytes += layer->member->size;
+	if (rc == 0 && (rc = oci_commit(oci, &part, taken.digest, err)) == 0)
+		note_kept(l, layer, taken.digest);
+	oci_discard(oci, &part);
+	return rc < 0 ? -1 : 0;
+}
+
+static int load_layers(struct loader *l, struct image_plan *p, const struct image *img, struct unpacked *u, struct err *err)
+{
+	for (size_t i = 0; i < p->n_layers; i++)
+		if (load_layer(l, p, img, i, u, err) < 0)
+			return err_wrap(err, "layer %zu", i + 1);
+	return 0;
+}
+
+static json_t *describe(const char *type, const char *hex, uint64_t size)
+{
+	AUTO_FREE char *digest = xasprintf("sha256:%s", hex);
+	json_t *j = json_object();
+	json_put_str(j, "mediaType", type);
+	json_put_str(j, "digest", digest);
+	json_put_int(j, "size", (int64_t)size);
+	return j;
+}
+
+/* A manifest of what was kept, when the archive has none and everything was. */
+static void make_manifest(struct image_plan *p, const struct image *img)
+{
+	AUTO_JSON json_t *j = json_object();
+	json_t *layers = json_array();
+	AUTO_FREE char *text = NULL;
+	json_put_int(j, "schemaVersion", 2);
+	json_put_str(j, "mediaType", OCI_MANIFEST);
+	json_object_set_new(j, "config", describe("application/vnd.oci.image.config.v1+json", img->id, p->config.len));
+	json_object_set_new(j, "layers", layers);
+	for (size_t i = 0; i < p->n_layers; i++) {
+		if (!p->layers[i].kept[0])
+			return;
+		json_array_append_new(layers, describe(p->layers[i].kept_type, p->layers[i].kept, p->layers[i].kept_bytes));
+	}
+	text = json_canonical(j);
+	str_add(&p->manifest, text);
+	p->manifest_type = OCI_MANIFEST;
+}
+
+/* Unpacks what is missing and commits. Returns as store_commit(). */
+static int try_load(struct loader *l, struct image_plan *p, const struct image *img, struct err *err)
 {
 	struct unpacked *u = xcalloc(1, sizeof(*u));
+	struct store_commit c = { .config = str_get(&p->config), .n_config = p->config.len, .layers = u->layers, .refs = p->refs.v, .n_refs = p->refs.n };
+	AUTO_STR struct str old = {0};
 	char id[65];
-	int rc = unpack_layers(l, p, img, u, err);
+	int rc;
+	p->keep = store_manifest(l->w->store, img->id, &old, NULL, NULL, NULL) != 0;
+	rc = load_layers(l, p, img, u, err);
+	if (rc == 0 && p->keep && !p->manifest.len)
+		make_manifest(p, img);
+	if (p->keep && p->manifest.len) {
+		c.manifest = str_get(&p->manifest);
+		c.n_manifest = p->manifest.len;
+		c.manifest_type = p->manifest_type;
+	}
+	c.n_layers = u->n;
 	if (rc == 0)
-		rc = store_commit_image(l->w->store, str_get(&p->config), p->config.len, u->layers, u->n, p->refs.v, p->refs.n, id, err);
+		rc = store_commit(l->w->store, &c, id, err);
 	for (size_t i = 0; i < u->n; i++) {
 		if (rc < 0)
 			store_abandon_layer(l->w->store, u->layers[i].tmp_name);
@@ -156,7 +289,7 @@ static void tell_loaded(struct loader *l, const struct image_plan *p, const char
 		to->loaded(to->arg, NULL, id);
 }
 
-static int load_plan(struct loader *l, const struct image_plan *p, struct err *err)
+static int load_plan(struct loader *l, struct image_plan *p, struct err *err)
 {
 	AUTO_IMAGE struct image img = {0};
 	int rc = -1;
@@ -176,62 +309,7 @@ static int load_plan(struct loader *l, const struct image_plan *p, struct err *e
 	return 0;
 }
 
-/* ---- docker-archive ---- */
-
-static int docker_config(struct loader *l, const json_t *item, struct image_plan *p, struct err *err)
-{
-	const char *name = json_get_str(item, "Config", "");
-	const struct member *m = bundle_find(&l->bundle, name);
-	char hex[65];
-	if (!m)
-		return err_set(err, ERR_CORRUPT, "the configuration that manifest.json names is not in the archive");
-	if (bundle_read(&l->bundle, m, IMAGE_MAX_CONFIG_BYTES, &p->config, err) < 0)
-		return err_wrap(err, "configuration");
-	digest_of_name(name, hex);
-	return hex[0] && check_digest(&p->config, hex, err) < 0 ? err_wrap(err, "configuration") : 0;
-}
-
-static int docker_image(struct loader *l, json_t *item, struct image_plan *p, struct err *err)
-{
-	json_t *layers = json_object_get(item, "Layers"), *tags = json_object_get(item, "RepoTags"), *v;
-	size_t i;
-	if (docker_config(l, item, p, err) < 0)
-		return -1;
-	if (json_array_size(layers) > IMAGE_MAX_LAYERS)
-		return err_set(err, ERR_INVALID, "more than the %d layers allowed", IMAGE_MAX_LAYERS);
-	json_array_foreach(layers, i, v) {
-		const char *name = json_is_string(v) ? json_string_value(v) : "";
-		p->layers[i].member = bundle_find(&l->bundle, name);
-		digest_of_name(name, p->layers[i].digest);
-	}
-	p->n_layers = json_array_size(layers);
-	json_array_foreach(tags, i, v)
-		if (!json_is_string(v) || add_ref(p, json_string_value(v), err) < 0)
-			return err_wrap(err, "RepoTags");
-	return load_plan(l, p, err);
-}
-
-static int load_docker(struct loader *l, const struct member *manifest, struct err *err)
-{
-	AUTO_STR struct str text = {0};
-	AUTO_JSON json_t *doc = NULL;
-	json_t *item;
-	size_t i;
-	if (bundle_read(&l->bundle, manifest, MAX_JSON_BYTES, &text, err) < 0 || !(doc = parse_json(&text, "manifest.json", err)))
-		return -1;
-	if (!json_is_array(doc) || json_array_size(doc) > MAX_IMAGES)
-		return err_set(err, ERR_CORRUPT, "manifest.json: not a list of at most %d images", MAX_IMAGES);
-	json_array_foreach(doc, i, item) {
-		struct image_plan *p = xcalloc(1, sizeof(*p));
-		int rc = docker_image(l, item, p, err);
-		plan_done(p);
-		if (rc < 0)
-			return err_wrap(err, "image %zu of the archive", i + 1);
-	}
-	return 0;
-}
-
-/* ---- OCI archive ---- */
+/* ---- blobs of an archive ---- */
 
 /* The blob of a descriptor: its digest's digits to ret_hex, its member to *ret (NULL when it is not in the archive). */
 static int oci_member(struct loader *l, const json_t *desc, char ret_hex[static 65], const struct member **ret, struct err *err)
@@ -261,6 +339,111 @@ static int oci_read(struct loader *l, const json_t *desc, struct str *ret, struc
 		return err_wrap(err, "blob sha256:%.16s…", hex);
 	return 0;
 }
+
+/* Keeps the manifest as it is, so that its digest is what it was; one that no registry would take is made anew. */
+static void take_manifest(struct image_plan *p, struct str *text)
+{
+	static const struct platform any;
+	struct manifest *m = xcalloc(1, sizeof(*m));
+	struct descriptor ignored;
+	if (manifest_parse(str_get(text), text->len, &any, m, &ignored, NULL) == 0) {
+		p->manifest = *text;
+		*text = (struct str){0};
+		p->manifest_type = strcmp(m->type, DOCKER_MANIFEST) == 0 ? DOCKER_MANIFEST : OCI_MANIFEST;
+	}
+	free(m);
+}
+
+/* ---- docker-archive ---- */
+
+static int docker_config(struct loader *l, const json_t *item, struct image_plan *p, struct err *err)
+{
+	const char *name = json_get_str(item, "Config", "");
+	const struct member *m = bundle_find(&l->bundle, name);
+	char hex[65];
+	if (!m)
+		return err_set(err, ERR_CORRUPT, "the configuration that manifest.json names is not in the archive");
+	if (bundle_read(&l->bundle, m, IMAGE_MAX_CONFIG_BYTES, &p->config, err) < 0)
+		return err_wrap(err, "configuration");
+	digest_of_name(name, hex);
+	return hex[0] && check_digest(&p->config, hex, err) < 0 ? err_wrap(err, "configuration") : 0;
+}
+
+/* An archive that holds both forms: the manifest of this image, when its index names it and it says the same as manifest.json does. */
+static void docker_manifest(struct loader *l, struct image_plan *p)
+{
+	const struct member *index = bundle_find(&l->bundle, "index.json");
+	AUTO_STR struct str text = {0};
+	AUTO_JSON json_t *doc = NULL;
+	json_t *desc;
+	size_t i;
+	char id[65];
+	sha256_hex(str_get(&p->config), p->config.len, id);
+	if (!index || bundle_read(&l->bundle, index, MAX_JSON_BYTES, &text, NULL) < 0)
+		return;
+	doc = json_loadb(str_get(&text), text.len, JSON_REJECT_DUPLICATES, NULL);
+	json_array_foreach(json_object_get(doc, "manifests"), i, desc) {
+		AUTO_STR struct str m = {0};
+		AUTO_JSON json_t *manifest = NULL;
+		json_t *config, *layers;
+		size_t n = 0;
+		if (i == MAX_IMAGES || oci_read(l, desc, &m, NULL) < 0)
+			return;
+		manifest = json_loadb(str_get(&m), m.len, JSON_REJECT_DUPLICATES, NULL);
+		config = json_object_get(manifest, "config");
+		layers = json_object_get(manifest, "layers");
+		if (!str_eq(manifest_digest_hex(json_get_str(config, "digest", NULL)), id) || json_array_size(layers) != p->n_layers)
+			continue;
+		while (n < p->n_layers && str_eq(manifest_digest_hex(json_get_str(json_array_get(layers, n), "digest", NULL)), p->layers[n].digest))
+			n++;
+		if (n == p->n_layers)
+			take_manifest(p, &m);
+		return;
+	}
+}
+
+static int docker_image(struct loader *l, json_t *item, struct image_plan *p, struct err *err)
+{
+	json_t *layers = json_object_get(item, "Layers"), *tags = json_object_get(item, "RepoTags"), *v;
+	size_t i;
+	if (docker_config(l, item, p, err) < 0)
+		return -1;
+	if (json_array_size(layers) > IMAGE_MAX_LAYERS)
+		return err_set(err, ERR_INVALID, "more than the %d layers allowed", IMAGE_MAX_LAYERS);
+	json_array_foreach(layers, i, v) {
+		const char *name = json_is_string(v) ? json_string_value(v) : "";
+		p->layers[i].member = bundle_find(&l->bundle, name);
+		digest_of_name(name, p->layers[i].digest);
+	}
+	p->n_layers = json_array_size(layers);
+	docker_manifest(l, p);
+	json_array_foreach(tags, i, v)
+		if (!json_is_string(v) || add_ref(p, json_string_value(v), err) < 0)
+			return err_wrap(err, "RepoTags");
+	return load_plan(l, p, err);
+}
+
+static int load_docker(struct loader *l, const struct member *manifest, struct err *err)
+{
+	AUTO_STR struct str text = {0};
+	AUTO_JSON json_t *doc = NULL;
+	json_t *item;
+	size_t i;
+	if (bundle_read(&l->bundle, manifest, MAX_JSON_BYTES, &text, err) < 0 || !(doc = parse_json(&text, "manifest.json", err)))
+		return -1;
+	if (!json_is_array(doc) || json_array_size(doc) > MAX_IMAGES)
+		return err_set(err, ERR_CORRUPT, "manifest.json: not a list of at most %d images", MAX_IMAGES);
+	json_array_foreach(doc, i, item) {
+		struct image_plan *p = xcalloc(1, sizeof(*p));
+		int rc = docker_image(l, item, p, err);
+		plan_done(p);
+		if (rc < 0)
+			return err_wrap(err, "image %zu of the archive", i + 1);
+	}
+	return 0;
+}
+
+/* ---- OCI archive ---- */
 
 /* True when the descriptor is for this machine, or does not say. */
 static bool oci_fits(const json_t *desc)
@@ -300,7 +483,8 @@ static int oci_layers(struct loader *l, json_t *layers, struct image_plan *p, st
 	return 0;
 }
 
-static int oci_manifest(struct loader *l, const json_t *manifest, const json_t *top, struct err *err)
+/* text: of the manifest, taken over. */
+static int oci_manifest(struct loader *l, const json_t *manifest, struct str *text, const json_t *top, struct err *err)
 {
 	const json_t *config = json_object_get(manifest, "config");
 	const char *type = json_get_str(config, "mediaType", "");
@@ -310,6 +494,7 @@ static int oci_manifest(struct loader *l, const json_t *manifest, const json_t *
 	    strcmp(type, "application/vnd.docker.container.image.v1+json") != 0)
 		return err_set(err, ERR_UNSUPPORTED, "the archive holds something other than an image");
 	p = xcalloc(1, sizeof(*p));
+	take_manifest(p, text);
 	rc = oci_read(l, config, &p->config, err);
 	if (rc == 0)
 		rc = oci_layers(l, json_object_get(manifest, "layers"), p, err);
@@ -338,7 +523,7 @@ static int oci_descriptor(struct loader *l, const json_t *desc, const json_t *to
 		return -1;
 	list = json_object_get(doc, "manifests");
 	if (!list)
-		return oci_manifest(l, doc, top, err);
+		return oci_manifest(l, doc, &text, top, err);
 	json_array_foreach(list, i, child) {
 		size_t before = l->n_loaded;
 		if (i == MAX_IMAGES)

@@ -129,6 +129,18 @@ static bool is_config_type(const char *type)
 		strcmp(type, "application/vnd.docker.container.image.v1+json") == 0;
 }
 
+/* An OCI manifest may leave it out. What it says is one of the two, or the document is none of them. */
+static int read_type(const json_t *j, struct manifest *m, struct err *err)
+{
+	const char *type = json_get_str(j, "mediaType", "");
+	if (!*type)
+		type = strstr(m->config.type, "docker") ? DOCKER_MANIFEST : OCI_MANIFEST;
+	if (strcmp(type, OCI_MANIFEST) != 0 && strcmp(type, DOCKER_MANIFEST) != 0)
+		return err_set(err, ERR_CORRUPT, "manifest: its media type is not that of an image");
+	copy_text(m->type, sizeof(m->type), type);
+	return 0;
+}
+
 static int read_layers(const json_t *list, struct manifest *m, struct err *err)
 {
 	if (!json_is_array(list) || json_array_size(list) > IMAGE_MAX_LAYERS)
@@ -167,6 +179,8 @@ int manifest_parse(const char *text, size_t n, const struct platform *want, stru
 		return err_wrap(err, "manifest: configuration");
 	if (!is_config_type(ret->config.type))
 		return err_set(err, ERR_UNSUPPORTED, "this is no container image, but \"%s\"", err_quote(shown, sizeof(shown), ret->config.type));
+	if (read_type(j, ret, err) < 0)
+		return -1;
 	if (ret->config.size > IMAGE_MAX_CONFIG_BYTES)
 		return err_set(err, ERR_INVALID, "manifest: a configuration larger than the %d bytes allowed", IMAGE_MAX_CONFIG_BYTES);
 	return read_layers(layers, ret, err) < 0 ? err_wrap(err, "manifest") : 0;

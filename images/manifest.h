@@ -6,6 +6,9 @@
 
 #include "images/config.h"
 
+#define OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+
 struct descriptor {
 	char digest[80];          /* "sha256:" + 64 digits */
 	uint64_t size;
@@ -20,6 +23,7 @@ struct manifest {
 	struct descriptor config, layers[IMAGE_MAX_LAYERS];
 	size_t n_layers;
 	uint64_t layer_bytes;     /* of all layers, compressed */
+	char type[128];           /* its media type, by what it says or, when it does not, by its configuration's */
 };
 
 enum { MANIFEST_MAX_LAYER_BYTES_SHIFT = 36 }; /* 64 GiB */

@@ -21,7 +21,7 @@ struct pull {
 	struct platform platform;
 	struct manifest manifest;
 	struct image img;
-	struct str config;
+	struct str text, config;           /* the manifest's and the configuration's bytes */
 	char top_digest[80], digest[80];   /* what the name leads to; the manifest of the image */
 	/* layers */
 	pthread_mutex_t lock;
@@ -55,12 +55,15 @@ static int ask_text(struct lane *l, json_t *question, size_t max, struct str *re
 	return 0;
 }
 
-static json_t *ask_for_blob(const struct descriptor *d)
+/* from: how many of its bytes are here already. */
+static json_t *ask_for_blob(const struct descriptor *d, uint64_t from)
 {
 	json_t *q = json_object();
 	json_put_str(q, "op", "blob");
 	json_put_str(q, "digest", d->digest);
 	json_put_int(q, "size", (int64_t)d->size);
+	if (from)
+		json_put_int(q, "from", (int64_t)from);
 	return q;
 }
 
@@ -80,7 +83,6 @@ static int get_manifest(struct pull *p, const char *ref, struct str *ret, char r
 /* From the name to the manifest of this platform's image. */
 static int resolve(struct pull *p, struct err *err)
 {
-	AUTO_STR struct str text = {0};
 	struct descriptor choice;
 	char ref[160];
 	snprintf(ref, sizeof(ref), "%s", p->ref.digest ? p->ref.digest : p->ref.tag ? p->ref.tag : "latest");
@@ -88,11 +90,11 @@ static int resolve(struct pull *p, struct err *err)
 		return err_set(err, ERR_UNSUPPORTED, "digest %.20s…: only sha256 is supported", p->ref.digest);
 	for (int depth = 0; depth < MAX_DEPTH; depth++) {
 		int rc;
-		if (get_manifest(p, ref, &text, p->digest, err) < 0)
+		if (get_manifest(p, ref, &p->text, p->digest, err) < 0)
 			return -1;
 		if (depth == 0)
 			memcpy(p->top_digest, p->digest, sizeof(p->top_digest));
-		rc = manifest_parse(str_get(&text), text.len, &p->platform, &p->manifest, &choice, err);
+		rc = manifest_parse(str_get(&p->text), p->text.len, &p->platform, &p->manifest, &choice, err);
 		if (rc <= 0)
 			return rc;
 		snprintf(ref, sizeof(ref), "%s", choice.digest);
@@ -103,7 +105,7 @@ static int resolve(struct pull *p, struct err *err)
 static int get_config(struct pull *p, struct err *err)
 {
 	char digest[80];
-	if (ask_text(&p->lanes[0], ask_for_blob(&p->manifest.config), IMAGE_MAX_CONFIG_BYTES, &p->config, digest, err) < 0)
+	if (ask_text(&p->lanes[0], ask_for_blob(&p->manifest.config, 0), IMAGE_MAX_CONFIG_BYTES, &p->config, digest, err) < 0)
 		return err_wrap(err, "configuration");
 	if (strcmp(digest, p->manifest.config.digest) != 0)
 		return err_set(err, ERR_CORRUPT, "configuration: digest is %.23s…, not %.23s…", digest, p->manifest.config.digest);
@@ -123,6 +125,8 @@ struct layer_job {
 	size_t i;
 	struct lane *lane;
 	bool direct;               /* no mirrors: what came from them was wrong */
+	uint64_t from;    /* the bytes that the part had */
+	bool asked;       /* the lane has the question, or no byte is missing */
 };
 
 static void tell_layer(const struct pull *p, size_t i, enum work_layer_state state, uint64_t done)
@@ -146,48 +150,67 @@ static void layer_warning(void *arg, const char *text)
 	j->p->w->listener->warning(j->p->w->listener->arg, text);
 }
 
+/* The question is asked when the first byte is wanted that is not here. */
 static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
 {
-	const struct layer_job *j = arg;
+	struct layer_job *j = arg;
 	if (j->p->failed)
 		return err_set(err, ERR_SYS, "given up, as another layer failed");
+	if (!j->asked) {
+		AUTO_JSON json_t *q = ask_for_blob(&j->p->manifest.layers[j->i], j->from);
+		j->asked = true;
+		json_object_set_new(q, "direct", json_boolean(j->direct));
+		if (lane_ask(j->lane, q, err) < 0)
+			return -1;
+	}
 	return lane_read(j->lane, buf, n, err);
 }
 
-static int get_layer_once(struct layer_job *j, struct err *err)
+/* Unpacks, unless the layer is here, and keeps. part: NULL: nothing is kept, as the blob is here and l->src reads it. */
+static int take_layer(struct layer_job *j, struct work_layer *l, bool have, struct err *err)
 {
 	struct pull *p = j->p;
-	const struct descriptor *d = &p->manifest.layers[j->i];
 	const struct work_listener listener = { .arg = j, .progress = layer_progress, .warning = layer_warning };
-	const struct stream_source src = { .read = read_lane, .arg = j, .wait_fd = -1 };
-	struct work w = { .store = p->w->store, .listener = &listener, .input_fd = -1, .max_in_bytes = d->size };
-	AUTO_JSON json_t *q = ask_for_blob(d);
-	int64_t ignored;
-	json_object_set_new(q, "direct", json_boolean(j->direct));
-	if (lane_ask(j->lane, q, err) < 0)
-		return -1;
-	return work_unpack(&w, &src, p->img.diff_ids.v[j->i], manifest_digest_hex(d->digest), &p->layers[j->i], &p->lock_fds[j->i], &ignored, err);
+	const struct work w = { .store = p->w->store, .listener = &listener, .input_fd = -1, .max_in_bytes = p->manifest.layers[j->i].size };
+	l->expect_diff_id = p->img.diff_ids.v[j->i];
+	l->expect_digest = manifest_digest_hex(p->manifest.layers[j->i].digest);
+	return have ? work_keep(&w, l, err) : work_unpack(&w, l, &p->layers[j->i], &p->lock_fds[j->i], err);
 }
 
-static int get_layer(struct layer_job *j, struct err *err)
+/* The blob is in the layout: nothing is asked of the registry. */
+static int take_local(struct layer_job *j, const char *hex, struct err *err)
 {
-	struct pull *p = j->p;
-	int rc = -1;
-	if (store_has_layer(p->w->store, p->img.diff_ids.v[j->i])) {
-		tell_layer(p, j->i, WORK_LAYER_EXISTS, 0);
-		return 0;
+	struct oci *oci = store_oci(j->p->w->store);
+	AUTO_CLOSE int fd = oci_open_blob(oci, hex, NULL, err);
+	int in = fd;
+	struct work_layer l = { .src = { .read = stream_read_fd, .arg = &in, .wait_fd = -1 } };
+	int rc;
+	if (fd < 0)
+		return -1;
+	rc = take_layer(j, &l, false, err);
+	if (rc < 0 && err->code == ERR_CORRUPT)
+		oci_remove(oci, hex, NULL); /* it was damaged here; the next try fetches it */
+	return rc;
+}
+
+/* The part goes on where an earlier pull stopped; bytes that are wrong are thrown away, others wait for the next pull. */
+static int take_remote(struct layer_job *j, const char *hex, struct oci_part *part, bool have, struct err *err)
+{
+	struct oci *oci = store_oci(j->p->w->store);
+	struct work_layer l = { .src = { .read = read_lane, .arg = j, .wait_fd = -1 }, .keep = part };
+	if (part->have > j->p->manifest.layers[j->i].size && oci_restart(part, err) < 0) {
+		oci_discard(oci, part);
+		return -1;
 	}
-	for (int tries = 0; tries < LAYER_TRIES && rc < 0; tries++) {
-		tell_layer(p, j->i, WORK_LAYER_PULLING, 0);
-		j->direct = tries > 0;
-		rc = get_layer_once(j, err);
-		if (rc < 0 && err->code != ERR_CORRUPT)
-			break;
-	}
-	if (rc < 0)
-		return err_wrap(err, "layer %zu (%.19s…)", j->i + 1, p->manifest.layers[j->i].digest);
-	tell_layer(p, j->i, WORK_LAYER_DONE, p->manifest.layers[j->i].size);
-	return 0;
+	j->asked = part->have == j->p->manifest.layers[j->i].size;
+	j->from = part->have;
+	if (take_layer(j, &l, have, err) == 0)
+		return oci_commit(oci, part, hex, err);
+	if (err->code == ERR_CORRUPT || err->code == ERR_INVALID)
+		oci_discard(oci, part);
+	else
+		oci_suspend(oci, part);
+	return -1;
 }
 
 /* True when an earlier layer of the image is the same one: overlayfs needs it once in the store. */
@@ -199,9 +222,45 @@ static bool is_repeated(const struct pull *p, size_t i)
 	return false;
 }
 
+static int get_layer_once(struct layer_job *j, bool *ret_existed, struct err *err)
+{
+	struct pull *p = j->p;
+	const char *hex = manifest_digest_hex(p->manifest.layers[j->i].digest);
+	bool have = store_has_layer(p->w->store, p->img.diff_ids.v[j->i]) || is_repeated(p, j->i);
+	struct oci_part part = { .fd = -1 };
+	int rc = oci_begin(store_oci(p->w->store), hex, &part, err);
+	*ret_existed = rc == 1 && have;
+	if (rc == 1)
+		return have ? 0 : take_local(j, hex, err);
+	return rc < 0 ? -1 : take_remote(j, hex, &part, have, err);
+}
+
+static int get_layer(struct layer_job *j, struct err *err)
+{
+	struct pull *p = j->p;
+	bool existed = false;
+	int rc = -1;
+	if (store_has_layer(p->w->store, p->img.diff_ids.v[j->i]) &&
+	    oci_has(store_oci(p->w->store), manifest_digest_hex(p->manifest.layers[j->i].digest), NULL)) {
+		tell_layer(p, j->i, WORK_LAYER_EXISTS, 0);
+		return 0;
+	}
+	for (int tries = 0; tries < LAYER_TRIES && rc < 0; tries++) {
+		tell_layer(p, j->i, WORK_LAYER_PULLING, 0);
+		j->direct = tries > 0;
+		rc = get_layer_once(j, &existed, err);
+		if (rc < 0 && err->code != ERR_CORRUPT)
+			break;
+	}
+	if (rc < 0)
+		return err_wrap(err, "layer %zu (%.19s…)", j->i + 1, p->manifest.layers[j->i].digest);
+	tell_layer(p, j->i, existed ? WORK_LAYER_EXISTS : WORK_LAYER_DONE, existed ? 0 : p->manifest.layers[j->i].size);
+	return 0;
+}
+
 static void *layer_thread(void *arg)
 {
-	struct layer_job j = *(struct layer_job *)arg;
+	struct layer_job j = *(struct layer_job *)arg; /* a copy for each thread, used for one layer after the other */
 	struct pull *p = j.p;
 	for (;;) {
 		struct err err = {0};
@@ -213,7 +272,7 @@ static void *layer_thread(void *arg)
 		pthread_mutex_unlock(&p->lock);
 		if (!more)
 			return NULL;
-		if (is_repeated(p, j.i) || get_layer(&j, &err) == 0)
+		if (get_layer(&j, &err) == 0)
 			continue;
 		pthread_mutex_lock(&p->lock);
 		if (!p->failed)
@@ -272,6 +331,16 @@ static void collect_names(const struct pull *p, struct arena *a, struct strv *re
 		strv_push(ret, imageref_full(&ref, a));
 }
 
+static int commit(struct pull *p, const struct strv *names, char ret_id[static 65], struct err *err)
+{
+	const struct store_commit c = {
+		.config = str_get(&p->config), .n_config = p->config.len, .layers = p->layers, .n_layers = p->manifest.n_layers,
+		.refs = names->v, .n_refs = names->n, .manifest = str_get(&p->text), .n_manifest = p->text.len,
+		.manifest_type = p->manifest.type, .pulled = true,
+	};
+	return store_commit(p->w->store, &c, ret_id, err);
+}
+
 static int get_image(struct pull *p, struct arena *a, struct pull_result *ret, struct err *err)
 {
 	AUTO_STRV struct strv names = {0};
@@ -286,8 +355,7 @@ static int get_image(struct pull *p, struct arena *a, struct pull_result *ret, s
 	for (int tries = 0; tries < MAX_COMMITS && rc < 0; tries++) {
 		rc = get_layers(p, err);
 		if (rc == 0)
-			rc = store_commit_image(p->w->store, str_get(&p->config), p->config.len, p->layers, p->manifest.n_layers, names.v,
-				names.n, ret->id, err);
+			rc = commit(p, &names, ret->id, err);
 		drop_layers(p, rc < 0);
 		if (rc < 0 && err->code != ERR_CONFLICT)
 			break;
@@ -321,6 +389,7 @@ int pull_image(const struct work *w, const char *name, const char *platform, str
 	pthread_mutex_destroy(&p->lock);
 	image_done(&p->img);
 	str_done(&p->config);
+	str_done(&p->text);
 	free(p);
 	return rc;
 }

@@ -9,11 +9,12 @@
 #include <sys/file.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "images/store_impl.h"
 #include "spec/imageref.h"
 
-enum { STORE_SCHEMA = 1, MIN_PREFIX = 2, MAX_STALE = 256 };
+enum { STORE_SCHEMA = 1, MIN_PREFIX = 2, MAX_STALE = 256, STORE_GRACE_S = 24 * 3600 };
 
 /* Opens a folder of the store, making it when missing; never looks at the directory it is in, which a jail may forbid. */
 static int open_folder(int dir, const char *name, struct err *err)
@@ -30,13 +31,15 @@ static int open_folder(int dir, const char *name, struct err *err)
 int store_open(int root_fd, struct store **ret, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
-	*s = (struct store){ .images_fd = -1, .config_fd = -1, .layers_fd = -1 };
+	*s = (struct store){ .images_fd = -1, .config_fd = -1, .layers_fd = -1, .pins_fd = -1 };
 	s->images_fd = open_folder(root_fd, "images", err);
 	if (s->images_fd >= 0)
 		s->config_fd = open_folder(s->images_fd, "config", err);
 	if (s->config_fd >= 0)
+		s->pins_fd = open_folder(s->images_fd, "pins", err);
+	if (s->pins_fd >= 0)
 		s->layers_fd = open_folder(root_fd, "layers", err);
-	if (s->layers_fd < 0) {
+	if (s->layers_fd < 0 || oci_open(s->images_fd, &s->oci, err) < 0) {
 		store_close(s);
 		return err_wrap(err, "image store");
 	}
@@ -51,6 +54,8 @@ struct store *store_close(struct store *s)
 	util_close(&s->images_fd);
 	util_close(&s->config_fd);
 	util_close(&s->layers_fd);
+	util_close(&s->pins_fd);
+	oci_close(s->oci);
 	free(s);
 	return NULL;
 }
@@ -101,7 +106,9 @@ int store_read_index(struct store *s, json_t **ret, struct err *err)
 
 int store_write_index(struct store *s, const json_t *index, struct err *err)
 {
-	return json_write_file(s->images_fd, "index.json", index, true, err) < 0 ? err_wrap(err, "image store") : 0;
+	if (failpoint_err("image.index", err) < 0 || json_write_file(s->images_fd, "index.json", index, true, err) < 0)
+		return err_wrap(err, "image store");
+	return store_sync_layout(s, index, err);
 }
 
 /* The id that a reference of the index points at, "" when the entry is damaged. */
@@ -117,13 +124,15 @@ static json_t *ref_section(const json_t *index, const char *ref)
 	return json_object_get(index, strchr(ref, '@') ? "digests" : "refs");
 }
 
-void store_set_ref(json_t *index, const char *ref, const char *id, const char *digest)
+void store_set_ref(json_t *index, const char *ref, const char *id, const char *digest, bool pulled)
 {
 	json_t *entry = json_object();
 	char now[40];
 	json_put_str(entry, "id", id);
 	json_put_str(entry, "tagged", clock_rfc3339(clock_real_ns(), now));
 	json_put_str(entry, "digest", digest);
+	if (pulled)
+		json_put_int(entry, "pulled", (int64_t)clock_real_ns());
 	if (!ref_section(index, ref))
 		json_object_set_new(index, "digests", json_object());
 	json_object_set_new(ref_section(index, ref), ref, entry);
@@ -154,11 +163,25 @@ int store_pulled_digest(struct store *s, const char *name, char **ret, struct er
 	return 0;
 }
 
-static void push_familiar(struct strv *list, const char *full)
+char *store_familiar(const char *full)
 {
 	AUTO_ARENA struct arena *a = arena_new();
 	struct imageref ref = {0};
-	strv_push(list, imageref_parse(full, a, &ref, NULL) == 0 ? imageref_familiar(&ref, a) : full);
+	return xstrdup(imageref_parse(full, a, &ref, NULL) == 0 ? imageref_familiar(&ref, a) : full);
+}
+
+int store_pull_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	AUTO_FREE char *ref = NULL;
+	int64_t at;
+	if (full_ref(name, &ref, err) < 0 || store_read_index(s, &index, err) < 0)
+		return -1;
+	at = json_get_int(json_object_get(ref_section(index, ref), ref), "pulled", 0);
+	if (at <= 0)
+		return 1;
+	*ret_real_ns = (uint64_t)at;
+	return 0;
 }
 
 char *store_layer_path(const char *diff_id)
@@ -166,14 +189,25 @@ char *store_layer_path(const char *diff_id)
 	return xasprintf("layers/%s/diff", diff_id);
 }
 
-static uint64_t layer_size(struct store *s, const char *diff_id)
+void store_layer_info(struct store *s, const char *diff_id, struct store_layer_info *ret)
 {
 	AUTO_FREE char *path = xasprintf("%s/meta.json", diff_id);
 	AUTO_JSON json_t *meta = NULL;
-	int64_t size = 0;
-	if (json_read_file(s->layers_fd, path, &meta, NULL) == 0)
-		size = json_get_int(meta, "size_bytes", 0);
-	return size > 0 ? (uint64_t)size : 0;
+	*ret = (struct store_layer_info){0};
+	if (json_read_file(s->layers_fd, path, &meta, NULL) != 0)
+		return;
+	ret->size_bytes = (uint64_t)MAX(json_get_int(meta, "size_bytes", 0), 0);
+	ret->n_entries = (uint64_t)MAX(json_get_int(meta, "entries", 0), 0);
+	ret->tar_bytes = (uint64_t)MAX(json_get_int(meta, "tar_bytes", 0), 0);
+	ret->clamp = json_object_get(meta, "latest") != NULL;
+	ret->latest_s = json_get_int(meta, "latest", 0);
+}
+
+static uint64_t layer_size(struct store *s, const char *diff_id)
+{
+	struct store_layer_info info;
+	store_layer_info(s, diff_id, &info);
+	return info.size_bytes;
 }
 
 /* The references of one section that lead to this image, sorted. */
@@ -378,19 +412,25 @@ int store_tag(struct store *s, const char *id, const char *name, struct err *err
 	image_done(&img);
 	if (rc != 0)
 		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "image \"%.64s\" not found locally", id);
-	store_set_ref(index, ref, id, NULL);
+	store_set_ref(index, ref, id, NULL, false);
 	return store_write_index(s, index, err);
 }
 
 /* ---- removal ---- */
 
-/* The layers that images other than `but` need. Returns 0; 1 when some configuration cannot be read, so that not all are known;
+static int add_pin(void *arg, const char *name)
+{
+	map_put(arg, name, arg);
+	return 0;
+}
+
+/* The layers that images other than `but` need, and those that are pinned. Returns 0; 1 when some configuration cannot be read, so that not all are known;
  * -1 + err. */
 static int needed_layers(struct store *s, const json_t *index, const char *but, struct map *ret, struct err *err)
 {
 	AUTO_STRV struct strv ids = {0};
 	int rc = 0;
-	if (store_ids(s, &ids, err) < 0)
+	if (store_ids(s, &ids, err) < 0 || fs_each(s->pins_fd, ".", add_pin, ret, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ids.n; i++) {
 		struct image img = {0};
@@ -411,6 +451,7 @@ struct garbage {
 	struct store *s;
 	const struct map *needed;  /* NULL: layers are not looked at */
 	struct strv names;         /* below layers/, flock'd by us */
+	uint64_t *bytes;           /* of the layers among them are added here; NULL: nobody asks */
 	int fds[MAX_STALE];
 };
 
@@ -427,6 +468,8 @@ static int collect_garbage(void *arg, const char *name)
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return 0;
 	if (!is_tmp) {
+		if (g->bytes)
+			*g->bytes += layer_size(g->s, name);
 		random_hex(to, 16);
 		if (renameat(g->s->layers_fd, name, g->s->layers_fd, trash) < 0)
 			return 0;
@@ -452,7 +495,12 @@ static int drop_garbage(struct garbage *g, struct err *err)
 
 int store_sweep(struct store *s, struct err *err)
 {
-	AUTO_MAP struct map needed = {0};
+	return store_collect(s, STORE_GRACE_S, NULL, err);
+}
+
+int store_collect(struct store *s, uint64_t grace_s, uint64_t *ret_bytes, struct err *err)
+{
+	AUTO_MAP struct map needed = {0}, blobs = {0};
 	AUTO_JSON json_t *index = NULL;
 	struct garbage g = { .s = s };
 	int lock = store_lock(s, STORE_EXCLUSIVE, err), rc;
@@ -460,9 +508,14 @@ int store_sweep(struct store *s, struct err *err)
 		return -1;
 	rc = store_read_index(s, &index, err);
 	if (rc == 0)
+		rc = store_sync_layout(s, index, err);
+	if (rc == 0)
+		rc = oci_sweep(s->oci, store_needed_blobs(s, index, &blobs) == 0 ? &blobs : NULL, grace_s, ret_bytes, NULL, err);
+	if (rc == 0)
 		rc = needed_layers(s, index, NULL, &needed, err);
 	if (rc >= 0) {
 		g.needed = rc == 0 ? &needed : NULL;
+		g.bytes = ret_bytes;
 		rc = fs_each(s->layers_fd, ".", collect_garbage, &g, err);
 	}
 	close(lock);
@@ -507,6 +560,20 @@ static int plan_removal(struct store *s, const json_t *index, const char *name, 
 	return 0;
 }
 
+/* Removes the blobs of an image that has lost its manifest record; another image may need some of them, too. */
+static void delete_blobs(struct store *s, const json_t *index, struct map *blobs, struct store_removed *ret)
+{
+	AUTO_MAP struct map needed = {0};
+	uint64_t bytes;
+	if (store_needed_blobs(s, index, &needed) != 0)
+		return;
+	for (struct map_entry *e = map_next(blobs, NULL); e; e = map_next(blobs, e)) {
+		if (map_get(&needed, e->key) || !oci_has(s->oci, e->key, &bytes) || oci_remove(s->oci, e->key, NULL) < 0)
+			continue;
+		ret->bytes += bytes;
+	}
+}
+
 /* Removes the image's configuration and gathers its layers; under the lock, after the index was written. */
 static int delete_image(struct store *s, const json_t *index, const char *id, struct garbage *g, struct store_removed *ret, struct err *err)
 {
@@ -540,9 +607,11 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 	struct err *err)
 {
 	AUTO_JSON json_t *index = NULL;
-	struct garbage g = { .s = s };
+	AUTO_MAP struct map blobs = {0};
+	struct garbage g = { .s = s, .bytes = &ret->bytes };
 	struct removal r = {0};
 	struct err own;
+	const char *hex;
 	int lock, rc;
 	err = err ? err : &own;
 	lock = store_lock(s, STORE_EXCLUSIVE, err);
@@ -553,12 +622,18 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 		rc = plan_removal(s, index, name, force, in_use, arg, &r, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
 		json_object_del(ref_section(index, r.refs.v[i]), r.refs.v[i]);
-	if (rc == 0 && r.refs.n)
+	if (rc == 0 && r.delete_image && store_manifest_record(index, r.id, &hex)) {
+		store_manifest_blobs(s, hex, &blobs, NULL);
+		json_object_del(json_object_get(index, "manifests"), r.id);
+	}
+	if (rc == 0 && (r.refs.n || blobs.n))
 		rc = store_write_index(s, index, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
-		push_familiar(&ret->untagged, r.refs.v[i]);
+		strv_take(&ret->untagged, store_familiar(r.refs.v[i]));
 	if (rc == 0 && r.delete_image)
 		rc = delete_image(s, index, r.id, &g, ret, err);
+	if (rc == 0 && r.delete_image)
+		delete_blobs(s, index, &blobs, ret);
 	close(lock);
 	strv_done(&r.refs);
 	if (drop_garbage(&g, NULL) < 0 && rc == 0)

@@ -61,6 +61,7 @@ typedef bool store_in_use_fn(void *arg, const char *id, char by[static 64]);
 struct store_removed {
 	struct strv untagged; /* familiar references, "busybox:latest" */
 	struct strv deleted;  /* "sha256:<id>" of images, then of layers */
+	uint64_t bytes;       /* of the layers' files and of the blobs that are gone */
 };
 void store_removed_done(struct store_removed *r);
 
@@ -79,18 +80,23 @@ int store_pull_time(struct store *s, const char *name, uint64_t *ret_real_ns, st
 
 /* The layout of the store; it stays the store's. */
 struct oci *store_oci(struct store *s);
-/* The manifest of the image with this id in the layout: its text, its digest's digits (NULL: not wanted), its media type. Returns 0; 1 when
- * it has none (built or imported, and never pushed); -1 + err. */
-int store_manifest(struct store *s, const char *id, struct str *ret_text, char ret_hex[static 65], char ret_type[static 128], struct err *err);
+/* The manifest of the image with this id in the layout: its text, its digest's digits (65 bytes) and its media type (128), either of which
+ * may be NULL. Returns 0; 1 when it has none (built or imported, and never pushed); -1 + err. */
+int store_manifest(struct store *s, const char *id, struct str *ret_text, char *ret_hex, char *ret_type, struct err *err);
 /* Writes a manifest for the image into the layout, whose blobs must all be there, in place of the one it has. 0 or -1 + err. */
 int store_set_manifest(struct store *s, const char *id, const char *text, size_t n, const char *type, struct err *err);
 /* What a layer's record says; zeros when it has none. tar_bytes: length of its archive when we made it (imported, built), else 0. */
 struct store_layer_info {
 	uint64_t size_bytes, n_entries, tar_bytes;
+	bool clamp;           /* what images/pack.h has to be told to make that archive again */
+	int64_t latest_s;
 };
 void store_layer_info(struct store *s, const char *diff_id, struct store_layer_info *ret);
 
-/* Removes layers that no image needs and what killed writers left. Waits for the lock. Returns 0 or -1 + err. */
+/* Removes layers that no image needs and what killed writers left; blobs of an interrupted pull stay for a day, so that the next one goes on
+ * from there. Waits for the lock. Returns 0 or -1 + err. */
 int store_sweep(struct store *s, struct err *err);
+/* The same with another grace for such blobs, in seconds; adds what was freed to *ret_bytes (may be NULL). */
+int store_collect(struct store *s, uint64_t grace_s, uint64_t *ret_bytes, struct err *err);
 
 #endif

@@ -25,6 +25,8 @@ struct store_new_layer {
 	uint64_t size_bytes;
 	uint64_t n_entries;
 	uint64_t tar_bytes;   /* of the archive that images/pack.h makes of it, when diff_id is that one's; else 0 */
+	bool clamp;           /* of the options it was packed with */
+	int64_t latest_s;
 };
 
 struct store_commit {

@@ -17,11 +17,13 @@ void tree_init(struct tree *t, int root_fd)
 	t->root_fd = root_fd;
 	t->dir_fd = -1;
 	t->dir[0] = '\0';
+	t->made = (struct strv){0};
 }
 
 void tree_done(struct tree *t)
 {
 	util_close(&t->dir_fd);
+	strv_done(&t->made);
 }
 
 bool tree_is_whiteout(const struct stat *st)
@@ -68,6 +70,7 @@ static int walk_step(struct tree *t, struct walk *w, const char *name, struct er
 	if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno != ENOENT || mkdirat(w->fd, name, 0755) < 0)
 			return err_sys(err, errno, "create a parent directory");
+		strv_pushf(&t->made, w->at.len ? "%s/%s" : "%s%s", str_get(&w->at), name);
 	} else if (S_ISLNK(st.st_mode)) {
 		AUTO_FREE char *rest = str_take(&w->rest);
 		n = readlinkat(w->fd, name, link, sizeof(link) - 1);

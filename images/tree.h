@@ -13,6 +13,7 @@ struct tree {
 	int root_fd;        /* borrowed: the layer's root */
 	int dir_fd;         /* the parent found last, O_PATH; -1 = none */
 	char dir[4096];     /* its name as the archive writes it */
+	struct strv made;   /* directories that nobody mentioned, by their real paths */
 };
 
 void tree_init(struct tree *t, int root_fd);

@@ -33,15 +33,28 @@ struct work {
 /* Compressed layers: 64 GiB out, 1000 times their size beyond the first GiB. */
 extern const struct stream_limits work_stream_limits;
 
-/* Unpacks one layer from src into the store's private directory. expect_diff_id: 64 digits, or NULL; expect_digest: of the bytes
- * as they come, 64 digits, or NULL; a mismatch is ERR_CORRUPT. On success *ret_layer is ready for store_commit_image() and
- * *ret_lock_fd is to be kept open until then; on failure nothing is left. */
-int work_unpack(const struct work *w, const struct stream_source *src, const char *expect_diff_id, const char *expect_digest,
-	struct store_new_layer *ret_layer, int *ret_lock_fd, int64_t *ret_newest_mtime_s, struct err *err);
+/* A layer that comes as a stream: what it has to be, and what it turned out to be. */
+struct work_layer {
+	struct stream_source src;
+	const char *expect_diff_id;  /* 64 digits; NULL: whatever it is */
+	const char *expect_digest;   /* of the bytes as they come; NULL likewise */
+	struct oci_part *keep;       /* the bytes as they come are added to this blob; what it has already is read before src; NULL: not kept */
+	/* filled in */
+	char diff_id[65], digest[65];
+	uint64_t in_bytes;
+	int64_t newest_mtime_s;
+};
+
+/* Unpacks it into the store's private directory. A mismatch is ERR_CORRUPT. On success *ret_layer is ready for store_commit() and
+ * *ret_lock_fd is to be kept open until then; on failure nothing is left but what is in the part, which stays the caller's. */
+int work_unpack(const struct work *w, struct work_layer *l, struct store_new_layer *ret_layer, int *ret_lock_fd, struct err *err);
+
+/* The same for a layer that is in the store already: reads, checks and keeps the bytes. 0 or -1 + err. */
+int work_keep(const struct work *w, struct work_layer *l, struct err *err);
 
 /* Makes a layer of a directory of store_begin_layer() that somebody else has filled: an overlay's upper directory as the kernel left it in
- * tmp_name/diff (tmp_name/work is removed). lock_fd: what store_begin_layer() returned. Fills *ret_layer for store_commit(). 0 or -1 + err. */
-int work_seal(struct store *s, const char *tmp_name, int lock_fd, const struct pack_options *options, struct store_new_layer *ret_layer,
-	struct err *err);
+ * tmp_name/diff (tmp_name/work is removed). lock_fd: what store_begin_layer() returned. Of the options only the clamp counts; it is recorded
+ * with the layer. Fills *ret_layer for store_commit(). 0 or -1 + err. */
+int work_seal(const char *tmp_name, int lock_fd, const struct pack_options *options, struct store_new_layer *ret_layer, struct err *err);
 
 #endif
