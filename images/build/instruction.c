@@ -485,7 +485,7 @@ static struct instruction *make_instruction(struct arena *a, const struct docker
 		.pos = keyword_pos(&m), .first_line = n->first_line, .last_line = n->last_line,
 	};
 	if (n->n_words < k->min_words) {
-		instruction_error(&m, in->pos, k->fn == make_text || k->fn == make_signal ? "%s needs one argument" : "%s needs at least one argument", k->name);
+		instruction_error(&m, in->pos, "%s needs %s argument", k->name, k->fn == make_text || k->fn == make_signal ? "one" : "at least one");
 		return NULL;
 	}
 	if (has_nul(n)) {
