@@ -313,5 +313,6 @@ int repair_open(struct supervisor *sv, struct err *err)
 	watch_files(r);
 	r->failed = true; /* what has happened while nobody watched */
 	loop_timer_set(&sv->loop, &r->timer, LOOK_MS, look);
+	repair_cgroups_open(sv);
 	return 0;
 }

@@ -3,7 +3,7 @@
  *
  * supervisor.c  set-up, adoption of what runs, the end · server.c  control socket, clients, the queue of operations · apply.c  carries a plan out ·
  * unit_create.c  records of new containers · unit_start.c  start and wiring · unit_stop.c  stop, exit, restart policy, removal ·
- * unit_wire.c  its links, DNS sockets and ports · repair.c  mends what others do to them ·
+ * unit_wire.c  its links, DNS sockets and ports · repair.c  mends what others do to them · repair_cgroup.c  and to its cgroup ·
  * unit_release.c  what an ended one gives back · unit_adopt.c  those of a dead predecessor ·
  * nets.c  networks and their records · worker.c  work that takes long, in forked children · op_run.c  one-off containers */
 #ifndef COMPOSE_SUPERVISOR_H
@@ -70,6 +70,9 @@ struct supervisor {
 	bool trash_busy;                   /* a worker empties <root>/trash/<project> */
 	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
 	struct repair *repair;
+	struct loop_source cgroups_source; /* inotify; fd 0: none yet */
+	struct loop_timer cgroups_timer;
+	bool cgroups_watched;
 	struct loop_timer idle_timer;
 	struct loop_timer renew_timer;
 	int renew_fd;                      /* the binary of another build that is to take over; 0: none */
@@ -100,6 +103,10 @@ int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err
 
 /* repair.c: looks after what others change */
 int repair_open(struct supervisor *sv, struct err *err);
+/* repair_cgroup.c: the same for the cgroups of what runs. The first looks soon at what has happened while nobody watched; the second watches,
+ * once there is one to watch. */
+void repair_cgroups_open(struct supervisor *sv);
+void repair_cgroups(struct supervisor *sv);
 
 /* worker.c: runs fn in a forked child; done(arg, err or NULL) is called in the loop when it has ended. fn returns 0 or -1 + err. */
 int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const char *text, struct err *err), const char *text,

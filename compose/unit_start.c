@@ -565,6 +565,7 @@ static int make_cgroup(struct start *s, struct err *err)
 	if (cgroup_create(u->sv->cgroups, path, &limits, true, &u->cgroup, err) < 0)
 		return -1;
 	u->oom_before = cgroup_oom_kills(u->cgroup);
+	repair_cgroups(u->sv);
 	return 0;
 }
 

@@ -62,6 +62,13 @@ int cgroup_pids(struct cgroup *cg, pid_t **ret, size_t *ret_n, struct err *err);
 uint64_t cgroup_oom_kills(struct cgroup *cg);
 void cgroup_read_usage(struct cgroup *cg, struct cgroup_usage *ret);
 
+/* cgroup_mend.c. Has the inotify descriptor tell when a cgroup right below `path` is removed, in each hierarchy that has
+ * `path`: how many have it, or -1 + err. */
+int cgroup_watch(struct cgroup_host *h, const char *path, int inotify_fd, struct err *err);
+/* Makes a cgroup again where it was removed, and puts the processes of `first`'s pid namespace back. 0: it was whole; 1 and *ret, a new handle;
+ * -1 + err. */
+int cgroup_mend(struct cgroup_host *h, const char *path, pid_t first, const struct cgroup_limits *limits, struct cgroup **ret, struct err *err);
+
 /* Removes the cgroup. 0 (also when absent); 1 while processes are still dying inside: call again later; -1 + err. */
 int cgroup_remove(struct cgroup_host *h, const char *path, struct err *err);
 /* Removes the nodes above `path` as long as they are empty, up to the first that is not; gives a delegated base back as it was. */

@@ -236,10 +236,9 @@ def test_clock_set_back(t):
     t.eq(t.ps()["p-job-1"]["ExitCode"], 137)
 
 
-def test_cgroup_removed(t):
-    """A running container whose cgroups somebody emptied and removed stops and goes; a start makes them again."""
-    start(t)
-    short, pid = t.ids()["p-web-1"], t.pid("p-web-1")
+def remove_cgroups(short):
+    """What an administrator's script might do: empties the container's cgroup in every hierarchy and removes it; where it was."""
+    removed = []
     for top, folders, _ in os.walk("/sys/fs/cgroup"):
         for f in [f for f in folders if f == short]:
             at = os.path.join(top, f)
@@ -249,13 +248,43 @@ def test_cgroup_removed(t):
             for p in inside:
                 with open(base + "/cgroup.procs", "w", encoding="ascii") as out:
                     out.write(p)
+            os.rmdir(at)
+            removed.append((at, sorted(map(int, inside))))
+        folders[:] = [f for f in folders if f != short]
+    return removed
+
+
+def test_cgroup_removed(t):
+    """A running container's cgroups, emptied and removed, are made again with their limits and all of its processes; it runs on."""
+    t.compose(PAIR.replace("web: {", "web: {mem_limit: 48m, pids_limit: 30, init: true, "))
+    t.up()
+    reached(t)
+    short, pid = t.ids()["p-web-1"], t.pid("p-web-1")
+    removed = remove_cgroups(short)
+    t.true(removed, "nothing was removed")
+    for at, inside in removed:
+        def whole(at=at, inside=inside):
             try:
-                os.rmdir(at)
+                with open(at + "/cgroup.procs", encoding="ascii") as f:
+                    return sorted(map(int, f.read().split())) == inside
             except OSError:
-                pass
-    t.true(os.path.exists(f"/proc/{pid}"), "it died")
-    r = t.muster("exec", "-T", "web", "true", rc=None)
-    t.true(r.rc == 0 or "cgroup" in r.err, r)
+                return False
+        t.wait(whole, SOON, f"{inside} in {at}")
+    limits = {}
+    for at, _ in removed:
+        for name in ("memory.limit_in_bytes", "memory.max", "pids.max"):
+            if os.path.exists(f"{at}/{name}"):
+                with open(f"{at}/{name}", encoding="ascii") as f:
+                    limits[name] = f.read().strip()
+    t.eq(sorted(limits.values()), ["30", str(48 << 20)])
+    t.eq(t.pid("p-web-1"), pid)
+    said(t, "its cgroup was removed: made again")
+    reached(t)
+    supervisor = t.daemons("supervise")
+    os.kill(supervisor[0], signal.SIGSTOP)
+    removed = remove_cgroups(short)
+    os.kill(supervisor[0], signal.SIGKILL)
+    t.wait(lambda: all(os.path.exists(at) for at, _ in removed), SOON + 1, "the same by the next supervisor")
     t.muster("restart", "web")
     reached(t)
     t.muster("stop", "-t", "0")

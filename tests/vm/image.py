@@ -92,6 +92,7 @@ def base_tree(tree):
     write(f"{tree}/etc/group", "root:x:0:\ndaemon:x:1:\ntty:x:5:\nmessagebus:x:100:\nnogroup:x:65534:\n")
     write(f"{tree}/etc/shadow", "root:*:19000:0:99999:7:::\n")
     write(f"{tree}/etc/hosts", "127.0.0.1 localhost\n")
+    write(f"{tree}/etc/resolv.conf", "")
     write(f"{tree}/etc/hostname", "vm\n")
     write(f"{tree}/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
     write(f"{tree}/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
