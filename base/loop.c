@@ -28,15 +28,18 @@ int loop_add(struct loop *l, struct loop_source *s, int fd, uint32_t events, voi
 	struct epoll_event ev = { .events = events, .data.ptr = s };
 	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return err_sys(err, errno, "epoll_ctl");
-	*s = (struct loop_source){ .fd = fd, .fn = fn, .loop = l };
+	*s = (struct loop_source){ .fd = fd, .fn = fn, .loop = l, .events = events };
 	return 0;
 }
 
 int loop_change(struct loop_source *s, uint32_t events, struct err *err)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = s };
+	if (events == s->events)
+		return 0;
 	if (epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_MOD, s->fd, &ev) < 0)
 		return err_sys(err, errno, "epoll_ctl");
+	s->events = events;
 	return 0;
 }
 

@@ -14,6 +14,7 @@ struct loop_source {
 	int fd;                                              /* not owned */
 	void (*fn)(struct loop_source *s, uint32_t events);  /* EPOLL* bits */
 	struct loop *loop;                                   /* NULL: not added */
+	uint32_t events;                                     /* asked for */
 };
 
 struct loop_timer {

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -148,21 +149,40 @@ void proc_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* How much of an ELF file is ever loaded: what follows the last segment (debug information: half of the file) need not be copied. The whole
+ * size when it looks unusual. */
+static off_t loaded_bytes(int fd, off_t size)
+{
+	ElfW(Ehdr) head;
+	off_t end = 0;
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_phentsize != sizeof(ElfW(Phdr)))
+		return size;
+	for (unsigned i = 0; i < head.e_phnum; i++) {
+		ElfW(Phdr) segment;
+		if (pread(fd, &segment, sizeof(segment), (off_t)(head.e_phoff + i * sizeof(segment))) != sizeof(segment))
+			return size;
+		if (segment.p_type == PT_LOAD)
+			end = MAX(end, (off_t)(segment.p_offset + segment.p_filesz));
+	}
+	return end > 0 && end < size ? end : size;
+}
+
 int proc_seal_binary(const char *path, struct err *err)
 {
 	AUTO_CLOSE int from = open(path, O_RDONLY | O_CLOEXEC);
 	AUTO_CLOSE int fd = -1;
 	struct stat st;
-	off_t at = 0;
+	off_t at = 0, end;
 	if (from < 0 || fstat(from, &st) < 0)
 		return err_sys(err, errno, "open %s", path);
+	end = loaded_bytes(from, st.st_size);
 	fd = memfd_create("muster-run", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 	if (fd < 0 && errno == EINVAL) /* before 6.3 */
 		fd = memfd_create("muster-run", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_sys(err, errno, "memfd_create");
-	while (at < st.st_size) {
-		ssize_t n = sendfile(fd, from, &at, (size_t)(st.st_size - at));
+	while (at < end) {
+		ssize_t n = sendfile(fd, from, &at, (size_t)(end - at));
 		if (n <= 0)
 			return err_sys(err, n < 0 ? errno : EIO, "copy %s", path);
 	}

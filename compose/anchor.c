@@ -32,7 +32,7 @@
 #include "base/sock.h"
 #include "compose/own.h"
 
-enum { MAX_KEPT = 8192, SPARE_FD = 100 };
+enum { MAX_KEPT = 8192, SPARE_FD = 100, OTHERS_MS = 50 };
 enum child_kind { CHILD_SUPERVISE, CHILD_LOGS, CHILD_DNS, CHILD_N_ };
 
 struct child {
@@ -41,7 +41,7 @@ struct child {
 };
 
 struct kept {
-	int fd;                /* -1: free */
+	int fd;                /* -1: free, as are all from n_kept on, which are never touched: 400 KB of memory */
 	char key[ANCHOR_KEY_BYTES];
 };
 
@@ -205,6 +205,15 @@ static void store_put(struct anchor *a, const char *key, int fd)
 	a->n_kept = MAX(a->n_kept, i + 1);
 }
 
+/* The supervisor is what a command waits for, and its first question comes when it is about to listen: until then it has the processors for
+ * itself. What it tells the other two meanwhile waits in their sockets. */
+static void start_others(struct anchor *a)
+{
+	for (int k = 0; k < CHILD_N_; k++)
+		if (!a->children[k].started_ns)
+			a->children[k].due_ns = 0;
+}
+
 /* Sends what is kept (all or nothing of it), then the end. */
 static void store_list(struct anchor *a, bool all)
 {
@@ -219,6 +228,7 @@ static void store_list(struct anchor *a, bool all)
 	}
 	p = (struct anchor_packet){ .op = ANCHOR_END };
 	sock_send(a->store_fd, &p, sizeof(p), NULL, 0, NULL);
+	start_others(a);
 }
 
 /* The lock file tells who holds it and what the sealed binary was made from. */
@@ -330,8 +340,6 @@ static int anchor_inherit(struct anchor *a, struct err *err)
 {
 	struct anchor_handover h;
 	struct stat st;
-	for (int i = 0; i < MAX_KEPT; i++)
-		a->kept[i].fd = -1;
 	if (fstat(ANCHOR_FD_STORE, &st) < 0 || !S_ISREG(st.st_mode))
 		return anchor_lock(a->run_fd, a->project, a->ready_fd, &a->project_run_fd, &a->lock_fd, err);
 	a->ready_fd = -1;
@@ -452,6 +460,8 @@ int anchor_main(const char *project, const char *rootid, const char *origin)
 		return rc < 0;
 	}
 	reap(&a);
+	for (int k = CHILD_SUPERVISE + 1; k < CHILD_N_; k++)
+		a.children[k].due_ns = clock_mono_ns() + (uint64_t)OTHERS_MS * 1000000;
 	while (!a.finish) {
 		int wait_ms = start_due(&a);
 		struct pollfd p[2] = { { .fd = a.signal_fd, .events = POLLIN }, { .fd = a.store_fd, .events = POLLIN } };

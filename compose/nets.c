@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The project's networks. networks.json beside the records says which exist, with their subnet, so that a network gets the same one again
- * after a boot; whether one is really there, the bridge in the kernel tells. */
+ * after a boot; whether one is really there, the bridge in the kernel tells. It is not synced: what a power cut can take from it is the
+ * wish for the same subnet, and no bridge survives one. */
 #include "compose/supervisor.h"
 
 #include <net/if.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -39,7 +44,7 @@ static json_t *recorded(struct supervisor *sv)
 	return sv->nets_json;
 }
 
-static int nets_save(struct supervisor *sv, const struct netw *n, bool durable, struct err *err)
+static int nets_save(struct supervisor *sv, const struct netw *n, struct err *err)
 {
 	char subnet[20];
 	json_t *j = json_pack("{s:s,s:s,s:s,s:b}", "key", n->key, "bridge", n->bridge.name, "subnet",
@@ -47,7 +52,7 @@ static int nets_save(struct supervisor *sv, const struct netw *n, bool durable, 
 	if (n->labels)
 		json_object_set(j, "labels", n->labels);
 	json_object_set_new(recorded(sv), n->name, j);
-	return json_write_file(sv->project_fd, "networks.json", sv->nets_json, durable, err);
+	return json_write_file(sv->project_fd, "networks.json", sv->nets_json, false, err);
 }
 
 /* Puts a bridge into the table, or takes it out. */
@@ -107,21 +112,56 @@ static int make_bridge(struct supervisor *sv, struct netw *n, struct err *err)
 	return bridge_ensure(&sv->net, &spec, &n->bridge, err);
 }
 
-/* In a worker, as it takes long when there were guests. The elements are gone already; now the link, and with the last one of the root the
- * table and the guests' rules. */
-static int remove_link(struct supervisor *sv, const char *text, struct err *err)
+/* With the last network of the root the table and the guests' rules go. */
+static int release_rules(struct supervisor *sv, struct err *err)
 {
 	struct net net;
 	int rc;
 	if (net_open(&net, sv->rootid, err) < 0)
 		return -1;
-	rc = failpoint_err("network.delete", err) < 0 ? -1 : bridge_delete(&net, text, err);
-	if (rc == 0 && (rc = failpoint_err("network.deleted", err)) == 0)
-		rc = nft_release(&net, err);
+	rc = nft_release(&net, err);
 	if (rc == 0)
 		rc = forward_withdraw(&net, err);
 	net_close(&net);
 	return rc < 0 ? -1 : 0;
+}
+
+/* In a worker, as it takes long when there were guests. The elements are gone already; now the link and the rules. Either is mostly waiting for the
+ * kernel's grace periods, so they go at the same time: the rules in a process of their own. */
+static int remove_link(struct supervisor *sv, const char *text, struct err *err)
+{
+	struct err rules_err = {0};
+	struct net net;
+	int rc, pipe_fds[2];
+	pid_t pid;
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	pid = fork();
+	if (pid == 0) {
+		bool sent = true;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (release_rules(sv, &rules_err) < 0)
+			sent = write(pipe_fds[1], &rules_err, sizeof(rules_err)) == sizeof(rules_err);
+		_exit(!sent);
+	}
+	close(pipe_fds[1]);
+	rc = net_open(&net, sv->rootid, err);
+	if (rc == 0) {
+		rc = failpoint_err("network.delete", err) < 0 ? -1 : bridge_delete(&net, text, err);
+		net_close(&net);
+	}
+	if (pid > 0) {
+		if (read(pipe_fds[0], &rules_err, sizeof(rules_err)) == sizeof(rules_err) && rc == 0) {
+			*err = rules_err;
+			rc = -1;
+		}
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	} else if (rc == 0) {
+		rc = release_rules(sv, err);
+	}
+	close(pipe_fds[0]);
+	return rc < 0 ? -1 : failpoint_err("network.deleted", err);
 }
 
 /* A network that could not be completed: what there is of it goes, before the operation ends: the next one may make it again. */
@@ -146,7 +186,7 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 	n->labels = json_incref((json_t *)(uintptr_t)d->labels);
 	n->bridge.subnet = recorded_subnet(sv, n->name);
 	bridge_name(sv->rootid, sv->project, n->key, n->bridge.name);
-	if (nets_save(sv, n, false, err) < 0 || nft_ensure(&sv->net, err) < 0 || failpoint_err("network.table", err) < 0 || make_bridge(sv, n, err) < 0 ||
+	if (nets_save(sv, n, err) < 0 || nft_ensure(&sv->net, err) < 0 || failpoint_err("network.table", err) < 0 || make_bridge(sv, n, err) < 0 ||
 	    failpoint_err("network.bridge", err) < 0 || forward_enable(&sv->net, err) < 0 || net_use(sv, n, err) < 0) {
 		err_wrap(err, "network %s", d->name);
 		abandon(sv, n);
@@ -160,7 +200,7 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 		struct in_addr a = { htonl(n->bridge.subnet.ip) };
 		dns_control_network_set(&sv->dns, n->name, a, n->bridge.subnet.prefix_len);
 	}
-	return failpoint_err("network.used", err) < 0 || nets_save(sv, n, true, err) < 0 ? -1 : failpoint_err("network.saved", err);
+	return failpoint_err("network.used", err) < 0 || nets_save(sv, n, err) < 0 ? -1 : failpoint_err("network.saved", err);
 }
 
 /* A container that ran when it was last recorded is on it. */
@@ -240,7 +280,7 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 				sv->nets[i] = sv->nets[--sv->n_nets];
 		json_object_del(recorded(sv), net->name);
 		netw_free(net);
-		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, true, failure ? NULL : &err) == 0)
+		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, false, failure ? NULL : &err) == 0)
 			failpoint_err("network.unsaved", failure ? NULL : &err);
 	}
 	if (sv->current)

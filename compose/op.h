@@ -23,6 +23,8 @@ struct client {
 	struct str out;                    /* not sent yet */
 	int out_fds[2];                    /* go with the byte at out_fds_at */
 	size_t n_out_fds, out_fds_at;
+	struct loop_timer flush;           /* armed while something waits in out to be sent together with what follows */
+	uint64_t flushed_ns;
 	struct unit *attached;             /* `run` in the foreground */
 	struct client *next;
 };

@@ -19,7 +19,7 @@
 #include "compose/control.h"
 #include "runtime/console.h"
 
-enum { MAX_RESULTS = 32, ACCEPT_PAUSE_MS = 100, RENEW_MS = 20 };
+enum { MAX_RESULTS = 32, ACCEPT_PAUSE_MS = 100, RENEW_MS = 20, FLUSH_NS = 10000000 };
 
 static void client_close(struct client *c)
 {
@@ -41,6 +41,7 @@ static void client_close(struct client *c)
 			unit_tell_logs(u); /* nobody reads the terminal any more: its output goes on into the log */
 	}
 	loop_remove(&c->source);
+	loop_timer_cancel(&c->flush);
 	util_close(&c->fd);
 	for (size_t i = 0; i < c->n_fds; i++)
 		close(c->fds[i]);
@@ -89,6 +90,20 @@ static bool client_write(struct client *c)
 	return true;
 }
 
+static void client_flush(struct client *c)
+{
+	loop_timer_cancel(&c->flush);
+	c->flushed_ns = clock_mono_ns();
+	if (!client_write(c) || c->out.len > SOCK_MAX_FRAME)
+		shutdown(c->fd, SHUT_RDWR); /* the loop closes it */
+}
+
+static void flush_due(struct loop_timer *t)
+{
+	client_flush(CONTAINER_OF(t, struct client, flush));
+}
+
+/* Events of one turn of the loop go out together, so that the client is not woken for each; a long turn is told of every 10 ms. */
 void server_send(struct client *c, const json_t *event, const int *fds, size_t n_fds)
 {
 	AUTO_FREE char *text = NULL;
@@ -114,8 +129,10 @@ void server_send(struct client *c, const json_t *event, const int *fds, size_t n
 	str_addc(&c->out, (char)(n >> 24));
 	str_addn(&c->out, text, n);
 	failpoint("server.send");
-	if (!client_write(c) || c->out.len > SOCK_MAX_FRAME)
-		shutdown(c->fd, SHUT_RDWR); /* the loop closes it */
+	if (n_fds || clock_mono_ns() - c->flushed_ns > FLUSH_NS)
+		client_flush(c);
+	else if (!c->flush.loop)
+		loop_timer_set(&c->sv->loop, &c->flush, 0, flush_due);
 }
 
 static void send_new(struct client *c, json_t *event)
@@ -222,8 +239,10 @@ void server_done(struct op *op)
 	save_result(sv, op, done);
 	failpoint("op.ended");
 	keep_result(sv, op->request_id, done);
-	if (op->client)
+	if (op->client) {
 		server_send(op->client, done, NULL, 0);
+		client_flush(op->client);
+	}
 	failpoint("op.answered");
 	json_decref(done);
 	op_run_ended(op);

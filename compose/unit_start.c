@@ -102,14 +102,16 @@ static const struct layer_set *open_layers(struct supervisor *sv, const json_t *
 	return set;
 }
 
-/* Writes a small file into the run directory and opens it read-only. */
+/* Writes a small file into the run directory, a new one each time: nobody reads it before the container runs. Returns its descriptor. */
 static int text_file(int run_fd, const char *name, const char *text, size_t n, struct err *err)
 {
-	int fd;
-	if (fs_write_volatile(run_fd, name, text, n, 0644, err) < 0)
-		return -1;
-	fd = openat(run_fd, name, O_PATH | O_CLOEXEC);
-	return fd < 0 ? err_sys(err, errno, "open %s", name) : fd;
+	enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+	AUTO_CLOSE int fd = openat(run_fd, name, FLAGS, 0644);
+	if (fd < 0 && errno == EEXIST && unlinkat(run_fd, name, 0) == 0)
+		fd = openat(run_fd, name, FLAGS, 0644);
+	if (fd < 0)
+		return err_sys(err, errno, "create %s", name);
+	return fs_write_all(fd, text, n, err) < 0 ? err_wrap(err, "%s", name) : TAKE_FD(fd);
 }
 
 /* /etc/hostname, /etc/hosts and /etc/resolv.conf. */
@@ -373,6 +375,11 @@ void unit_tell_dns(struct unit *u)
 	}
 }
 
+static void tell_logs(struct unit *u, int log_fd, int out, int error)
+{
+	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd);
+}
+
 void unit_tell_logs(struct unit *u)
 {
 	struct err err = {0};
@@ -391,7 +398,17 @@ void unit_tell_logs(struct unit *u)
 		log_warn("logs of %s: %s", u->rec->name, err.msg);
 		return;
 	}
-	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd);
+	tell_logs(u, log_fd, out, error);
+}
+
+/* The same for a start, which has everything open. */
+static int start_logs(struct start *s, struct err *err)
+{
+	AUTO_CLOSE int log_fd = fs_make_dir(s->dir_fd, "log", 0700, err);
+	if (log_fd < 0)
+		return -1;
+	tell_logs(s->u, log_fd, s->fifo_out, s->fifo_err);
+	return 0;
 }
 
 /* The `run` client gets the pty's master, or the log files that will hold the output. */
@@ -451,6 +468,18 @@ static void unit_started(struct unit *u)
 	}
 }
 
+/* A file system that cannot hold an overlay's upper directory makes every start fail, with no more than an errno: looked at then, because a look costs
+ * as much as the rest of a start (unmounting an overlay syncs the file system below). */
+static void name_the_cause(struct supervisor *sv, struct err *e)
+{
+	struct err cause = {0};
+	if (sv->overlay_probed || e->code != ERR_SYS || (e->sys != EINVAL && e->sys != EOPNOTSUPP && e->sys != EREMOTE && e->sys != ENODEV))
+		return;
+	sv->overlay_probed = probe_overlay(sv->project_fd, &cause) == 0;
+	if (cause.code == ERR_UNSUPPORTED)
+		*e = cause;
+}
+
 /* The start failed: everything that it took is given back. One that the restart policy wanted is tried again, unless it failed because of a stop. */
 static void unit_start_failed(struct unit *u, const struct err *failure)
 {
@@ -465,6 +494,7 @@ static void unit_start_failed(struct unit *u, const struct err *failure)
 	loop_remove(&u->sync);
 	failpoint("start.failed");
 	container_discard(&u->proc);
+	name_the_cause(sv, &e);
 	u->phase = UNIT_IDLE;
 	r->status = r->finished_ns ? STATUS_EXITED : STATUS_CREATED;
 	if (e.code == ERR_NO_COMMAND || e.code == ERR_NOT_EXEC)
@@ -537,9 +567,6 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 static int prepare_once(struct supervisor *sv, struct err *err)
 {
 	AUTO_CLOSE int cache_fd = -1;
-	if (!sv->overlay_probed && probe_overlay(sv->project_fd, err) < 0)
-		return -1;
-	sv->overlay_probed = true;
 	if (sv->seccomp_ready)
 		return 0;
 	cache_fd = fs_make_dir(ANCHOR_FD_ROOT, "cache/seccomp", 0700, err);
@@ -670,8 +697,9 @@ int unit_start(struct unit *u, struct err *err)
 		rc = start_child(&s, err);
 	if (rc == 0)
 		rc = unit_wire(u, err);
+	if (rc == 0 && !s.m.tty)
+		rc = start_logs(&s, err);
 	if (rc == 0 && !s.m.tty) {
-		unit_tell_logs(u);
 		if (u->attached)
 			hand_over_output(u);
 		rc = failpoint_err("start.logs", err) < 0 ? -1 : container_go(&u->proc, err);

@@ -209,10 +209,9 @@ static void grace_over(struct loop_timer *t)
 {
 	struct unit *u = CONTAINER_OF(t, struct unit, timer);
 	failpoint("stop.grace");
+	unit_kill(u, SIGKILL);
 	if (u->cgroup)
-		cgroup_kill(u->cgroup, NULL);
-	if (u->proc.pidfd >= 0)
-		proc_pidfd_signal(u->proc.pidfd, SIGKILL);
+		cgroup_thaw(u->cgroup);
 }
 
 void unit_kill(struct unit *u, int sig)

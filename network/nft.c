@@ -485,10 +485,37 @@ void nft_state_done(struct nft_state *s)
 	*s = (struct nft_state){ 0 };
 }
 
+static int nft_ignore(void *arg, const struct nlmsghdr *m, struct err *err)
+{
+	(void)arg;
+	(void)m;
+	(void)err;
+	return 0;
+}
+
+/* 0 it is there, 1 it is not. Asked because a batch that fails waits for a grace period of RCU, 10 ms and more. */
+static int nft_look_for_table(struct net *n, const char *table, struct err *err)
+{
+	AUTO_BATCH struct nl_batch b = { 0 };
+	struct err got = { 0 };
+	nft_expr_msg(&b, NFT_MSG_GETTABLE, NLM_F_ACK, NFPROTO_INET);
+	nl_put_str(&b, NFTA_TABLE_NAME, table);
+	if (nl_ask(&n->nf, &b, nft_ignore, NULL, &got) == 0)
+		return 0;
+	if (got.sys == ENOENT)
+		return 1;
+	*err = got;
+	return err_wrap(err, "packet rules");
+}
+
 int nft_release(struct net *n, struct err *err)
 {
 	char table[NFT_TABLE_NAME_SIZE];
+	int there;
 	nft_table_name(n, table);
+	there = nft_look_for_table(n, table, err);
+	if (there != 0)
+		return there < 0 ? -1 : 0;
 	for (int i = 0; i < NFT_TRIES; i++) {
 		AUTO_BATCH struct nl_batch b = { 0 };
 		CLEANUP(nft_state_done) struct nft_state s = { 0 };

@@ -102,9 +102,12 @@ int cgroup_create(
 	cg = new_handle(h, path);
 	for (size_t i = 0; i < h->n; i++) {
 		const struct cgroup_hierarchy *hi = &h->hierarchies[i];
-		if (mkdirat(hi->dirfd, path, 0755) < 0 && errno != EEXIST && errno != ENOENT)
+		bool made = mkdirat(hi->dirfd, path, 0755) == 0;
+		if (!made && errno != EEXIST && errno != ENOENT)
 			return err_sys(err, errno, "create cgroup %s (%s)", path, hi->v2 ? "v2" : hi->options);
-		else if ((faccessat(hi->dirfd, path, F_OK, 0) < 0 || (hi->v2 && !has_controllers(hi, path))) &&
+		if (made && !hi->v2)
+			continue;
+		if ((faccessat(hi->dirfd, path, F_OK, 0) < 0 || (hi->v2 && !has_controllers(hi, path))) &&
 			make_chain(hi, path, err) < 0)
 			return -1;
 	}
@@ -343,6 +346,12 @@ int cgroup_kill(struct cgroup *cg, struct err *err)
 			return err_sys(err, -rc, "cgroup %s: kill", cg->path);
 	}
 	return kill_frozen(cg, err);
+}
+
+void cgroup_thaw(struct cgroup *cg)
+{
+	if (hierarchy_of(cg->host, CGROUP_FREEZER) && !hierarchy_of(cg->host, CGROUP_FREEZER)->v2)
+		freeze(cg, false);
 }
 
 /* The number after "key " at the start of a line of the file; 0 when absent. */

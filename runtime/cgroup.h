@@ -56,6 +56,8 @@ int cgroup_clone_fd(struct cgroup *cg);
 
 /* SIGKILL to every process inside, descendants and newcomers too: cgroup.kill, or freeze, kill, thaw. Does not wait for their end. */
 int cgroup_kill(struct cgroup *cg, struct err *err);
+/* Lets go what somebody has frozen with the v1 freezer, where not even SIGKILL gets through; on v2 it does. */
+void cgroup_thaw(struct cgroup *cg);
 /* The host's pids inside; *ret is a malloc'ed array of *ret_n. An absent cgroup has none. */
 int cgroup_pids(struct cgroup *cg, pid_t **ret, size_t *ret_n, struct err *err);
 /* How many processes the kernel has killed here for lack of memory, since the cgroup was made; 0 when it cannot be known. */

@@ -32,9 +32,14 @@ static const struct rule rules[] = {
 
 static int restrict_v1(const struct cgroup_hierarchy *h, const char *path, struct err *err)
 {
+	AUTO_FREE char *allow = xasprintf("%s/devices.allow", path);
+	AUTO_CLOSE int fd = -1;
 	int rc = cgroup_file_write(h, path, "devices.deny", "a");
 	if (rc < 0)
 		return err_sys(err, -rc, "cgroup %s: deny devices", path);
+	fd = openat(h->dirfd, allow, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(err, errno, "cgroup %s: open devices.allow", path);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		const struct rule *r = &rules[i];
 		char line[48], major[16] = "*", minor[16] = "*";
@@ -43,9 +48,8 @@ static int restrict_v1(const struct cgroup_hierarchy *h, const char *path, struc
 		if (r->minor != ANY)
 			snprintf(minor, sizeof(minor), "%d", r->minor);
 		snprintf(line, sizeof(line), "%c %s:%s %s", r->type, major, minor, r->access);
-		rc = cgroup_file_write(h, path, "devices.allow", line);
-		if (rc < 0 && rc != -EPERM) /* a nested host may itself lack the device */
-			return err_sys(err, -rc, "cgroup %s: allow device %s", path, line);
+		if (write(fd, line, strlen(line)) < 0 && errno != EPERM) /* a nested host may itself lack the device */
+			return err_sys(err, errno, "cgroup %s: allow device %s", path, line);
 	}
 	return 0;
 }
