@@ -69,7 +69,8 @@ void unit_tell_logs(struct unit *u);
 void unit_tell_dns(struct unit *u);
 
 /* unit_wire.c */
-int unit_wire(struct unit *u, struct err *err);                              /* links, DNS sockets, published ports of a new child */
+int unit_wire(void *unit, int ret_dns[CONTAINER_NETWORK_FDS], struct err *err); /* in the new child: its network namespace, links, DNS sockets (UDP, TCP) */
+int unit_take_dns(struct unit *u, struct err *err);                          /* the child has sent them */
 int unit_publish(struct unit *u, struct err *err);                           /* its ports into the packet rules */
 size_t unit_ports(const struct unit *u, struct nft_port *ports);             /* what they are: n_ports at most */
 size_t unit_links(const struct unit *u, struct attach_link links[static ATTACH_MAX_LINKS]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting one container. The order matters at every arrow: the run directory and its files, cgroup, addresses and ports (a port that is taken
- * fails here, before any process), then the child, whose pid is on record before it may go on; while it mounts, the wiring; then `go`.
+ * fails here, before any process), then the child, whose pid is on record before it may go on: it wires itself, mounts, waits for `go`.
  * What the child reports next (prepared, started, failed) comes as an event. A supervisor that dies before `go` takes the child along
  * (PDEATHSIG); one that dies later leaves a container whose record holds pid and start time, so the next one adopts it. */
 #include "compose/supervisor.h"
@@ -548,8 +548,12 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 			unit_started(u);
 			return;
 		}
+		if (unit_take_dns(u, &err) < 0) {
+			unit_start_failed(u, &err);
+			return;
+		}
 		if (u->proc.console_fd < 0)
-			continue; /* prepared, and told to go already */
+			continue; /* told to go already */
 		u->console_fd = TAKE_FD(u->proc.console_fd);
 		unit_key(u, "tty/master", key);
 		supervisor_anchor_put(u->sv, key, u->console_fd);
@@ -641,6 +645,8 @@ static void fill_spec(struct start *s, const struct layer_set *layers)
 	c->mark_fd = s->mark_fd;
 	c->cgroup = u->cgroup;
 	c->seccomp = &u->sv->seccomp;
+	c->network = unit_wire;
+	c->network_arg = u;
 }
 
 /* Everything up to the child's existence. */
@@ -695,8 +701,8 @@ int unit_start(struct unit *u, struct err *err)
 	forget_endpoints(u->rec);
 	if (rc == 0)
 		rc = start_child(&s, err);
-	if (rc == 0)
-		rc = unit_wire(u, err);
+	if (rc == 0 && (rc = unit_publish(u, err)) == 0)
+		rc = failpoint_err("start.published", err);
 	if (rc == 0 && !s.m.tty)
 		rc = start_logs(&s, err);
 	if (rc == 0 && !s.m.tty) {

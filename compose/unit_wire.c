@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container's place in the networks: links, DNS sockets and published ports, made while the child mounts (unit_start.c). What they are
- * follows from the record and the networks alone, so that repair.c can make them again for one that runs. Given back in unit_release.c. */
+/* A container's place in the networks: links, DNS sockets and published ports. What they are follows from the record and the networks alone, so
+ * that repair.c can make them again for one that runs. Given back in unit_release.c.
+ *
+ * The child makes its network namespace, links and sockets itself, before it mounts: it is a fork of the supervisor and knows all that it needs, and
+ * fifty of them keep every processor busy where one supervisor would be waited for. It hands the sockets over when it is prepared. One that
+ * dies takes its namespace, and so its links, along. */
 #include "compose/supervisor.h"
 
 #include <stdio.h>
@@ -58,26 +62,30 @@ size_t unit_links(const struct unit *u, struct attach_link links[static ATTACH_M
 	return n;
 }
 
-int unit_wire(struct unit *u, struct err *err)
+int unit_wire(void *arg, int ret_dns[CONTAINER_NETWORK_FDS], struct err *err)
 {
+	const struct unit *u = arg;
 	struct attach_link links[ATTACH_MAX_LINKS];
 	struct netns ns;
-	char key[ANCHOR_KEY_BYTES];
+	struct net out;
 	int rc;
-	if (netns_open(&ns, &u->sv->net, container_netns_fd(&u->proc), NETNS_WANT_DNS, err) < 0)
+	if (netns_make(&ns, &u->sv->net, &out, NETNS_WANT_DNS, err) < 0)
 		return -1;
-	rc = failpoint_err("start.netns", err) < 0 ? -1 : attach_links(&u->sv->net, &ns, u->rec->id, links, unit_links(u, links), err);
+	rc = failpoint_err("start.netns", err) < 0 ? -1 : attach_links(&out, &ns, u->rec->id, links, unit_links(u, links), err);
 	if (rc == 0 && (rc = failpoint_err("start.links", err)) == 0)
-		rc = netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, err);
-	netns_close(&ns);
-	if (rc < 0)
-		return -1;
+		rc = netns_take_dns(&ns, &ret_dns[0], &ret_dns[1], err);
+	netns_made_close(&ns, &out);
+	return rc;
+}
+
+int unit_take_dns(struct unit *u, struct err *err)
+{
+	char key[ANCHOR_KEY_BYTES];
+	u->dns_udp = TAKE_FD(u->proc.network_fds[0]);
+	u->dns_tcp = TAKE_FD(u->proc.network_fds[1]);
 	unit_key(u, "dns/udp", key);
 	supervisor_anchor_put(u->sv, key, u->dns_udp);
 	unit_key(u, "dns/tcp", key);
 	supervisor_anchor_put(u->sv, key, u->dns_tcp);
-	container_release_netns(&u->proc);
-	if (failpoint_err("start.dns", err) < 0 || unit_publish(u, err) < 0)
-		return -1;
-	return failpoint_err("start.published", err);
+	return failpoint_err("start.dns", err);
 }

@@ -6,6 +6,7 @@
 #include "network/netns.h"
 
 #include <netinet/in.h> /* before linux/in.h, which then stands back */
+#include <fcntl.h>
 #include <linux/if.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
@@ -45,15 +46,15 @@ static int netns_visit(struct netns *ns, bool has_ipv6, unsigned want, struct er
 		return -1;
 	if (has_ipv6 && !(want & NETNS_WANT_IPV6) && net_sysctl_write("ipv6/conf/default/disable_ipv6", "1", err) < 0)
 		return -1;
-	if (!(want & NETNS_WANT_DNS))
-		return 0;
-	if (nl_open(&ns->nf, NETLINK_NETFILTER, err) < 0 || netns_lo_up(ns, err) < 0)
-		return -1;
-	ns->dns_udp = netns_bind_dns(SOCK_DGRAM, err);
-	if (ns->dns_udp < 0)
-		return -1;
-	ns->dns_tcp = netns_bind_dns(SOCK_STREAM, err);
-	return ns->dns_tcp < 0 ? -1 : 0;
+	if (want & NETNS_WANT_DNS) {
+		if (nl_open(&ns->nf, NETLINK_NETFILTER, err) < 0 || netns_lo_up(ns, err) < 0)
+			return -1;
+		ns->dns_udp = netns_bind_dns(SOCK_DGRAM, err);
+		ns->dns_tcp = ns->dns_udp < 0 ? -1 : netns_bind_dns(SOCK_STREAM, err);
+		if (ns->dns_tcp < 0)
+			return -1;
+	}
+	return failpoint_err("net.ns.visited", err);
 }
 
 int netns_open(struct netns *ns, const struct net *n, int netns_fd, unsigned want, struct err *err)
@@ -63,13 +64,35 @@ int netns_open(struct netns *ns, const struct net *n, int netns_fd, unsigned wan
 	if (setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_sys(err, errno, "enter the container's network namespace");
 	rc = netns_visit(ns, n->has_ipv6, want, err);
-	if (rc == 0)
-		rc = failpoint_err("net.ns.visited", err);
 	if (setns(n->ns_fd, CLONE_NEWNET) < 0)
 		abort(); /* nowhere to go on from here */
 	if (rc < 0)
 		netns_close(ns);
 	return rc;
+}
+
+int netns_make(struct netns *ns, const struct net *n, struct net *ret_out, unsigned want, struct err *err)
+{
+	*ns = (struct netns){ .fd = -1, .dns_udp = -1, .dns_tcp = -1 };
+	*ret_out = *n;
+	ret_out->rt = ret_out->nf = (struct nl){ 0 };
+	if (nl_open(&ret_out->rt, NETLINK_ROUTE, err) < 0)
+		return -1;
+	if (unshare(CLONE_NEWNET) < 0)
+		err_sys(err, errno, "make a network namespace");
+	else if ((ns->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) < 0)
+		err_sys(err, errno, "open the container's network namespace");
+	else if (netns_visit(ns, n->has_ipv6, want, err) == 0)
+		return 0;
+	netns_made_close(ns, ret_out);
+	return -1;
+}
+
+void netns_made_close(struct netns *ns, struct net *out)
+{
+	netns_close(ns);
+	util_close(&ns->fd);
+	nl_close(&out->rt);
 }
 
 void netns_close(struct netns *ns)

@@ -26,6 +26,11 @@ enum netns_want {
 int netns_open(struct netns *ns, const struct net *n, int netns_fd, unsigned want, struct err *err);
 void netns_close(struct netns *ns);
 
+/* For a process that is to live there: makes a namespace and moves into it. *ret_out is like n, a way to talk to the namespace it leaves, with a socket of
+ * this process (a parent's may not be shared). ns->fd is owned, too: netns_made_close() closes both. -1 + err. */
+int netns_make(struct netns *ns, const struct net *n, struct net *ret_out, unsigned want, struct err *err);
+void netns_made_close(struct netns *ns, struct net *out);
+
 /* Brings lo up. attach_links() does it too; for containers without a network (network_mode: none). */
 int netns_lo_up(struct netns *ns, struct err *err);
 

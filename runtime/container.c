@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parent's half of a start: check the specification, clone3, remember. All expensive work is the child's, so that a serial spawner
- * keeps both processors busy: the mount namespace is made there, too. The network namespace comes from clone3, because the caller
- * wires it at once. */
+ * keeps both processors busy: the mount namespace is made there, and the network namespace, too, when the specification says how to
+ * wire it. Else clone3 makes that, for a caller that wires it from outside. */
 #include "runtime/container.h"
 
 #include <fcntl.h>
@@ -35,6 +35,8 @@ void container_proc_init(struct container_proc *proc)
 {
 	memset(proc, 0, sizeof(*proc));
 	proc->pidfd = proc->sync_fd = proc->netns_fd = proc->console_fd = -1;
+	for (size_t i = 0; i < CONTAINER_NETWORK_FDS; i++)
+		proc->network_fds[i] = -1;
 }
 
 static int check_spec(const struct container_spec *s, struct err *err)
@@ -73,7 +75,8 @@ static int open_netns(pid_t pid, struct err *err)
 static int look_up(struct container_proc *p, bool own_net, struct err *err)
 {
 	struct err reported;
-	int rc, console;
+	struct report_fds fds;
+	int rc;
 	if (own_net)
 		p->netns_fd = open_netns(p->pid, err);
 	if (!own_net || p->netns_fd >= 0) {
@@ -81,8 +84,8 @@ static int look_up(struct container_proc *p, bool own_net, struct err *err)
 			return 0;
 		err_set(err, ERR_SYS, "process %d: cannot read its start time", (int)p->pid);
 	}
-	while ((rc = report_recv(p->sync_fd, &reported, &console)) == REPORT_PREPARED || rc == REPORT_EXEC)
-		util_close(&console);
+	while ((rc = report_recv(p->sync_fd, &reported, &fds)) == REPORT_PREPARED || rc == REPORT_EXEC)
+		report_fds_close(&fds);
 	if (rc == REPORT_FAILED && err)
 		*err = reported;
 	return -1;
@@ -90,7 +93,7 @@ static int look_up(struct container_proc *p, bool own_net, struct err *err)
 
 int container_spawn(const struct container_spec *spec, struct container_proc *ret_proc, struct err *err)
 {
-	bool own_net = !spec->host_network && spec->join_netns_fd < 0, cloned;
+	bool own_net = !spec->host_network && spec->join_netns_fd < 0 && !spec->network, cloned;
 	struct container_proc p;
 	int pair[2];
 	container_proc_init(&p);
@@ -147,12 +150,14 @@ int container_progress(struct container_proc *proc, struct err *err)
 	if (proc->sync_fd < 0)
 		return proc->gone ? err_set(err, ERR_NOT_FOUND, "process %d is gone before its start", (int)proc->pid) : CONTAINER_STARTED;
 	for (;;) {
-		int console, rc = report_recv(proc->sync_fd, err, &console);
+		struct report_fds fds;
+		int rc = report_recv(proc->sync_fd, err, &fds);
 		if (rc == -EAGAIN)
 			return CONTAINER_WAITING;
 		if (rc == REPORT_PREPARED) {
 			util_close(&proc->console_fd);
-			proc->console_fd = console;
+			proc->console_fd = fds.console;
+			memcpy(proc->network_fds, fds.network, sizeof(proc->network_fds));
 			proc->prepared = true;
 			return CONTAINER_PREPARED;
 		}
@@ -189,4 +194,6 @@ void container_proc_done(struct container_proc *proc)
 	util_close(&proc->sync_fd);
 	util_close(&proc->netns_fd);
 	util_close(&proc->console_fd);
+	for (size_t i = 0; i < CONTAINER_NETWORK_FDS; i++)
+		util_close(&proc->network_fds[i]);
 }

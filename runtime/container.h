@@ -3,7 +3,7 @@
  * The parent is a single-threaded event loop: nothing here blocks, prints or keeps state of its own. The order of one start:
  *
  *   container_spawn      clone3; the child begins to mount at once and dies with its parent (PR_SET_PDEATHSIG) until exec
- *   container_netns_fd   the caller wires the network from outside while the child mounts
+ *   container_netns_fd   the caller may wire the network from outside while the child mounts; or the child does it (network)
  *   container_go         the child may go on: console, rights, seccomp, exec
  *   container_progress   whenever sync_fd is readable: still preparing, started, or the child's own struct err
  *
@@ -20,6 +20,7 @@
 struct cgroup;
 struct seccomp_program;
 
+enum { CONTAINER_NETWORK_FDS = 2 };
 enum container_mount_kind { CONTAINER_MOUNT_BIND, CONTAINER_MOUNT_TMPFS, CONTAINER_MOUNT_FILE };
 
 struct container_mount {
@@ -88,6 +89,9 @@ struct container_spec {
 	size_t n_rlimits;    /* an RLIMIT_NOFILE here replaces the default below */
 	int join_netns_fd;   /* -1: a new one; else the container lives in this one (network_mode) */
 	bool host_network;   /* stay in the caller's network namespace */
+	/* NULL, or called in the child, in its cgroup, before its mounts: moves it into a wired network namespace; what it returns goes to the parent */
+	int (*network)(void *arg, int ret_fds[CONTAINER_NETWORK_FDS], struct err *err);
+	void *network_arg;
 	bool user_namespace; /* reserved: ERR_UNSUPPORTED when set */
 	const struct container_idmap *uid_map, *gid_map;
 	size_t n_uid_map, n_gid_map;
@@ -98,7 +102,8 @@ struct container_proc {
 	pid_t pid;
 	int pidfd;
 	int sync_fd;               /* readable: call container_progress(); -1 once it is decided */
-	int netns_fd;              /* -1 after container_release_netns(), and with host_network */
+	int netns_fd;              /* -1 after container_release_netns(), with host_network, and when the specification's network() made it */
+	int network_fds[CONTAINER_NETWORK_FDS]; /* what network() returned, from CONTAINER_PREPARED on; the caller takes them */
 	int console_fd;            /* tty: the pty's master, from the moment progress returns CONTAINER_PREPARED; the caller takes it */
 	uint64_t start_ticks;      /* /proc/PID/stat field 22: identifies the process together with pid and boot id */
 	bool prepared, exec, gone; /* inside: what was reported so far */

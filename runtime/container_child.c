@@ -28,7 +28,7 @@
 #endif
 
 /* Closes all but what is still needed, so that nothing of the supervisor outlives it in us. */
-static void keep_descriptors(const struct rootfs *r, int sync_fd)
+static void keep_descriptors(const struct rootfs *r, int sync_fd, const struct report_fds *made)
 {
 	const struct container_spec *s = r->spec;
 	AUTO_FREE int *keep = xcalloc(s->n_mounts * 4 + s->n_layers + 32, sizeof(*keep));
@@ -41,20 +41,28 @@ static void keep_descriptors(const struct rootfs *r, int sync_fd)
 	for (int i = 0; i < 3; i++)
 		if (!s->tty && s->stdio[i] > 2)
 			keep[n++] = s->stdio[i];
+	for (size_t i = 0; i < CONTAINER_NETWORK_FDS; i++)
+		if (made->network[i] >= 0)
+			keep[n++] = made->network[i];
 	proc_close_from(3, keep, n);
 }
 
-/* Cgroups first, then the namespaces that the child makes itself: the cgroup namespace's root is where we are when it is made. */
-static int enter_namespaces(struct rootfs *r, bool cloned, int sync_fd, struct err *err)
+/* Cgroups first, then the namespaces that the child makes itself: the cgroup namespace's root is where we are when it is made; the network's
+ * wiring needs what is closed next. */
+static int enter_namespaces(struct rootfs *r, bool cloned, int sync_fd, struct report_fds *made, struct err *err)
 {
 	const struct container_spec *s = r->spec;
 	if (failpoint_err("child.born", err) < 0 || (s->cgroup && cgroup_enter(s->cgroup, cloned, err) < 0) || failpoint_err("child.cgroup", err) < 0)
 		return -1;
 	if (s->join_netns_fd >= 0 && setns(s->join_netns_fd, CLONE_NEWNET) < 0)
 		return err_sys(err, errno, "join the network namespace");
+	if (s->network && s->network(s->network_arg, made->network, err) < 0)
+		return -1;
+	if (failpoint_err("child.network", err) < 0)
+		return -1;
 	if (rootfs_prepare(r, s, err) < 0 || failpoint_err("child.overlay", err) < 0)
 		return -1;
-	keep_descriptors(r, sync_fd);
+	keep_descriptors(r, sync_fd, made);
 	if (unshare(CLONE_NEWNS | CLONE_NEWCGROUP) < 0)
 		return err_sys(err, errno, "make a mount namespace");
 	return failpoint_err("child.namespace", err);
@@ -113,7 +121,7 @@ static int run(const struct container_spec *s, const struct rights *rights, char
 		return -1;
 	if (failpoint_err("child.exec", err) < 0)
 		return -1;
-	report_send(sync_fd, REPORT_EXEC, NULL, -1);
+	report_send(sync_fd, REPORT_EXEC, NULL, NULL);
 	failpoint("child.said");
 	if (s->init) {
 		strv_push(&argv, INIT_NAME);
@@ -129,13 +137,14 @@ static int run(const struct container_spec *s, const struct rights *rights, char
 	return -1;
 }
 
-static int prepare(struct rootfs *r, struct user_identity *user, const struct container_spec *s, int sync_fd, bool cloned, struct err *err)
+static int prepare(struct rootfs *r, struct user_identity *user, const struct container_spec *s, int sync_fd, bool cloned, struct report_fds *made,
+		   struct err *err)
 {
 	int cwd;
 	if (spawn_new_session(err) < 0)
 		return -1;
 	r->spec = s;
-	if (enter_namespaces(r, cloned, sync_fd, err) < 0 || rootfs_build(r, err) < 0 || set_names(s, err) < 0)
+	if (enter_namespaces(r, cloned, sync_fd, made, err) < 0 || rootfs_build(r, err) < 0 || set_names(s, err) < 0)
 		return -1;
 	if (user_resolve(r->root_fd, s->user, user, err) < 0 || failpoint_err("child.user", err) < 0)
 		return -1;
@@ -157,14 +166,17 @@ _Noreturn void container_child_run(const struct container_spec *s, int sync_fd, 
 		.seccomp = s->seccomp,
 		.rlimits = s->rlimits,
 		.n_rlimits = s->n_rlimits };
+	struct report_fds made;
 	char **envp;
-	if (prepare(&r, &user, s, sync_fd, cloned, &err) < 0)
+	report_fds_init(&made);
+	if (prepare(&r, &user, s, sync_fd, cloned, &made, &err) < 0)
 		report_fail(sync_fd, &err);
 	envp = command_environ(s->envp, s->hostname, s->tty, user.home);
 	failpoint("child.ready");
-	report_send(sync_fd, REPORT_PREPARED, NULL, r.console_master);
+	made.console = TAKE_FD(r.console_master);
+	report_send(sync_fd, REPORT_PREPARED, NULL, &made);
 	failpoint("child.prepared");
-	util_close(&r.console_master);
+	report_fds_close(&made);
 	wait_for_go(sync_fd);
 	if (failpoint_err("child.go", &err) < 0 || connect_stdio(&r, user.uid, &err) < 0)
 		report_fail(sync_fd, &err);

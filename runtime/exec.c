@@ -94,12 +94,14 @@ static int enter(const struct child *c, const int stdio[3], struct err *err)
 static int make_console(const struct child *c, int root_fd, int *ret_slave, struct err *err)
 {
 	AUTO_CLOSE int dev = openat(root_fd, "dev", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	AUTO_CLOSE int master = -1;
+	struct report_fds fds;
+	report_fds_init(&fds);
 	if (dev < 0)
 		return err_sys(err, errno, "open /dev of the container");
-	if (console_open(dev, c->spec->tty_rows, c->spec->tty_cols, &master, ret_slave, err) < 0)
+	if (console_open(dev, c->spec->tty_rows, c->spec->tty_cols, &fds.console, ret_slave, err) < 0)
 		return -1;
-	report_send(c->sync_fd, REPORT_PREPARED, NULL, master);
+	report_send(c->sync_fd, REPORT_PREPARED, NULL, &fds);
+	report_fds_close(&fds);
 	return 0;
 }
 
@@ -136,7 +138,7 @@ static int child_steps(const struct child *c, struct err *err)
 	spawn_stay_bound(c->sync_fd);
 	if (command_chdir(s->cwd, err) < 0 || command_find(s->argv[0], envp, path, sizeof(path), err) < 0 || rights_seal(&rights, err) < 0)
 		return -1;
-	report_send(c->sync_fd, REPORT_EXEC, NULL, -1);
+	report_send(c->sync_fd, REPORT_EXEC, NULL, NULL);
 	return command_exec(-1, path, s->argv, envp, err);
 }
 
@@ -200,12 +202,13 @@ int exec_progress(struct exec_proc *p, struct err *err)
 	if (p->sync_fd < 0)
 		return p->gone ? err_set(err, ERR_NOT_FOUND, "process %d is gone before its start", (int)p->pid) : EXEC_STARTED;
 	for (;;) {
-		int console, rc = report_recv(p->sync_fd, err, &console);
+		struct report_fds fds;
+		int rc = report_recv(p->sync_fd, err, &fds);
 		if (rc == -EAGAIN)
 			return EXEC_WAITING;
 		if (rc == REPORT_PREPARED) {
 			util_close(&p->console_fd);
-			p->console_fd = console;
+			p->console_fd = fds.console;
 			return EXEC_CONSOLE;
 		}
 		if (rc == REPORT_EXEC) {
