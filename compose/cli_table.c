@@ -282,6 +282,14 @@ static const struct cli_option image_pull_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option image_push_options[] = {
+	{ "all-tags", 'a', CLI_BOOL, 0, .help = "Push all tags of the repository" },
+	{ "compression", 0, CLI_STRING, 0, .help = "How layers are compressed that were built or imported here (\"gzip\"|\"zstd\"|\"none\")",
+	  .def = "gzip", .choices = "gzip|zstd|none" },
+	{ "quiet", 'q', CLI_BOOL, 0, .help = "Push without printing progress information" },
+	{ 0 },
+};
+
 static const struct cli_option image_rm_options[] = {
 	{ "force", 'f', CLI_BOOL, 0, .help = "Remove all names of an image given by its ID" },
 	{ 0 },
@@ -660,6 +668,8 @@ const struct cli_command cli_commands[] = {
 	  NULL, image_ls_options, NULL, 0, 0, 0, NULL },
 	{ "image pull", "image pull [OPTIONS] NAME[:TAG|@DIGEST] [NAME...]", "Pull images from their registries",
 	  NULL, image_pull_options, NULL, 1, -1, 0, NULL },
+	{ "image push", "image push [OPTIONS] NAME[:TAG]", "Push an image to its registry",
+	  NULL, image_push_options, NULL, 1, 1, 0, "image" },
 	{ "image rm", "image rm [OPTIONS] IMAGE [IMAGE...]", "Remove images",
 	  NULL, image_rm_options, NULL, 1, -1, 0, "image" },
 	{ "image tag", "image tag IMAGE NAME[:TAG]", "Give an image one more name",
@@ -672,7 +682,8 @@ const struct cli_command cli_commands[] = {
 	  "Check credentials for a registry and keep them\n"
 	  "\n"
 	  "Without REGISTRY it is docker.io. They are kept where docker keeps them, in\n"
-	  "~/.docker/config.json, readable by its owner only; helpers are not run.",
+	  "~/.docker/config.json, readable by its owner only, or in the credential\n"
+	  "helper that this file names.",
 	  login_options, NULL, 0, 1, CLI_PLAIN, NULL },
 	{ "logout", "logout [REGISTRY]", "Forget the credentials for a registry",
 	  NULL, NULL, NULL, 0, 1, CLI_PLAIN, NULL },
@@ -698,7 +709,7 @@ const struct cli_command cli_commands[] = {
 	{ "pull", "pull [OPTIONS] [SERVICE...]", "Pull service images",
 	  NULL, pull_options, NULL, 0, -1, 0, "service" },
 	{ "push", "push [OPTIONS] [SERVICE...]", "Push service images",
-	  NULL, push_options, NULL, 0, -1, CLI_LATER, "service" },
+	  NULL, push_options, NULL, 0, -1, 0, "service" },
 	{ "restart", "restart [OPTIONS] [SERVICE...]", "Restart service containers",
 	  NULL, restart_options, NULL, 0, -1, 0, "service" },
 	{ "rm", "rm [OPTIONS] [SERVICE...]", "Removes stopped service containers",

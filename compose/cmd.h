@@ -56,6 +56,8 @@ int cmd_image_load(struct app *app);
 int cmd_image_ls(struct app *app);
 int cmd_image_rm(struct app *app);
 int cmd_image_pull(struct app *app);
+int cmd_image_push(struct app *app);
+int cmd_push(struct app *app);
 int cmd_image_tag(struct app *app);
 int cmd_image_inspect(struct app *app);
 int cmd_pull(struct app *app);

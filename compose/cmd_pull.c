@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pull and image pull. */
+/* pull and push, of services and of images by name. */
 #include <stdio.h>
 
 #include "compose/image_client.h"
 #include "compose/pulls.h"
+#include "spec/imageref.h"
 
 int cmd_image_pull(struct app *app)
 {
@@ -54,7 +55,7 @@ int cmd_pull(struct app *app)
 		if (!ref || (json_object_get(service, "build") && cli_bool(a, "ignore-buildable")))
 			continue;
 		if (*policy ? missing_only && pulls_have(app, ref) :
-			strcmp(own, "never") == 0 || ((strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0) && pulls_have(app, ref)))
+			strcmp(own, "never") == 0 || strcmp(own, "build") == 0 || ((strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0) && pulls_have(app, ref)))
 			continue;
 		pulls_add(app, &list, ref, json_get_str(service, "platform", NULL), who);
 	}
@@ -66,6 +67,106 @@ int cmd_pull(struct app *app)
 	} else {
 		failed = pulls_run(app, &list, cli_bool(a, "quiet"), ignore);
 	}
+	project_done(&p);
+	return failed && !ignore;
+}
+
+/* ---- push ---- */
+
+/* All tags of the repository that `name` (without a tag) names. 0; 1 after a message. */
+static int add_all_tags(struct app *app, const char *name, const char *codec, struct pulls *list)
+{
+	AUTO_STORE struct store *store = NULL;
+	struct image *images = NULL;
+	struct imageref want, ref;
+	struct err err;
+	size_t n = 0;
+	if (imageref_parse(name, app->arena, &want, &err) < 0 || store_open(app->paths.root_fd, &store, &err) < 0 ||
+	    store_list(store, &images, &n, &err) < 0)
+		return cmd_fail(app, &err);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < images[i].refs.n; k++)
+			if (imageref_parse(images[i].refs.v[k], app->arena, &ref, NULL) == 0 && strcmp(ref.registry, want.registry) == 0 &&
+			    strcmp(ref.repository, want.repository) == 0)
+				pulls_add_push(app, list, images[i].refs.v[k], codec, NULL);
+	store_list_free(images, n);
+	if (want.tag || want.digest)
+		return cmd_failf(app, "push: --all-tags wants a name without a tag");
+	return list->n ? 0 : cmd_failf(app, "push: there is no image \"%s\"", name);
+}
+
+/* What docker push prints last: the tag and what it now means. */
+static void print_pushed(struct app *app, const struct image_pull *p, bool quiet)
+{
+	struct imageref ref;
+	if (p->rc < 0 || imageref_parse(p->ref, app->arena, &ref, NULL) < 0)
+		return;
+	if (quiet)
+		printf("%s\n", imageref_full(&ref, app->arena));
+	else
+		printf("%s: digest: %s size: %llu\n", ref.tag ? ref.tag : "latest", p->digest, (unsigned long long)p->manifest_bytes);
+}
+
+int cmd_image_push(struct app *app)
+{
+	const struct cli_args *a = app->args;
+	const char *codec = cli_str(a, "compression"), *name = a->args.v[0];
+	bool quiet = cli_bool(a, "quiet");
+	struct pulls list = {0};
+	int failed = 0;
+	if (cmd_paths(app, true))
+		return 1;
+	if (!cli_bool(a, "all-tags"))
+		pulls_add_push(app, &list, name, codec, NULL);
+	else if (add_all_tags(app, name, codec, &list))
+		return pulls_done(&list), 1;
+	if (app->dry_run)
+		for (size_t i = 0; i < list.n; i++)
+			fprintf(stderr, " DRY-RUN MODE -  Image %s  Pushing\n", list.v[i].ref);
+	else
+		failed = pulls_work(app, &list, quiet, false);
+	for (size_t i = 0; i < list.n && !app->dry_run; i++)
+		print_pushed(app, &list.v[i], quiet);
+	pulls_done(&list);
+	return fflush(stdout) || failed ? 1 : 0;
+}
+
+/* The image of one service, when it is one that is built here, and its further tags. */
+static void add_service(struct app *app, const char *name, const json_t *service, struct pulls *list)
+{
+	AUTO_FREE char *who = xasprintf("service %s", name);
+	AUTO_STRV struct strv tags = {0};
+	const char *ref = json_get_str(service, "image", NULL);
+	if (!json_object_get(service, "build") || !ref) {
+		if (!cli_bool(app->args, "quiet"))
+			fprintf(stderr, " Service %s  Skipped\n", name);
+		return;
+	}
+	json_get_strv(json_object_get(service, "build"), "tags", &tags);
+	pulls_add_push(app, list, ref, "gzip", who);
+	for (size_t i = 0; i < tags.n; i++)
+		pulls_add_push(app, list, tags.v[i], "gzip", who);
+}
+
+int cmd_push(struct app *app)
+{
+	const struct cli_args *a = app->args;
+	AUTO_STRV struct strv names = {0};
+	bool ignore = cli_bool(a, "ignore-push-failures");
+	struct pulls list = {0};
+	struct project p;
+	int failed = 0;
+	if (cmd_paths(app, !app->dry_run) || project_load(app, &a->args, 0, &p))
+		return 1;
+	select_services(app, &p, &names);
+	for (size_t i = 0; i < names.n; i++)
+		add_service(app, names.v[i], load_service(&p.load, names.v[i]), &list);
+	if (app->dry_run)
+		for (size_t i = 0; i < list.n; i++)
+			fprintf(stderr, " DRY-RUN MODE -  Image %s  Pushing\n", list.v[i].ref);
+	else
+		failed = pulls_work(app, &list, cli_bool(a, "quiet"), ignore);
+	pulls_done(&list);
 	project_done(&p);
 	return failed && !ignore;
 }

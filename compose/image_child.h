@@ -19,6 +19,7 @@ struct image_child {
 	struct str text;               /* of a line that is not whole yet */
 	bool done, is_new;
 	char id[65], digest[80];
+	uint64_t bytes;
 	struct err err;                /* of its error line */
 };
 

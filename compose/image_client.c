@@ -74,6 +74,7 @@ static int take_line(struct image_child *c, const char *line, size_t n)
 		snprintf(c->id, sizeof(c->id), "%s", ev.id ? ev.id : "");
 		snprintf(c->digest, sizeof(c->digest), "%s", json_get_str(j, "digest", ""));
 		c->is_new = json_get_bool(j, "new", false);
+		c->bytes = (uint64_t)MAX(json_get_int(j, "bytes", 0), 0);
 		return 0;
 	} else if (strcmp(event, "error") == 0) {
 		int64_t code = json_get_int(j, "code", ERR_INVALID);

@@ -11,7 +11,7 @@
 
 enum {
 	IMAGE_FD_POINTS = 4, /* the failpoints' control file, when there is one */
-	IMAGE_FD_LANES = 5,  /* pull, fetch: LANE_MAX_LANES sockets between the two, images/lane.h */
+	IMAGE_FD_LANES = 5,  /* pull, push, fetch: LANE_MAX_LANES sockets between the two, images/lane.h */
 };
 
 enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED, IMAGE_LAYER, IMAGE_STARTED, IMAGE_ENDED };
@@ -22,7 +22,8 @@ struct image_event {
 	const char *text;                 /* warning: what was left out and why */
 	const char *ref;                  /* loaded: "busybox:latest" (familiar), NULL for an image without a name */
 	const char *id;                   /* loaded: 64 digits */
-	const char *layer, *state;        /* layer: 12 digits; "pulling", "exists", "done"; the bytes are as they are transferred */
+	const char *layer, *state;        /* layer: 12 digits; "pulling", "exists", "done", "preparing", "pushing", "pushed", "mounted"; the bytes are
+	                                   * as they are transferred */
 	const struct image_pull *pull;    /* of image_client_pull(): which one */
 };
 
@@ -42,16 +43,18 @@ int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, 
 
 struct image_pull {
 	const char *ref, *platform;       /* platform NULL: this machine's */
+	const char *push;                 /* NULL: a pull; else a push, and how layers are compressed: "gzip", "zstd", "none" */
 	json_t *registry;                 /* as compose/registries.h describes it; borrowed */
 	void *user;                       /* the caller's */
 	/* filled in */
 	int rc;                           /* 0 or -1 + err */
 	char id[65], digest[80];
 	bool is_new;
+	uint64_t manifest_bytes;          /* of a push */
 	struct err err;
 };
 
-/* Pulls n images, up to `parallel` side by side, each by two processes: one that unpacks, as above, and one that talks to the registry,
+/* Pulls or pushes n images, up to `parallel` side by side, each by two processes: one that has the store, as above, and one that talks to the registry,
  * with the description and the credentials in it as descriptor 0, and nothing of the state. fn sees IMAGE_STARTED, IMAGE_LAYER,
  * IMAGE_WARNING and IMAGE_ENDED. Returns the number of those that failed, each with its err; -1 + err when nothing could begin. */
 int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t parallel, image_event_fn *fn, void *arg, struct err *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several pulls side by side. Each has its own pair of processes, joined by lanes that muster itself keeps no end of: when either
+/* Several pulls or pushes side by side. Each has its own pair of processes, joined by lanes that muster itself keeps no end of: when either
  * dies the other sees it at once. Credentials go into an unnamed file that only the network process gets. */
 #include <fcntl.h>
 #include <poll.h>
@@ -69,10 +69,10 @@ static int start_both(struct running *r, int root_fd, int conf, int null, int *o
 	if (make_lanes(ours, theirs, err) < 0)
 		return -1;
 	strv_push(&argv, "muster-image");
-	strv_push(&argv, "pull");
+	strv_push(&argv, r->pull->push ? "push" : "pull");
 	strv_push(&argv, r->pull->ref);
-	if (r->pull->platform)
-		strv_push(&argv, r->pull->platform);
+	if (r->pull->push || r->pull->platform)
+		strv_push(&argv, r->pull->push ? r->pull->push : r->pull->platform);
 	if (spawn_fetch(conf, null, theirs, &r->fetch_pid, err) < 0)
 		return -1;
 	if (image_child_start(&r->child, root_fd, null, ours, argv.v, err) == 0)
@@ -108,6 +108,7 @@ static void finish(struct running *r, int rc, image_event_fn *fn, void *arg)
 	memcpy(p->id, r->child.id, sizeof(p->id));
 	memcpy(p->digest, r->child.digest, sizeof(p->digest));
 	p->is_new = r->child.is_new;
+	p->manifest_bytes = r->child.bytes;
 	tell(fn, arg, p, IMAGE_ENDED);
 	*r = (struct running){ .child.fd = -1 };
 }

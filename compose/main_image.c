@@ -18,6 +18,7 @@
 #include "images/fetch.h"
 #include "images/load.h"
 #include "images/pull.h"
+#include "images/push.h"
 
 enum { LAST_FD = IMAGE_FD_LANES + LANE_MAX_LANES - 1 };
 
@@ -89,13 +90,13 @@ static void tell_loaded(void *arg, const char *ref, const char *id)
 /* What each layer's line shows, at most every PROGRESS_NS for one in progress; called from several threads. */
 static void tell_layer(void *arg, const char *digits, enum work_layer_state state, uint64_t done_bytes, uint64_t total_bytes)
 {
-	static const char *const states[] = { "pulling", "exists", "done" };
+	static const char *const states[] = { "pulling", "exists", "done", "preparing", "pushing", "pushed", "mounted" };
 	static_assert(ARRAY_SIZE(states) == WORK_LAYER_N_, "one word for each state");
 	static _Thread_local uint64_t told_ns;
 	const uint64_t now = clock_mono_ns();
 	json_t *j;
 	(void)arg;
-	if (state == WORK_LAYER_PULLING && done_bytes && now - told_ns < PROGRESS_NS)
+	if ((state == WORK_LAYER_PULLING || state == WORK_LAYER_PREPARING || state == WORK_LAYER_PUSHING) && done_bytes && now - told_ns < PROGRESS_NS)
 		return;
 	told_ns = now;
 	j = event("layer");
@@ -164,6 +165,27 @@ static int run_pull(const struct work *w, int argc, char **argv, struct err *err
 	return 0;
 }
 
+static int run_push(const struct work *w, int argc, char **argv, struct err *err)
+{
+	struct lane lanes[LANE_MAX_LANES];
+	struct push_result result;
+	enum pack_codec codec;
+	json_t *j;
+	if (argc != 2 || !pack_codec_parse(argv[1], &codec))
+		return err_set(err, ERR_INVALID, "muster-image push: unexpected argument");
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < LANE_MAX_LANES; i++)
+		lane_init(&lanes[i], IMAGE_FD_LANES + (int)i);
+	if (push_image(w, argv[0], codec, lanes, LANE_MAX_LANES, &result, err) < 0)
+		return -1;
+	j = event("done");
+	json_put_str(j, "id", result.id);
+	json_put_str(j, "digest", result.digest);
+	json_put_int(j, "bytes", (int64_t)result.manifest_bytes);
+	tell(j);
+	return 0;
+}
+
 /* The network process: nothing of the store, no answer but on the lanes. */
 static int run_fetch(void)
 {
@@ -184,6 +206,7 @@ static const struct {
 	{ "import", run_import },
 	{ "load", run_load },
 	{ "pull", run_pull },
+	{ "push", run_push },
 };
 
 /* Each directory on the way down a tree holds a descriptor. */
@@ -242,7 +265,7 @@ int main(int argc, char **argv)
 	if (i == ARRAY_SIZE(commands))
 		err_set(&err, ERR_INVALID, "muster-image is run by muster, not by hand");
 	else
-		rc = prepare(commands[i].run == run_pull, &w.store, &err);
+		rc = prepare(commands[i].run == run_pull || commands[i].run == run_push, &w.store, &err);
 	if (rc == 0)
 		rc = commands[i].run(&w, argc - 2, argv + 2, &err);
 	if (rc < 0) {

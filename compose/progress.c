@@ -92,7 +92,7 @@ static void event_plain(const struct progress *p, const struct item *it)
 	write_out(p, &line);
 }
 
-static void event_json(const struct progress *p, const char *id, const char *status, const char *text)
+static void event_json(const struct progress *p, const char *id, const char *status, const char *text, const struct progress_bytes *bytes)
 {
 	static const char *const states[] = { "Working", "Done", "Error" };
 	json_t *j = json_pack("{s:s, s:s, s:s}", "id", id, "status", states[is_error(status) ? 2 : progress_is_done(status)], "text", status);
@@ -102,6 +102,15 @@ static void event_json(const struct progress *p, const char *id, const char *sta
 		json_object_set_new(j, "dry-run", json_true());
 	if (j && *text)
 		json_object_set_new_nocheck(j, "details", json_string_nocheck(text));
+	if (j && bytes) {
+		json_object_set_new(j, "parent_id", json_sprintf("Image %s", bytes->parent));
+		if (bytes->done_bytes)
+			json_object_set_new(j, "current", json_integer((json_int_t)bytes->done_bytes));
+		if (bytes->total_bytes) {
+			json_object_set_new(j, "total", json_integer((json_int_t)bytes->total_bytes));
+			json_object_set_new(j, "percent", json_integer((json_int_t)(100.0 * (double)bytes->done_bytes / (double)bytes->total_bytes)));
+		}
+	}
 	s = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	json_decref(j);
 	if (!s)
@@ -123,6 +132,12 @@ static struct item *item_get(struct progress *p, const char *label, uint64_t now
 
 void progress_event(struct progress *p, const char *kind, const char *name, const char *status, const char *text, uint64_t now_ns)
 {
+	progress_transfer(p, kind, name, status, text, NULL, now_ns);
+}
+
+void progress_transfer(struct progress *p, const char *kind, const char *name, const char *status, const char *text,
+	const struct progress_bytes *bytes, uint64_t now_ns)
+{
 	AUTO_STR struct str label = {0}, safe = {0};
 	struct item *it;
 	if (!p || p->mode == PROGRESS_QUIET)
@@ -143,7 +158,7 @@ void progress_event(struct progress *p, const char *kind, const char *name, cons
 	if (p->mode == PROGRESS_PLAIN)
 		event_plain(p, it);
 	else if (p->mode == PROGRESS_JSON)
-		event_json(p, it->label, status, it->text);
+		event_json(p, it->label, status, it->text, bytes);
 	else
 		progress_tick(p, now_ns);
 }

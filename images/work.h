@@ -8,7 +8,11 @@
 #include "images/pack.h"
 #include "images/store_commit.h"
 
-enum work_layer_state { WORK_LAYER_PULLING, WORK_LAYER_EXISTS, WORK_LAYER_DONE, WORK_LAYER_N_ };
+enum work_layer_state {
+	WORK_LAYER_PULLING, WORK_LAYER_EXISTS, WORK_LAYER_DONE,                          /* EXISTS: here already; of a push: there already */
+	WORK_LAYER_PREPARING, WORK_LAYER_PUSHING, WORK_LAYER_PUSHED, WORK_LAYER_MOUNTED, /* PREPARING: being packed */
+	WORK_LAYER_N_,
+};
 
 struct work_listener {
 	void *arg;
@@ -17,7 +21,7 @@ struct work_listener {
 	void (*warning)(void *arg, const char *text);
 	/* An image is in the store under this familiar reference, or under none (NULL). */
 	void (*loaded)(void *arg, const char *ref, const char *id);
-	/* Pull only, from several threads: 12 digits of a layer's digest, and how far it is, in bytes as they are transferred. */
+	/* Pull and push, from several threads: 12 digits of a layer's digest or diffID, and how far it is, in bytes as they are transferred. */
 	void (*layer)(void *arg, const char *digits, enum work_layer_state state, uint64_t done_bytes, uint64_t total_bytes);
 };
 

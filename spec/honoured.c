@@ -173,8 +173,8 @@ static const struct rule rules[] = {
 	{ "services.*.privileged", RULE_DEFAULT, "false" },
 	{ "services.*.profiles", RULE_YES, NULL },
 	{ "services.*.provider", RULE_REFUSED, NULL },
-	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never always" },
-	{ "services.*.pull_refresh_after", RULE_REFUSED, NULL },
+	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never always refresh daily weekly every_*" },
+	{ "services.*.pull_refresh_after", RULE_YES, NULL },
 	{ "services.*.read_only", RULE_DEFAULT, "false" },
 	{ "services.*.restart", RULE_RESTART, NULL },
 	{ "services.*.runtime", RULE_REFUSED, NULL },
@@ -334,13 +334,15 @@ static const char *scalar_text(const struct node *v)
 	return v->kind == NODE_SEQ || v->kind == NODE_MAP ? "" : v->text;
 }
 
-/* One of the words that spaces separate. */
+/* One of the words that spaces separate; one that ends in "*" stands for all that begin like it. */
 static bool has_word(const char *words, const char *word)
 {
 	size_t len = strlen(word);
 	for (const char *p = words; len > 0; p++) {
 		size_t n = strcspn(p, " ");
 		if (n == len && memcmp(p, word, n) == 0)
+			return true;
+		if (n > 1 && p[n - 1] == '*' && len >= n && memcmp(p, word, n - 1) == 0)
 			return true;
 		p += n;
 		if (!*p)
