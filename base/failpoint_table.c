@@ -174,5 +174,18 @@ const struct failpoint failpoints[] = {
 	{ "image.blob_short", "image", "the same", FAILPOINT_SHORT },
 	{ "image.blob", "image", "a blob is written and checked", FAILPOINT_ERRNO },
 	{ "image.blob_named", "image", "it has its name", FAILPOINT_ERRNO },
+	{ "pull.manifest", "image", "the manifest is known, nothing is begun", FAILPOINT_ERRNO },
+	{ "pull.config", "image", "the configuration is known", FAILPOINT_ERRNO },
+	{ "pull.layer", "image", "a layer is about to be fetched", FAILPOINT_ERRNO },
+	{ "pull.read", "image", "bytes of it are about to be read", FAILPOINT_ERRNO },
+	{ "pull.kept", "image", "a layer is unpacked and its blob is kept", FAILPOINT_ERRNO },
+	{ "pull.commit", "image", "all layers are there", FAILPOINT_ERRNO },
+	{ "pull.done", "image", "the image is there, nobody has been told", FAILPOINT_ERRNO },
+	{ "push.pack", "image", "bytes of a packed layer are about to be kept", FAILPOINT_ERRNO },
+	{ "push.packed", "image", "a layer is packed, not yet a blob", FAILPOINT_ERRNO },
+	{ "push.layer", "image", "a layer's blob is about to be sent", FAILPOINT_ERRNO },
+	{ "push.send", "image", "bytes of it are about to be sent", FAILPOINT_ERRNO },
+	{ "push.manifest", "image", "all layers are there, the manifest is about to be kept", FAILPOINT_ERRNO },
+	{ "push.done", "image", "the registry has the image, the store does not know", FAILPOINT_ERRNO },
 };
 const size_t n_failpoints = ARRAY_SIZE(failpoints);

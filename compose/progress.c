@@ -321,7 +321,7 @@ void progress_note(struct progress *p, const char *line, uint64_t now_ns)
 	bool block = p && p->drawn.len;
 	if (!p || p->mode == PROGRESS_JSON) {
 		if (p)
-			event_json(p, "muster", "Warning", line);
+			event_json(p, "muster", "Warning", line, NULL);
 		return;
 	}
 	add_rewind(p, tty_columns(p->fd), &out);

@@ -56,7 +56,7 @@ static int read_all(struct lane *l, void *buf, size_t n, struct err *err)
 		if (r < 0)
 			return err_sys(err, errno, "lane");
 		if (r == 0)
-			return got == 0 ? 1 : err_set(err, ERR_CORRUPT, "lane: cut off");
+			return got == 0 ? 1 : err_set(err, ERR_SYS, "lane: cut off");
 		got += (size_t)r;
 	}
 	return 0;
@@ -75,7 +75,7 @@ static int read_json(struct lane *l, const struct frame *f, json_t **ret, struct
 {
 	AUTO_FREE char *text = xcalloc(1, f->len + 1);
 	if (f->len && read_all(l, text, f->len, err) != 0)
-		return err_set(err, ERR_CORRUPT, "lane: cut off");
+		return err_set(err, ERR_SYS, "lane: cut off");
 	*ret = json_loadb(text, f->len, 0, NULL);
 	return json_is_object(*ret) ? 0 : err_set(err, ERR_CORRUPT, "lane: message makes no sense");
 }
@@ -109,7 +109,7 @@ static int next_frame(struct lane *l, enum frame_kind kind, struct frame *ret, s
 	struct frame f;
 	int rc = read_frame(l, &f, err);
 	if (rc == 1)
-		rc = err_set(err, ERR_CORRUPT, "the network process has gone");
+		rc = err_set(err, ERR_SYS, "the network process has gone");
 	if (rc == 0 && f.kind == kind) {
 		*ret = f;
 		return 1;
@@ -144,7 +144,7 @@ ssize_t lane_read(struct lane *l, void *buf, size_t n, struct err *err)
 			continue;
 		if (got <= 0) {
 			l->open = false;
-			return err_set(err, ERR_CORRUPT, "the network process has gone");
+			return err_set(err, ERR_SYS, "the network process has gone");
 		}
 		l->left -= (uint32_t)got;
 		return got;
@@ -210,7 +210,7 @@ int lane_want(struct lane *l, uint64_t offset, void *buf, size_t n, struct err *
 		if (rc == 0)
 			rc = read_all(l, (char *)buf + got, f.len, err);
 		if (rc != 0)
-			return rc < 0 ? -1 : err_set(err, ERR_CORRUPT, "lane: cut off");
+			return rc < 0 ? -1 : err_set(err, ERR_SYS, "lane: cut off");
 		got += f.len;
 	}
 	return 0;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/str.h"
 #include "images/manifest.h"
 #include "spec/imageref.h"
@@ -156,6 +157,8 @@ static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
 	struct layer_job *j = arg;
 	if (j->p->failed)
 		return err_set(err, ERR_SYS, "given up, as another layer failed");
+	if (failpoint_err("pull.read", err) < 0)
+		return -1;
 	if (!j->asked) {
 		AUTO_JSON json_t *q = ask_for_blob(&j->p->manifest.layers[j->i], j->from);
 		j->asked = true;
@@ -205,7 +208,7 @@ static int take_remote(struct layer_job *j, const char *hex, struct oci_part *pa
 	j->asked = part->have == j->p->manifest.layers[j->i].size;
 	j->from = part->have;
 	if (take_layer(j, &l, have, err) == 0)
-		return oci_commit(oci, part, hex, err);
+		return oci_commit(oci, part, hex, err) < 0 ? -1 : failpoint_err("pull.kept", err);
 	if (err->code == ERR_CORRUPT || err->code == ERR_INVALID)
 		oci_discard(oci, part);
 	else
@@ -228,7 +231,7 @@ static int get_layer_once(struct layer_job *j, bool *ret_existed, struct err *er
 	const char *hex = manifest_digest_hex(p->manifest.layers[j->i].digest);
 	bool have = store_has_layer(p->w->store, p->img.diff_ids.v[j->i]) || is_repeated(p, j->i);
 	struct oci_part part = { .fd = -1 };
-	int rc = oci_begin(store_oci(p->w->store), hex, &part, err);
+	int rc = failpoint_err("pull.layer", err) < 0 ? -1 : oci_begin(store_oci(p->w->store), hex, &part, err);
 	*ret_existed = rc == 1 && have;
 	if (rc == 1)
 		return have ? 0 : take_local(j, hex, err);
@@ -346,7 +349,7 @@ static int get_image(struct pull *p, struct arena *a, struct pull_result *ret, s
 	AUTO_STRV struct strv names = {0};
 	AUTO_CLOSE int turn = -1;
 	int rc = -1;
-	if (resolve(p, err) < 0 || get_config(p, err) < 0)
+	if (resolve(p, err) < 0 || failpoint_err("pull.manifest", err) < 0 || get_config(p, err) < 0 || failpoint_err("pull.config", err) < 0)
 		return -1;
 	turn = store_lock_pull(p->w->store, p->img.id, err);
 	if (turn < 0)
@@ -355,13 +358,15 @@ static int get_image(struct pull *p, struct arena *a, struct pull_result *ret, s
 	for (int tries = 0; tries < MAX_COMMITS && rc < 0; tries++) {
 		rc = get_layers(p, err);
 		if (rc == 0)
+			rc = failpoint_err("pull.commit", err);
+		if (rc == 0)
 			rc = commit(p, &names, ret->id, err);
 		drop_layers(p, rc < 0);
 		if (rc < 0 && err->code != ERR_CONFLICT)
 			break;
 	}
 	store_unlock_pull(p->w->store, p->img.id, TAKE_FD(turn));
-	if (rc < 0)
+	if (rc < 0 || failpoint_err("pull.done", err) < 0)
 		return -1;
 	ret->is_new = rc == 0;
 	memcpy(ret->digest, p->top_digest, sizeof(ret->digest));

@@ -5,6 +5,7 @@
  * another archive than the one it came from, and must not go out under the old name. */
 #include "images/push.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -379,7 +380,6 @@ static int send_documents(struct push *p, struct push_result *ret, struct err *e
 
 static int push_all(struct push *p, const char *name, struct push_result *ret, struct err *err)
 {
-	struct imageref known;
 	if (imageref_parse(name, p->arena, &p->ref, err) < 0)
 		return -1;
 	if (p->ref.digest)
@@ -391,12 +391,9 @@ static int push_all(struct push *p, const char *name, struct push_result *ret, s
 		return -1;
 	if (send_documents(p, ret, err) < 0 || failpoint_err("push.done", err) < 0)
 		return -1;
-	known = p->ref;
-	known.tag = NULL;
-	known.digest = ret->digest;
 	memcpy(ret->id, p->img.id, sizeof(ret->id));
 	ret->manifest_bytes = p->manifest.len;
-	return store_tag(p->w->store, p->img.id, imageref_full(&known, p->arena), err);
+	return store_set_pushed(p->w->store, p->img.id, name, ret->digest, err);
 }
 
 int push_image(const struct work *w, const char *name, enum pack_codec codec, struct lane *lanes, size_t n_lanes, struct push_result *ret,

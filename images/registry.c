@@ -430,7 +430,7 @@ static int judge_download(const struct registry *r, const struct download *d, in
 		return 0;
 	*ret_again = !d->sink_failed && (ok || (rc < 0 ? a->transient : registry_is_transient(a->status)));
 	if (ok)
-		return err_set(err, ERR_CORRUPT, "%s: ends after %llu of %llu bytes", what, (unsigned long long)d->done, (unsigned long long)d->size);
+		return err_set(err, ERR_SYS, "%s: ends after %llu of %llu bytes", what, (unsigned long long)d->done, (unsigned long long)d->size);
 	return rc < 0 ? -1 : registry_explain(r, a, what, err);
 }
 

@@ -244,6 +244,17 @@ int store_read_image(struct store *s, const json_t *index, const char *id, struc
 	return 0;
 }
 
+int store_read_config(struct store *s, const char *id, struct str *ret, struct err *err)
+{
+	AUTO_FREE char *file = xasprintf("%.64s.json", id);
+	char hex[65];
+	int rc = fs_read(s->config_fd, file, IMAGE_MAX_CONFIG_BYTES, ret, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "image %.12s: its configuration is missing from the store", id);
+	sha256_hex(str_get(ret), ret->len, hex);
+	return strcmp(hex, id) == 0 ? 0 : err_set(err, ERR_CORRUPT, "image %.12s is damaged: its configuration does not match its id", id);
+}
+
 int store_compare_text(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -413,6 +424,29 @@ int store_tag(struct store *s, const char *id, const char *name, struct err *err
 	if (rc != 0)
 		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "image \"%.64s\" not found locally", id);
 	store_set_ref(index, ref, id, NULL, false);
+	return store_write_index(s, index, err);
+}
+
+int store_set_pushed(struct store *s, const char *id, const char *name, const char *digest, struct err *err)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	AUTO_CLOSE int lock = store_lock(s, STORE_EXCLUSIVE, err);
+	AUTO_JSON json_t *index = NULL;
+	AUTO_IMAGE struct image img = {0};
+	struct imageref ref = {0};
+	json_t *entry;
+	int rc;
+	if (lock < 0 || imageref_parse(name, a, &ref, err) < 0 || store_read_index(s, &index, err) < 0)
+		return -1;
+	rc = store_read_image(s, index, id, &img, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0; /* removed meanwhile: there is nothing to know */
+	entry = json_object_get(json_object_get(index, "refs"), imageref_full(&ref, a));
+	if (strcmp(ref_id(entry), id) == 0) /* else it has another meaning here by now */
+		json_put_str(entry, "digest", digest);
+	ref.tag = NULL;
+	ref.digest = digest;
+	store_set_ref(index, imageref_full(&ref, a), id, digest, false);
 	return store_write_index(s, index, err);
 }
 

@@ -38,7 +38,7 @@ int store_lock(struct store *s, enum store_lock_kind kind, struct err *err);
  * "x" not found locally`, ERR_CONFLICT (several images have that prefix), ERR_INVALID (not a reference), ERR_CORRUPT. */
 int store_lookup(struct store *s, const char *name, struct image *ret, struct err *err);
 
-/* The digest ("sha256:…") that a registry gave for this name when it was pulled: of the index where the name led to one. *ret is NULL when no registry
+/* The digest ("sha256:…") that a registry gave for this name when it was pulled or pushed: of the index where the name led to one. *ret is NULL when no registry
  * did, or the name is not in the store; free() it. Returns 0 or -1 + err. */
 int store_pulled_digest(struct store *s, const char *name, char **ret, struct err *err);
 
@@ -75,6 +75,9 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 /* Points the canonical reference of `name` at the image `id` (64 digits), replacing what it pointed at. Returns 0 or -1 + err. */
 int store_tag(struct store *s, const char *id, const char *name, struct err *err);
 
+/* The registry has the image with this id under the reference `name` now, as the manifest `digest` ("sha256:…"): it is known by that from now on.
+ * 0 or -1 + err. */
+int store_set_pushed(struct store *s, const char *id, const char *name, const char *digest, struct err *err);
 /* When the reference was last pulled, nanoseconds since 1970. Returns 0; 1 when it is not here or was never pulled; -1 + err. */
 int store_pull_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err);
 
@@ -85,6 +88,8 @@ struct oci *store_oci(struct store *s);
 int store_manifest(struct store *s, const char *id, struct str *ret_text, char *ret_hex, char *ret_type, struct err *err);
 /* Writes a manifest for the image into the layout, whose blobs must all be there, in place of the one it has. 0 or -1 + err. */
 int store_set_manifest(struct store *s, const char *id, const char *text, size_t n, const char *type, struct err *err);
+/* The configuration of the image with this id, byte for byte, checked against it. 0 or -1 + err. */
+int store_read_config(struct store *s, const char *id, struct str *ret, struct err *err);
 /* What a layer's record says; zeros when it has none. tar_bytes: length of its archive when we made it (imported, built), else 0. */
 struct store_layer_info {
 	uint64_t size_bytes, n_entries, tar_bytes;

@@ -7,7 +7,7 @@
 
 #include "images/registry_impl.h"
 
-enum { CHUNK_BYTES = 16 << 20, MAX_CHUNK_BYTES = 1 << 30, MAX_MOUNTS = 3 };
+enum { CHUNK_BYTES = 16 << 20, MAX_CHUNK_BYTES = 1 << 30, MAX_MOUNTS = 3, FORGOTTEN_TRIES = 3 };
 
 struct upload {
 	struct registry *r;
@@ -103,7 +103,8 @@ static void drop_session(struct upload *u)
 /* ---- sending ---- */
 
 /* One step: the next chunk, or what is left and the end. 0: it was taken; 1: all of it is there; -1 + err, *ret_again: worth asking
- * where we are. */
+ * where we are. A session that is not known any more may be one that we ended, unheard: libcurl itself repeats what a kept connection
+ * swallowed. */
 static int send_step(struct upload *u, int64_t *ret_wait, bool *ret_again, struct err *err)
 {
 	uint64_t n = MIN(u->size - u->done, u->chunk);
@@ -119,7 +120,7 @@ static int send_step(struct upload *u, int64_t *ret_wait, bool *ret_again, struc
 	int rc = registry_send(u->r, u->h, url, &q, &a, err);
 	int64_t stands;
 	*ret_wait = a.retry_after_s;
-	*ret_again = rc < 0 ? a.transient : registry_is_transient(a.status) || a.status == 416;
+	*ret_again = rc < 0 ? a.transient : registry_is_transient(a.status) || ((a.status == 416 || a.status == 404) && u->tries < FORGOTTEN_TRIES);
 	stands = parse_range(a.range);
 	if (rc == 0 && last && (a.status == 201 || a.status == 204)) {
 		u->done = u->size;

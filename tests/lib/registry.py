@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import threading
 import time
+import urllib.parse
 
 INDEX, MANIFEST = "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json"
 
@@ -76,14 +77,74 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = int(found[1])
         return self.reply(206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"})
 
+    def session(self, status, name, data):
+        """Where an upload stands: a relative Location with a state that only this server understands."""
+        repository = self.path.split("/blobs/")[0]
+        self.reply(status, b"", {"Location": f"{self.server.elsewhere}{repository}/blobs/uploads/{name}?_state={len(data)}",
+                                 "Range": f"0-{max(len(data) - 1, 0)}"})
+
+    def upload(self, broken):
+        """POST, PATCH, GET, PUT and DELETE of an upload; a broken one keeps what came and says nothing."""
+        server, url = self.server, urllib.parse.urlsplit(self.path)
+        repository, query = url.path[4:].split("/blobs/")[0], dict(urllib.parse.parse_qsl(url.query))
+        name = url.path.rsplit("/", 1)[1]
+        if self.command == "POST":
+            if query.get("mount") in server.pushed.get(query.get("from"), ()):
+                server.pushed.setdefault(repository, {})[query["mount"]] = b""
+                return self.reply(201, b"", {"Location": "/x"})
+            name = f"u{len(server.uploads)}"
+            server.uploads[name] = bytearray()
+            return self.session(202, name, b"")
+        data = server.uploads.get(name)
+        if data is None or (self.command in ("PATCH", "PUT") and int(query["_state"]) != len(data)):
+            return self.reply(404, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"upload unknown"}]}')
+        if self.command == "GET":
+            return self.session(204, name, data)
+        start = int((self.headers.get("Content-Range") or str(len(data))).split("-")[0])
+        if start != len(data):
+            return self.reply(416)
+        data += self.body
+        if broken:
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        if self.command == "PATCH":
+            return self.session(202, name, data)
+        if sha256(bytes(data)) != query["digest"]:
+            return self.reply(400, b'{"errors":[{"code":"DIGEST_INVALID","message":"digest is wrong"}]}')
+        server.pushed.setdefault(repository, {})[query["digest"]] = bytes(data)
+        del server.uploads[name]
+        if server.deaf and server.deaf(self):
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        return self.reply(201, b"", {"Location": "/x", "Docker-Content-Digest": query["digest"]})
+
+    def push(self):
+        """HEAD of a blob or a manifest, PUT of a manifest whose blobs are there."""
+        server = self.server
+        repository, last = re.match(r"/v2/(.+)/(?:blobs|manifests)/(.+)$", self.path).groups()
+        blobs, tags = server.pushed.setdefault(repository, {}), server.tags
+        if self.command == "HEAD":
+            data = blobs.get(last) if "/blobs/" in self.path else tags.get((repository, last))
+            return self.reply(404) if data is None else self.reply(200, data, {"Docker-Content-Digest": sha256(data)})
+        document = json.loads(self.body)
+        if any(d["digest"] not in blobs for d in [document["config"], *document["layers"]]):
+            return self.reply(400, b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}')
+        tags[repository, last] = self.body
+        return self.reply(201, b"", {"Docker-Content-Digest": sha256(self.body)})
+
     def serve(self):
         length = int(self.headers.get("Content-Length") or 0)
-        self.body = self.rfile.read(length)
+        stop = self.server.breaks and self.server.breaks(self, length)
+        self.body = self.rfile.read(length if stop is None else stop)
         with self.server.lock:
             self.server.seen.append((self.command, self.path, self.headers.get("Authorization"), self.body, self.headers.get("Range")))
             n = self.server.counts[self.path] = self.server.counts.get(self.path, 0) + 1
         if self.server.fault and self.server.fault(self, n):
             return
+        if "/blobs/uploads/" in self.path:
+            return self.upload(stop is not None)
+        if self.command == "PUT" or (self.command == "HEAD" and self.server.pushed is not None):
+            return self.push()
         image, last = self.server.image, self.path.rsplit("/", 1)[-1]
         if self.path == "/v2/":
             self.reply(200, b"{}")
@@ -95,7 +156,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -105,6 +166,9 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, image, fault=None, address="127.0.0.1"):
         super().__init__((address, 0), Handler)
         self.image, self.fault, self.seen, self.counts, self.lock = image, fault, [], {}, threading.Lock()
+        self.pushed, self.tags, self.uploads = None, {}, {}  # pushed: repository -> blobs that it was given; None: it takes none
+        self.breaks = self.deaf = None  # breaks(handler, length): after how many bytes of a body the line breaks, or None
+        self.elsewhere = ""  # what a Location begins with
         self.documents = {sha256(image.manifest): image.manifest}
         self.port = self.server_address[1]
         self.host = f"{address}:{self.port}"

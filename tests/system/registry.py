@@ -324,3 +324,50 @@ def test_tag_and_inspect(t):
         t.eq(images(t)["mine:2"], image.id)
         t.has(t.muster("image", "tag", "mine:2", f"x@{image.id}", rc=1).err, "digest")
         t.has(t.muster("image", "inspect", "nosuch", rc=1).err, "not found locally")
+
+
+def test_pull_policies(t):
+    """daily, weekly, every_… and refresh with pull_refresh_after pull again what was pulled longer ago than that, never what is younger; what was only tagged
+    here was never pulled. A clock that was ahead does not keep an image for ever; a word that is no duration is told."""
+    with open("/bin/busybox", "rb") as f:
+        image = Image([registry.tar_of({"bin/sh": f.read()})])
+    loopback(t)
+    index = t.root + "/images/index.json"
+
+    def age(seconds):
+        with open(index, encoding="utf-8") as f:
+            j = json.load(f)
+        entry = j["refs"][f"{s.host}/a/b:1"]
+        entry["pulled"] -= seconds * 10 ** 9
+        with open(index, "w", encoding="utf-8") as f:
+            json.dump(j, f)
+
+    def pulls(policy, more=""):
+        t.compose(f"services: {{a: {{image: '{s.host}/a/b:1', command: /bin/sh, pull_policy: {policy}{more}}}}}")
+        n = len(s.seen)
+        t.up("--no-start")
+        return len(s.seen) > n
+    with Server(image) as s:
+        t.true(pulls("daily"), "absent: pulled")
+        for policy, limit in (("daily", 86400), ("weekly", 7 * 86400), ("every_2h30m", 9000), ("refresh, pull_refresh_after: 10m", 600)):
+            t.true(not pulls(policy), policy + ": young")
+            age(limit - 60)
+            t.true(not pulls(policy), policy + ": younger than its limit")
+            age(120)
+            t.true(pulls(policy), policy + ": due")
+            t.true(not pulls(policy), policy + ": pulled again just now")
+        age(-3600)
+        t.true(pulls("daily"), "pulled in the future")
+        age(400 * 86400)
+        t.true(not pulls("missing"), "missing does not look at the age")
+        n = len(s.seen)
+        t.muster("pull", "--policy", "missing")
+        t.eq(len(s.seen), n)
+        t.muster("pull")
+        t.eq(len(s.seen), n, "missing, as the file says, and it is there")
+        t.muster("image", "tag", f"{s.host}/a/b:1", f"{s.host}/a/b:2")
+        s.documents["2"] = image.manifest
+        t.compose(f"services: {{a: {{image: '{s.host}/a/b:2', command: /bin/sh, pull_policy: weekly}}}}")
+        t.has(t.up("--no-start").err, "Pulled")
+        t.compose(f"services: {{a: {{image: '{s.host}/a/b:1', command: /bin/sh, pull_policy: every_1hx}}}}")
+        t.has(t.up("--no-start", rc=1).err, "not a duration")

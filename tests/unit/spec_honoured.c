@@ -144,7 +144,7 @@ static const struct {
 		"services:\n"
 		"  a:\n"
 		"    image: x\n"
-		"    pull_policy: daily\n"
+		"    pull_policy: build\n"
 		"    restart: sometimes\n"
 		"    depends_on: {b: {condition: service_healthy}}\n"
 		"    ports: [{target: 80}, {target: 81, protocol: sctp}]\n"
