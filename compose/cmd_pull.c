@@ -54,8 +54,9 @@ int cmd_pull(struct app *app)
 		AUTO_FREE char *who = xasprintf("service %s", names.v[i]);
 		if (!ref || (json_object_get(service, "build") && cli_bool(a, "ignore-buildable")))
 			continue;
-		if (*policy ? missing_only && pulls_have(app, ref) :
-			strcmp(own, "never") == 0 || strcmp(own, "build") == 0 || ((strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0) && pulls_have(app, ref)))
+		if (!*policy && (strcmp(own, "never") == 0 || strcmp(own, "build") == 0))
+			continue;
+		if ((*policy ? missing_only : strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0) && pulls_have(app, ref))
 			continue;
 		pulls_add(app, &list, ref, json_get_str(service, "platform", NULL), who);
 	}

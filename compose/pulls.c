@@ -161,10 +161,9 @@ static bool is_fresh(struct app *app, const char *ref, uint64_t max_age_ns)
 }
 
 /* How old an image may get by this policy, in nanoseconds. 0; 1 when age does not matter to it; -1 when its duration is none. */
-static int max_age(const char *policy, const json_t *service, uint64_t *ret_ns)
+static int max_age(const char *policy, uint64_t *ret_ns)
 {
-	const char *text = strcmp(policy, "daily") == 0 ? "24h" : strcmp(policy, "weekly") == 0 ? "168h" :
-		strcmp(policy, "refresh") == 0 ? json_get_str(service, "pull_refresh_after", "0") : policy;
+	const char *text = strcmp(policy, "daily") == 0 ? "24h" : strcmp(policy, "weekly") == 0 ? "168h" : policy;
 	const char *why;
 	int64_t ns;
 	if (text == policy && !str_starts(policy, "every_"))
@@ -185,7 +184,7 @@ static int is_due(struct app *app, const char *name, const json_t *service, cons
 		return 0;
 	if (strcmp(policy, "always") == 0)
 		return 1;
-	rc = max_age(policy, service, &age);
+	rc = max_age(policy, &age);
 	if (rc < 0)
 		return cmd_failf(app, "service %s: pull_policy %s: not a duration", name, policy), -1;
 	return rc == 0 ? !is_fresh(app, ref, age) : !pulls_have(app, ref);

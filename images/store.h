@@ -38,8 +38,8 @@ int store_lock(struct store *s, enum store_lock_kind kind, struct err *err);
  * "x" not found locally`, ERR_CONFLICT (several images have that prefix), ERR_INVALID (not a reference), ERR_CORRUPT. */
 int store_lookup(struct store *s, const char *name, struct image *ret, struct err *err);
 
-/* The digest ("sha256:…") that a registry gave for this name when it was pulled or pushed: of the index where the name led to one. *ret is NULL when no registry
- * did, or the name is not in the store; free() it. Returns 0 or -1 + err. */
+/* The digest ("sha256:…") that a registry gave for this name when it was pulled or pushed: of the index where the name led to one. *ret is
+ * NULL when no registry did, or the name is not in the store; free() it. Returns 0 or -1 + err. */
 int store_pulled_digest(struct store *s, const char *name, char **ret, struct err *err);
 
 /* All images, newest first (then by id). *ret_images is an array of *ret_n, free it by store_list_free(). Returns 0 or -1 + err.

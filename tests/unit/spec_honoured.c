@@ -153,8 +153,8 @@ static const struct {
 		"      - {type: bind, source: /a, target: /a, bind: {selinux: z, propagation: shared}}\n"
 		"      - {type: volume, source: v, target: /v, volume: {subpath: x}}\n"
 		"    networks: {default: {ipv4_address: 10.0.0.1}}\n",
-		"4:5: services.a.pull_policy: \"daily\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
-		"\"never\", \"always\"\n"
+		"4:5: services.a.pull_policy: \"build\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
+		"\"never\", \"always\", \"daily\", \"weekly\", \"every_*\"\n"
 		"5:5: services.a.restart: \"sometimes\" is no restart policy | "
 		"it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped\n"
 		"6:22: services.a.depends_on.b.condition: \"service_healthy\" is not supported yet | supported so far: "
