@@ -56,9 +56,51 @@ static void order_stops(struct verb *v)
 				plan_after(v->p, v->stop[i] - 1, v->stop[k] - 1);
 }
 
+/* The WAIT for the completion of a service, one for all its dependents; 0 when there is nothing to wait for (it has no container, or only one
+ * that was made and never started: nobody but `up` brings dependencies up). Else its index + 1. */
+static size_t wait_completed(struct verb *v, const char *service, bool required)
+{
+	bool any = false;
+	size_t w;
+	for (size_t i = 0; i < v->p->n; i++)
+		if (v->p->actions[i].kind == ACTION_WAIT && strcmp(v->p->actions[i].service, service) == 0) {
+			v->p->actions[i].optional &= !required;
+			return i + 1;
+		}
+	for (size_t k = 0; k < v->o->n; k++)
+		if (!v->o->containers[k]->oneoff && strcmp(v->o->containers[k]->service, service) == 0) {
+			if (!v->start[k] && v->o->containers[k]->status == STATUS_CREATED)
+				return 0;
+			any = true;
+		}
+	if (!any)
+		return 0;
+	service = arena_strdup(v->p->arena, service);
+	w = plan_add(v->p, ACTION_WAIT, service, "has to complete");
+	v->p->actions[w].service = service;
+	v->p->actions[w].condition = DEPEND_COMPLETED;
+	v->p->actions[w].optional = !required;
+	for (size_t k = 0; k < v->o->n; k++)
+		if (v->start[k] && strcmp(v->o->containers[k]->service, service) == 0)
+			plan_after(v->p, w, v->start[k] - 1);
+	return w + 1;
+}
+
 /* A START waits for the STARTs of what it depends on, and for the completion that its depends_on asks for. */
 static void order_starts(struct verb *v)
 {
+	for (size_t i = 0; i < v->o->n; i++) {
+		json_t *deps = json_object_get(v->o->containers[i]->config, "depends_on"), *dep;
+		const char *name;
+		if (!v->start[i])
+			continue;
+		json_object_foreach(deps, name, dep) {
+			size_t w = str_eq(json_get_str(dep, "condition", ""), "service_completed_successfully") ?
+					   wait_completed(v, name, json_get_bool(dep, "required", true)) : 0;
+			if (w)
+				plan_after(v->p, v->start[i] - 1, w - 1);
+		}
+	}
 	for (size_t i = 0; i < v->o->n; i++)
 		for (size_t k = 0; v->start[i] && k < v->o->n; k++)
 			if (v->start[k] && i != k && plan_record_depends(v->o->containers[i], v->o->containers[k]->service))

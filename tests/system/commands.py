@@ -588,3 +588,24 @@ def test_quiet_pipe_has_no_escapes(t):
     done = t.muster("up")
     t.lacks(done.out + done.err, "\x1b")
     t.lacks(t.muster("ps", "-a").out + t.muster("logs").out, "\x1b")
+
+
+def test_start_and_restart_wait_for_completion(t):
+    """start and restart hold to depends_on as up does: who waits for a job's completion starts after it, and not at all when the job fails."""
+    t.compose("""
+        services:
+          web: {image: busybox, command: "sh -c 'cat /data/job; exec sleep 1000'", volumes: ["data:/data"], stop_grace_period: 0s,
+                depends_on: {job: {condition: service_completed_successfully}}}
+          job: {image: busybox, command: "sh -c 'sleep 0.4; echo x >>/data/job; exit $$(cat /data/code 2>/dev/null || echo 0)'", volumes: ["data:/data"]}
+        volumes: {data: }
+        """)
+    t.up()
+    for i, verb in ((2, "restart"), (3, "start")):
+        if verb == "start":
+            t.muster("stop", "-t", "0")
+        t.muster(verb)
+        t.eq(t.muster("logs", "--no-log-prefix", "web").lines[-i:], ["x"] * i, f"what web saw at its start by {verb}")
+    t.sh("web", "echo 7 >/data/code")
+    t.muster("stop", "-t", "0")
+    t.has(t.muster("start", rc=1).err, "didn't complete successfully: exit 7")
+    t.eq(t.ps()["p-web-1"]["State"], "exited")
