@@ -67,6 +67,18 @@ int file_charge(struct file_loader *fl, size_t nodes, struct pos pos, const char
 	return -1;
 }
 
+/* Every document is merged over, and checked with, all that came before: many small ones over a large one would take minutes. */
+static int charge_merge(struct file_loader *fl, const struct node *dict, const struct node *doc)
+{
+	struct diag *d;
+	fl->n_revisited += node_count(dict);
+	if (fl->n_revisited <= FILE_MAX_REVISITED)
+		return 0;
+	d = diag_error(fl->ds, doc->pos, "", "too many files and documents for a project of this size");
+	diag_hint(fl->ds, d, "merging them means to go through more than %d values: put them together", FILE_MAX_REVISITED);
+	return -1;
+}
+
 struct parsed {
 	struct node **docs;
 	size_t n;
@@ -134,8 +146,10 @@ static struct node *load_document(const struct file_context *ctx, struct node *d
 		interpolate_document(doc, ctx->env, &fl->warned, ds);
 	if (!extended && include_apply(ctx, doc, ret_reset) < 0)
 		return NULL;
+	if (dict && charge_merge(fl, dict, doc) < 0)
+		return NULL;
 	if (dict)
-		reset_apply(ret_reset, dict, NULL, 0, ds->trace);
+		reset_apply(ret_reset, dict, ds->trace);
 	if (!extended && extends_apply(ctx, doc, file, ret_reset) < 0)
 		return NULL;
 	dict = dict ? merge_documents(dict, doc, ds) : doc;

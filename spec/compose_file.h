@@ -9,7 +9,7 @@
 #include "spec/reset.h"
 #include "spec/tree.h"
 
-enum { FILE_MAX_BYTES = 16 << 20, FILE_MAX_COUNT = 1000, FILE_MAX_NESTING = 50, FILE_MAX_NODES = 600000 };
+enum { FILE_MAX_BYTES = 16 << 20, FILE_MAX_COUNT = 1000, FILE_MAX_NESTING = 50, FILE_MAX_NODES = 600000, FILE_MAX_REVISITED = 2000000 };
 
 /* What all files of one load share. */
 struct file_loader {
@@ -23,6 +23,7 @@ struct file_loader {
 	unsigned n_loads;            /* files that were parsed, the same one again counts */
 	unsigned n_contexts;
 	size_t n_nodes;              /* of all documents and of what `extends` copied */
+	size_t n_revisited;          /* gone through again for each document that is merged over them */
 	bool no_interpolate, no_path_resolution;
 	bool skip_validation;        /* --variables: a draft will do */
 };

@@ -275,7 +275,7 @@ int dotenv_parse(const struct source *src, const struct dotenv_vars *vars, struc
 	if (!ps.p)
 		return -1;
 	while (next_statement(&ps))
-		if (read_statement(&ps) < 0)
+		if (read_statement(&ps) < 0 || diag_too_large(ds, ps.key_pos, ""))
 			return -1;
 	return 0;
 }
@@ -309,6 +309,8 @@ int dotenv_parse_raw(const struct source *src, const struct dotenv_vars *vars, s
 			lookup(&ps, key);
 		if (value)
 			put_variable(&ps, key, value);
+		if (diag_too_large(ds, ps.key_pos, ""))
+			return -1;
 	}
 	return 0;
 }

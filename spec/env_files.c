@@ -89,7 +89,7 @@ static void add_missing(struct diags *ds, struct node *map, const struct env *va
 	for (struct map_entry *m = map_next(&vars->vars, NULL); m; m = map_next(&vars->vars, m))
 		sorted[n++] = *m;
 	qsort(sorted, n, sizeof(*sorted), compare_entries);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !diag_too_large(ds, pos, NULL); i++) {
 		const struct env_var *v = sorted[i].value;
 		const struct node_entry *own = node_entry(map, sorted[i].key);
 		if (own && v->pos.src)
@@ -135,14 +135,14 @@ static int load_service(struct file_loader *fl, const struct node_entry *service
 		add_missing(fl->ds, own_map(fl->a, service->value, "environment", files->pos), &out, files->pos, service->key);
 	env_done(&out);
 	node_del(service->value, "env_file");
-	return r;
+	return fl->ds->too_large ? -1 : r;
 }
 
 int project_load_env_files(struct file_loader *fl, struct node *doc, const struct env *env)
 {
 	const struct node *services = node_get(doc, "services");
 	int r = 0;
-	for (size_t i = 0; i < services->n; i++)
+	for (size_t i = 0; i < services->n && !fl->ds->too_large; i++)
 		r |= load_service(fl, &services->entries[i], env);
 	return r;
 }
@@ -177,12 +177,12 @@ int project_load_label_files(struct file_loader *fl, struct node *doc)
 {
 	const struct node *services = node_get(doc, "services");
 	int r = 0;
-	for (size_t i = 0; i < services->n; i++) {
+	for (size_t i = 0; i < services->n && !fl->ds->too_large; i++) {
 		const struct node *files = node_get(services->entries[i].value, "label_file");
 		if (!files)
 			continue;
 		r |= load_labels(fl, &services->entries[i], files);
 		node_del(services->entries[i].value, "label_file");
 	}
-	return r;
+	return fl->ds->too_large ? -1 : r;
 }

@@ -149,7 +149,7 @@ static int extend_service(const struct scope *s, const char *name, const struct 
 	base = node_copy(fl->a, base);
 	trace_extends(fl->ds->trace, base, extends->pos, arena_printf(fl->a, "services.%s", name),
 		arena_printf(fl->a, "services.%s", extends->kind == NODE_MAP ? node_str(extends, "service", "") : extends->text));
-	reset_apply(s->reset, base, prefix, ARRAY_SIZE(prefix), fl->ds->trace);
+	reset_apply_member(s->reset, base, prefix, fl->ds->trace);
 	service = merge_member(base, service, prefix, ARRAY_SIZE(prefix), fl->ds);
 	node_del(service, "extends");
 	node_entry(s->services, name)->value = service;

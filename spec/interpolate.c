@@ -168,12 +168,16 @@ static int substitute(struct walk *w, struct node *n)
 	AUTO_STR struct str text = { 0 };
 	if (!strchr(n->text, '$'))
 		return 0;
+	if (w->ds->too_large)
+		return -1; /* said already */
 	w->node = n;
 	if (template_substitute(&vars, n->text, &text, &e) < 0) {
 		report(w, &e);
 		return -1;
 	}
 	n->text = arena_strdup(w->ds->arena, str_get(&text));
+	if (diag_too_large(w->ds, n->pos, ""))
+		return -1;
 	for (const char *c = n->text; *c; c++)
 		if ((unsigned char)*c >= 0x80)
 			return diag_check_utf8(w->ds, n->pos, node_path_text(w->ds->arena, w->path), n->text) ? 0 : -1;

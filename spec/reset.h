@@ -14,12 +14,15 @@ struct reset_path {
 struct reset_list {
 	struct reset_path *v;
 	size_t n, cap;
+	const struct reset_path **sorted; /* those of two keys and more, by the first two, then as they stand */
+	size_t n_sorted;
 };
 
 /* Takes the !reset nodes out of doc and notes their paths and those of the !override nodes, whose content stays. */
 void reset_collect(struct arena *a, struct node *doc, struct reset_list *ret);
-/* Deletes the noted places in target, which is at the path prefix[0..n_prefix) of the document (0: target is a whole document). A path that ends
- * at target itself deletes nothing. */
-void reset_apply(const struct reset_list *list, struct node *target, const char *const *prefix, size_t n_prefix, struct trace *trace);
+/* Deletes the noted places in target, a whole document. */
+void reset_apply(const struct reset_list *list, struct node *target, struct trace *trace);
+/* The same in a member of a section, which is at the path prefix[0].prefix[1] of its document. A path that ends at it deletes nothing. */
+void reset_apply_member(const struct reset_list *list, struct node *target, const char *const prefix[2], struct trace *trace);
 
 #endif
