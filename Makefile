@@ -34,7 +34,7 @@ BASE_LDFLAGS := -fsanitize=address,undefined -pie
 RUN_LDFLAGS := $(BASE_LDFLAGS)
 else ifeq ($(VARIANT),fuzz)
 CC := clang
-BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -Wno-unused-command-line-argument
+BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -Wno-unused-command-line-argument
 BASE_LDFLAGS := -fsanitize=address,undefined -pie
 RUN_LDFLAGS := $(BASE_LDFLAGS)
 else ifeq ($(VARIANT),cov)

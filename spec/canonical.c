@@ -292,6 +292,7 @@ static struct node *long_ports(struct canonical *c, struct node *n, const struct
 }
 
 /* [default, id=path] → { default: null, id: path } */
+/* ID=PATH, or "ID: PATH" as the reference prints it (and cannot read it back). */
 static struct node *long_ssh(struct canonical *c, struct node *n, const struct node_path *path)
 {
 	struct node *map;
@@ -302,7 +303,10 @@ static struct node *long_ssh(struct canonical *c, struct node *n, const struct n
 		struct node_path step = { .up = path, .index = i };
 		struct node *item = n->items[i];
 		const char *eq = item->kind == NODE_STRING ? strchr(item->text, '=') : NULL;
-		if (eq)
+		const char *colon = item->kind == NODE_STRING ? strstr(item->text, ": ") : NULL;
+		if (colon && (!eq || colon < eq))
+			put_new(c, map, arena_strndup(c->a, item->text, (size_t)(colon - item->text)), item->pos, colon + 2);
+		else if (eq)
 			put_new(c, map, arena_strndup(c->a, item->text, (size_t)(eq - item->text)), item->pos, eq + 1);
 		else if (item->kind == NODE_STRING && strcmp(item->text, "default") == 0)
 			node_put(c->a, map, "default", item->pos, node_new(c->a, NODE_NULL, item->pos));

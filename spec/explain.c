@@ -7,14 +7,29 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { EXPLAIN_MAX_STEPS = 60, EXPLAIN_MAX_LINE = 120 };
+enum { EXPLAIN_MAX_STEPS = 60, EXPLAIN_MAX_LINE = 120, EXPLAIN_MAX_TEXT = 1000, EXPLAIN_MAX_VALUES = 100000, EXPLAIN_MAX_WORK = 10000000 };
+
+/* A mapping or list around the value at hand. */
+struct around {
+	const struct around *up;
+	const struct node *node;
+};
 
 struct explain {
 	const struct load_result *r;
 	struct arena *a;
 	json_t *chain;             /* of the value at hand */
 	const char *path;
+	size_t n_values, work;     /* counted against the limits */
+	json_t *list;              /* what was explained goes here, or, when NULL, into text */
+	struct str *text;
+	const char *cwd;
 };
+
+static bool too_much(const struct explain *x)
+{
+	return x->n_values > EXPLAIN_MAX_VALUES || x->work > EXPLAIN_MAX_WORK;
+}
 
 static void add_step(struct explain *x, struct pos pos, const char *what)
 {
@@ -30,10 +45,14 @@ static void add_step(struct explain *x, struct pos pos, const char *what)
 		json_object_set_new(step, "line", json_integer(pos.line));
 		json_object_set_new(step, "column", json_integer(pos.column));
 		line = source_line(pos.src, pos.line, &len);
+		x->work += len / 16;
 		for (; len && strchr(" \t", *line); len--)
 			line++;
 		while (len && strchr(" \t\r", line[len - 1]))
 			len--;
+		if (len > EXPLAIN_MAX_TEXT)
+			for (len = EXPLAIN_MAX_TEXT; len && ((unsigned char)line[len] & 0xc0) == 0x80; len--)
+				;
 		json_object_set_new(step, "text", json_string(arena_strndup(x->a, line, len)));
 	}
 	json_array_append_new(x->chain, step);
@@ -74,7 +93,8 @@ static void explain_variable(struct explain *x, const struct trace_event *e, uns
 /* The chain of extends that brought the place here, innermost first. */
 static void explain_extends(struct explain *x, const struct trace_event *v, size_t n, const char *subject, size_t before, unsigned depth)
 {
-	for (size_t i = 0; i < n && depth < EXPLAIN_MAX_STEPS; i++) {
+	x->work += n;
+	for (size_t i = 0; i < n && depth < EXPLAIN_MAX_STEPS && !too_much(x); i++) {
 		if (v[i].kind != TRACE_EXTENDS || !same_subject(v[i].path, subject))
 			continue;
 		if (strcmp(v[i].name, v[i].path) != 0)
@@ -103,9 +123,10 @@ static void explain_file(struct explain *x, const struct source *src)
 static bool explain_replaced(struct explain *x, const struct trace_event *v, size_t n, size_t before, unsigned depth)
 {
 	bool own = false, any = false;
-	for (size_t i = 0; i < n; i++)
+	x->work += n;
+	for (size_t i = 0; i < n && !too_much(x); i++)
 		own |= v[i].kind == TRACE_REPLACES && v[i].index < before && same_subject(v[i].path, x->path);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !too_much(x); i++) {
 		if (v[i].kind != TRACE_REPLACES || v[i].index >= before || (own && !same_subject(v[i].path, x->path)))
 			continue;
 		explain_place(x, v[i].other, any ? "written too" : "written", v[i].index, depth + 1);
@@ -178,11 +199,30 @@ static bool line_has(struct pos pos, const char *text)
 	return memmem(line, len, text, strlen(text)) != NULL;
 }
 
-static void explain_value(struct explain *x, const struct node *n, const struct node_entry *entry)
+static bool same_place(struct pos a, struct pos b)
+{
+	return a.src == b.src && a.line == b.line && a.column == b.column;
+}
+
+/* Lists and mappings that took the place of others as a whole, and the value with them: the outermost first. */
+static void explain_around(struct explain *x, const struct around *around, struct pos pos)
+{
+	const struct trace_event *v;
+	size_t n;
+	if (!around)
+		return;
+	explain_around(x, around->up, pos);
+	v = trace_at(x->r->trace, around->node->pos, &n);
+	if (!same_place(around->node->pos, pos) && explain_replaced(x, v, n, SIZE_MAX, 0))
+		add_step(x, around->node->pos, arena_printf(x->a, "replaces the whole %s", around->node->kind == NODE_SEQ ? "list" : "mapping"));
+}
+
+static void explain_value(struct explain *x, const struct node *n, const struct node_entry *entry, const struct around *around)
 {
 	struct pos pos = n->pos.src ? n->pos : entry ? entry->key_pos : (struct pos){ 0 };
 	size_t steps, events = 0;
 	explain_drops(x);
+	explain_around(x, around, pos);
 	steps = json_array_size(x->chain);
 	if (n->implied || !pos.src) {
 		add_step(x, pos, "nobody wrote it: a default, implied here");
@@ -202,26 +242,31 @@ static void explain_value(struct explain *x, const struct node *n, const struct 
 		add_step(x, (struct pos){ 0 }, arena_printf(x->a, "a relative path, resolved against %s", x->r->working_dir));
 }
 
-static void explain_node(struct explain *x, const struct node *n, const struct node_entry *entry, const struct node_path *path, json_t *out)
+static void emit(struct explain *x, json_t *one);
+
+static void explain_node(struct explain *x, const struct node *n, const struct node_entry *entry, const struct node_path *path,
+	const struct around *around)
 {
+	struct around here = { .up = around, .node = n };
 	json_t *one;
-	if (n->n) {
-		for (size_t i = 0; i < n->n; i++) {
-			bool map = n->kind == NODE_MAP;
-			struct node_path step = { .up = path, .key = map ? n->entries[i].key : NULL, .index = i };
-			explain_node(x, map ? n->entries[i].value : n->items[i], map ? &n->entries[i] : NULL, &step, out);
-		}
-		return;
+	for (size_t i = 0; i < n->n && !too_much(x); i++) {
+		bool map = n->kind == NODE_MAP;
+		struct node_path step = { .up = path, .key = map ? n->entries[i].key : NULL, .index = i };
+		explain_node(x, map ? n->entries[i].value : n->items[i], map ? &n->entries[i] : NULL, &step, &here);
 	}
+	if (n->n)
+		return;
+	x->n_values++;
 	one = json_object();
 	x->path = node_path_text(x->a, path);
 	x->chain = json_array();
-	explain_value(x, n, entry);
+	explain_value(x, n, entry, around);
 	json_object_set_new(one, "path", json_string_nocheck(x->path));
 	json_object_set_new(one, "value", n->kind == NODE_NULL ? json_null() : n->kind == NODE_SEQ ? json_array() : n->kind == NODE_MAP ? json_object()
 		: n->kind == NODE_BOOL ? json_boolean(n->boolean) : n->kind == NODE_INT ? json_integer(n->integer) : json_string_nocheck(n->text));
 	json_object_set_new(one, "chain", x->chain);
-	json_array_append_new(out, one);
+	emit(x, one);
+	json_decref(one);
 }
 
 /* Walks up from an unknown path to what exists, and names the nearest key there. */
@@ -235,8 +280,8 @@ static int unknown_path(const struct load_result *r, const char *path, struct er
 	size_t len = strlen(top);
 	for (size_t i = 0; i < t->n_listed; i++)
 		if (t->listed[i].kind == TRACE_DROPS && is_below(path, t->listed[i].path) && !node_find(r->tree, t->listed[i].path, NULL))
-			return err_set(err, ERR_NOT_FOUND, "%s: nothing there: %s:%d drops %s", err_quote(shown, sizeof(shown), path),
-				t->listed[i].pos.src->path, t->listed[i].pos.line, t->listed[i].path);
+			return err_set(err, ERR_NOT_FOUND, "%s: nothing there: %s:%d drops %s, which %s:%d had", err_quote(shown, sizeof(shown), path),
+				t->listed[i].pos.src->path, t->listed[i].pos.line, t->listed[i].path, t->listed[i].other.src->path, t->listed[i].other.line);
 	while (len && !(at = node_find(r->tree, top, NULL))) {
 		while (len && top[len - 1] != '.' && top[len - 1] != '[')
 			len--;
@@ -261,23 +306,6 @@ static int unknown_path(const struct load_result *r, const char *path, struct er
 		return err_set(err, ERR_NOT_FOUND, "%s is not in the model: %s has %u member%s, [0] is the first", err_quote(shown, sizeof(shown), path), top,
 			at->n, at->n == 1 ? "" : "s");
 	return err_set(err, ERR_NOT_FOUND, "%s is not in the model: nothing below \"%s\" has that name", err_quote(shown, sizeof(shown), path), top);
-}
-
-int explain_json(const struct load_result *r, const char *path, json_t **ret, struct err *err)
-{
-	struct explain x = { .r = r, .a = r->arena };
-	const struct node_entry *entry = NULL;
-	struct node_path step = { .key = path };
-	bool whole = strcmp(path, ".") == 0;
-	const struct node *n;
-	path += *path == '.' && !whole;
-	step.key = path;
-	n = whole ? r->tree : node_find(r->tree, path, &entry);
-	if (!n || (!whole && !*path))
-		return unknown_path(r, path, err);
-	*ret = json_array();
-	explain_node(&x, n, entry, whole ? NULL : &step, *ret);
-	return 0;
 }
 
 /* Text from files, safe to print and not too long. */
@@ -312,21 +340,76 @@ static void render_step(const json_t *step, const char *cwd, struct str *ret)
 	str_addc(ret, '\n');
 }
 
+static void emit(struct explain *x, json_t *one)
+{
+	AUTO_FREE char *value = NULL;
+	json_t *step;
+	size_t i;
+	if (x->list) {
+		json_array_append(x->list, one);
+		return;
+	}
+	value = json_dumps(json_object_get(one, "value"), JSON_ENCODE_ANY);
+	add_text(x->text, json_get_str(one, "path", ""));
+	str_addf(x->text, " = %s\n", value ? value : "?");
+	json_array_foreach(json_object_get(one, "chain"), i, step)
+		render_step(step, x->cwd, x->text);
+}
+
+/* Explains n, going down to it from the root by `rest` of its path, so that what is around it is known. False when it is not that way. */
+static bool go_down(struct explain *x, const struct node *at, const char *rest, const struct node *n, const struct node_entry *entry,
+	const struct node_path *path, const struct around *around)
+{
+	struct around here = { .up = around, .node = at };
+	if (at == n) {
+		explain_node(x, n, entry, path, around);
+		return true;
+	}
+	for (size_t i = 0; i < at->n; i++) {
+		const struct node *next = at->kind == NODE_MAP ? at->entries[i].value : at->items[i];
+		AUTO_FREE char *index = at->kind == NODE_MAP ? NULL : xasprintf("[%zu]", i);
+		const char *key = index ? index : at->entries[i].key;
+		size_t len = strlen(key);
+		if (strncmp(rest, key, len) == 0 && (!rest[len] || rest[len] == '.' || rest[len] == '[') &&
+		    go_down(x, next, rest + len + (rest[len] == '.'), n, entry, path, &here))
+			return true;
+	}
+	return false;
+}
+
+static int explain(struct explain *x, const char *path, struct err *err)
+{
+	const struct load_result *r = x->r;
+	const struct node_entry *entry = NULL;
+	struct node_path step;
+	bool whole = strcmp(path, ".") == 0;
+	const struct node *n;
+	path += *path == '.' && !whole;
+	step = (struct node_path){ .key = path };
+	n = whole ? r->tree : node_find(r->tree, path, &entry);
+	if (!n || (!whole && !*path))
+		return unknown_path(r, path, err);
+	if (whole || !go_down(x, r->tree, path, n, entry, &step, NULL))
+		explain_node(x, n, entry, whole ? NULL : &step, NULL);
+	if (r->trace->full)
+		return err_set(err, ERR_UNSUPPORTED, "the project is too large to be explained");
+	if (too_much(x))
+		return err_set(err, ERR_UNSUPPORTED, "this is too much to explain at once: name a part of it, services.NAME.KEY");
+	return 0;
+}
+
+int explain_json(const struct load_result *r, const char *path, json_t **ret, struct err *err)
+{
+	AUTO_JSON json_t *list = json_array();
+	struct explain x = { .r = r, .a = r->arena, .list = list };
+	if (explain(&x, path, err) < 0)
+		return -1;
+	*ret = json_incref(list);
+	return 0;
+}
+
 int explain_text(const struct load_result *r, const char *path, const char *cwd, struct str *ret, struct err *err)
 {
-	AUTO_JSON json_t *list = NULL;
-	json_t *one, *step;
-	size_t i, k;
-	if (explain_json(r, path, &list, err) < 0)
-		return -1;
-	json_array_foreach(list, i, one) {
-		AUTO_FREE char *value = json_dumps(json_object_get(one, "value"), JSON_ENCODE_ANY);
-		add_text(ret, json_get_str(one, "path", ""));
-		str_add(ret, " = ");
-		str_add(ret, value ? value : "?");
-		str_addc(ret, '\n');
-		json_array_foreach(json_object_get(one, "chain"), k, step)
-			render_step(step, cwd, ret);
-	}
-	return 0;
+	struct explain x = { .r = r, .a = r->arena, .text = ret, .cwd = cwd };
+	return explain(&x, path, err);
 }

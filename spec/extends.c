@@ -23,21 +23,30 @@ struct scope {
 
 static int extend_service(const struct scope *s, const char *name, const struct chain *up);
 
-static bool is_cycle(const struct scope *s, const char *name, struct pos pos, const char *path, const struct chain *up)
+/* "a -> b -> a": the way from `first` to name, at its end once more. */
+static void report_cycle(struct diags *ds, const struct chain *first, const struct chain *last, const char *name, struct pos pos, const char *path)
 {
 	AUTO_STR struct str way = { 0 };
-	struct diags *ds = s->ctx->fl->ds;
 	str_add(&way, name);
-	for (const struct chain *at = up; at; at = at->up) {
+	for (const struct chain *at = last;; at = at->up) {
 		AUTO_FREE char *rest = str_take(&way);
 		str_addf(&way, "%s -> %s", at->service, rest);
+		if (at == first)
+			break;
+	}
+	diag_error(ds, pos, path, "extends cycle: %s", str_get(&way));
+}
+
+static bool is_cycle(const struct scope *s, const char *name, struct pos pos, const char *path, const struct chain *up)
+{
+	struct diags *ds = s->ctx->fl->ds;
+	for (const struct chain *at = up; at; at = at->up)
 		if (strcmp(at->service, name) == 0 && strcmp(at->file, s->file) == 0) {
 			if (!*s->cycle)
-				diag_error(ds, pos, path, "extends cycle: %s", str_get(&way));
+				report_cycle(ds, at, up, name, pos, path);
 			*s->cycle = true;
 			return true;
 		}
-	}
 	if (up && up->depth >= FILE_MAX_NESTING) {
 		diag_error(ds, pos, path, "extends is nested deeper than %d levels", FILE_MAX_NESTING);
 		return true;
@@ -168,7 +177,7 @@ int extends_apply(const struct file_context *ctx, struct node *doc, const char *
 		diag_error(ctx->fl->ds, services->pos, "services", "must be a mapping, not %s", node_kind_name(services->kind));
 		return -1;
 	}
-	for (size_t i = 0; i < services->n && ctx->fl->n_nodes <= FILE_MAX_NODES; i++)
+	for (size_t i = 0; i < services->n && ctx->fl->n_nodes <= FILE_MAX_NODES && !ctx->fl->ds->too_large; i++)
 		extend_service(&s, services->entries[i].key, NULL);
 	return ctx->fl->ds->n_errors > errors ? -1 : 0;
 }

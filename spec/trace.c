@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A growing list of events, sorted by place when the first question comes. The same event is noted once: an alias that is used
- * a hundred times is interpolated a hundred times at one place. */
+ * a hundred times is interpolated a hundred times at one place. The list has an end, so that a small file cannot fill the memory. */
 #include "spec/trace.h"
 
-enum { TRACE_MAX = 4 << 20 };
+enum { TRACE_MAX = 300000 };
 
 struct trace *trace_new(struct arena *a)
 {
@@ -15,7 +15,10 @@ struct trace *trace_new(struct arena *a)
 void trace_add(struct trace *t, enum trace_kind kind, struct pos pos, struct pos other, const char *path, const char *name, const char *value)
 {
 	struct trace_event *e;
-	if (!t || !pos.src || t->n + t->n_listed >= TRACE_MAX)
+	if (!t || !pos.src || t->full)
+		return;
+	t->full = t->n + t->n_listed >= TRACE_MAX;
+	if (t->full)
 		return;
 	if (kind >= TRACE_LISTED_) {
 		t->listed = arena_grow(t->arena, t->listed, t->n_listed, &t->cap_listed, sizeof(*t->listed));
@@ -38,13 +41,13 @@ static bool pos_equal(struct pos a, struct pos b)
 
 void trace_replace(struct trace *t, const struct node *base, const struct node *over, const struct node_path *path)
 {
-	if (t && base && over && !pos_equal(base->pos, over->pos))
+	if (t && !t->full && base && over && !pos_equal(base->pos, over->pos))
 		trace_add(t, TRACE_REPLACES, over->pos, base->pos, node_path_text(t->arena, path), NULL, NULL);
 }
 
 void trace_extends(struct trace *t, const struct node *n, struct pos by, const char *path, const char *base)
 {
-	if (!t)
+	if (!t || t->full)
 		return;
 	trace_add(t, TRACE_EXTENDS, n->pos, by, path, base, NULL);
 	for (size_t i = 0; i < n->n; i++) {
@@ -106,5 +109,5 @@ const struct trace_event *trace_at(struct trace *t, struct pos pos, size_t *ret_
 	for (end = low; end < t->n && pos_equal(t->v[end].pos, pos); end++)
 		;
 	*ret_n = end - low;
-	return t->v + low;
+	return *ret_n ? t->v + low : NULL;
 }

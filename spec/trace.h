@@ -35,6 +35,7 @@ struct trace {
 	struct trace_event *listed;  /* in order of time */
 	size_t n_listed, cap_listed;
 	bool sorted;
+	bool full;                   /* more happened than was noted */
 };
 
 struct trace *trace_new(struct arena *a);
@@ -45,7 +46,7 @@ void trace_replace(struct trace *t, const struct node *base, const struct node *
 /* Every value below n was taken over into path. */
 void trace_extends(struct trace *t, const struct node *n, struct pos by, const char *path, const char *base);
 
-/* The events of a place, oldest first; *ret_n how many. The trace must not grow any more. */
+/* The events of a place, oldest first of each kind; *ret_n how many. The trace must not grow any more. */
 const struct trace_event *trace_at(struct trace *t, struct pos pos, size_t *ret_n);
 
 #endif
