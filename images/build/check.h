@@ -19,7 +19,7 @@ struct check_report {
 	struct check_finding *v; /* by line */
 	size_t n;
 	bool fatal;              /* findings fail the build: error=true */
-	const struct diags *errors; /* the file could not be read; NULL or without errors: it could */
+	const struct diags *errors;       /* what is wrong with the file, when something is */
 };
 
 struct check_options {
@@ -27,7 +27,8 @@ struct check_options {
 	const struct ignore *ignore;      /* NULL: no .dockerignore */
 	/* The environment of an image ("NAME=VALUE", NULL-terminated); NULL: not known, then PATH alone is. The check of undefined variables asks. */
 	char *const *(*image_env)(void *arg, const char *image);
-	void *arg;
+	void *arg;                        /* of image_env */
+	const char *target;      /* findings of the stages it needs; NULL or "": of all */
 	const char *config;      /* BUILDKIT_DOCKERFILE_CHECK, in place of the directive; NULL: the directive */
 };
 

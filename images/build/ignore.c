@@ -34,32 +34,6 @@ struct ignore {
 	bool exceptions;
 };
 
-/* Go's filepath.Clean of s: no doubled slashes, no ".", ".." taken back where that is possible. */
-static char *clean_path(const char *s)
-{
-	AUTO_STRV struct strv parts = { 0 };
-	AUTO_STR struct str out = { 0 };
-	bool rooted = *s == '/';
-	while (*s) {
-		size_t n = strcspn(s, "/");
-		AUTO_FREE char *part = xstrndup(s, n);
-		s += n + (s[n] == '/');
-		if (!n || str_eq(part, "."))
-			continue;
-		if (!str_eq(part, "..") || (!rooted && (!parts.n || str_eq(parts.v[parts.n - 1], "..")))) {
-			strv_push(&parts, part);
-		} else if (parts.n) {
-			parts.n--;
-			free(TAKE_PTR(parts.v[parts.n]));
-		}
-	}
-	if (rooted)
-		str_addc(&out, '/');
-	for (size_t i = 0; i < parts.n; i++)
-		str_addf(&out, "%s%s", i ? "/" : "", parts.v[i]);
-	return out.len ? str_take(&out) : xstrdup(".");
-}
-
 static bool is_plain(const char *s)
 {
 	return !strpbrk(s, "*?[]\\");
@@ -90,7 +64,7 @@ static void find_shape(struct ignore_pattern *p)
 /* Adds a pattern whose blanks are trimmed. */
 static int add_pattern(struct ignore *g, const char *text, struct err *err)
 {
-	AUTO_FREE char *cleaned = clean_path(text);
+	AUTO_FREE char *cleaned = pattern_clean_path(text);
 	struct ignore_pattern p = { .exception = cleaned[0] == '!' };
 	char shown[80];
 	err_quote(shown, sizeof(shown), text);
@@ -133,7 +107,7 @@ static int add_line(struct ignore *g, const char *line, size_t n, struct err *er
 	behind = trimmed(text + exception, strlen(text + exception));
 	if (!*behind)
 		return add_pattern(g, text, err);
-	cleaned = clean_path(behind);
+	cleaned = pattern_clean_path(behind);
 	whole = xasprintf("%s%s", exception ? "!" : "", cleaned[0] == '/' && cleaned[1] ? cleaned + 1 : cleaned);
 	return add_pattern(g, whole, err);
 }
@@ -194,6 +168,16 @@ void ignore_free_p(struct ignore **g)
 bool ignore_is_empty(const struct ignore *g)
 {
 	return g->n == 0;
+}
+
+bool ignore_leaves_out_root(const struct ignore *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		const char *t = g->v[i].text;
+		if (!g->v[i].exception && (str_eq(t, "*") || str_eq(t, "**") || str_eq(t, "**/*")))
+			return true;
+	}
+	return false;
 }
 
 bool ignore_has_exceptions(const struct ignore *g)

@@ -20,6 +20,7 @@ void ignore_free_p(struct ignore **g);
 #define AUTO_IGNORE CLEANUP(ignore_free_p)
 
 bool ignore_is_empty(const struct ignore *g);   /* no patterns at all */
+bool ignore_leaves_out_root(const struct ignore *g); /* a pattern leaves out all of the root's entries */
 bool ignore_has_exceptions(const struct ignore *g); /* a "!" pattern */
 
 /* Is path (relative, "a/b/c", clean, no leading slash) left out? Its parents count: "a" leaves out "a/b". For single questions. */

@@ -199,3 +199,28 @@ char *pattern_unescape(const char *pattern)
 	*to = 0;
 	return s;
 }
+
+char *pattern_clean_path(const char *s)
+{
+	AUTO_STRV struct strv parts = { 0 };
+	AUTO_STR struct str out = { 0 };
+	bool rooted = *s == '/';
+	while (*s) {
+		size_t n = strcspn(s, "/");
+		AUTO_FREE char *part = xstrndup(s, n);
+		s += n + (s[n] == '/');
+		if (!n || str_eq(part, "."))
+			continue;
+		if (!str_eq(part, "..") || (!rooted && (!parts.n || str_eq(parts.v[parts.n - 1], "..")))) {
+			strv_push(&parts, part);
+		} else if (parts.n) {
+			parts.n--;
+			free(TAKE_PTR(parts.v[parts.n]));
+		}
+	}
+	if (rooted)
+		str_addc(&out, '/');
+	for (size_t i = 0; i < parts.n; i++)
+		str_addf(&out, "%s%s", i ? "/" : "", parts.v[i]);
+	return out.len ? str_take(&out) : xstrdup(".");
+}

@@ -18,5 +18,7 @@ bool pattern_is_valid(const char *pattern);
 bool pattern_may_match_below(const char *pattern, const char *dir, bool double_star);
 /* The text with backslash escapes taken out: the name that a pattern without wildcards means. free() it. */
 char *pattern_unescape(const char *pattern);
+/* Go's filepath.Clean: no doubled slashes, no ".", ".." taken back where that is possible, no slash at the end; "." for nothing. free() it. */
+char *pattern_clean_path(const char *path);
 
 #endif
