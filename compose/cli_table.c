@@ -675,7 +675,7 @@ const struct cli_command cli_commands[] = {
 	{ "image tag", "image tag IMAGE NAME[:TAG]", "Give an image one more name",
 	  NULL, NULL, NULL, 2, 2, 0, "image" },
 	{ "images", "images [OPTIONS] [SERVICE...]", "List images used by the created containers",
-	  NULL, images_options, NULL, 0, -1, CLI_LATER, "service" },
+	  NULL, images_options, NULL, 0, -1, 0, "service" },
 	{ "kill", "kill [OPTIONS] [SERVICE...]", "Force stop service containers",
 	  NULL, kill_options, NULL, 0, -1, 0, "service" },
 	{ "login", "login [OPTIONS] [REGISTRY]", "Check credentials for a registry and keep them",

@@ -57,6 +57,7 @@ int cmd_image_ls(struct app *app);
 int cmd_image_rm(struct app *app);
 int cmd_image_pull(struct app *app);
 int cmd_image_push(struct app *app);
+int cmd_images(struct app *app);
 int cmd_push(struct app *app);
 int cmd_image_tag(struct app *app);
 int cmd_image_inspect(struct app *app);

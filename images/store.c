@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -168,6 +169,23 @@ char *store_familiar(const char *full)
 	AUTO_ARENA struct arena *a = arena_new();
 	struct imageref ref = {0};
 	return xstrdup(imageref_parse(full, a, &ref, NULL) == 0 ? imageref_familiar(&ref, a) : full);
+}
+
+int store_tag_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err)
+{
+	AUTO_JSON json_t *index = NULL;
+	AUTO_FREE char *ref = NULL;
+	const char *text, *rest;
+	struct tm tm = {0};
+	time_t t;
+	if (full_ref(name, &ref, err) < 0 || store_read_index(s, &index, err) < 0)
+		return -1;
+	text = json_get_str(json_object_get(ref_section(index, ref), ref), "tagged", "");
+	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!rest || (t = timegm(&tm)) < 0)
+		return 1;
+	*ret_real_ns = (uint64_t)t * 1000000000ULL + (*rest == '.' ? (uint64_t)(strtod(rest, NULL) * 1e9) : 0);
+	return 0;
 }
 
 int store_pull_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err)

@@ -75,6 +75,8 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 /* Points the canonical reference of `name` at the image `id` (64 digits), replacing what it pointed at. Returns 0 or -1 + err. */
 int store_tag(struct store *s, const char *id, const char *name, struct err *err);
 
+/* When the reference was last pointed at an image, nanoseconds since 1970. Returns 0; 1 when it is not here; -1 + err. */
+int store_tag_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err);
 /* The registry has the image with this id under the reference `name` now, as the manifest `digest` ("sha256:…"): it is known by that from now on.
  * 0 or -1 + err. */
 int store_set_pushed(struct store *s, const char *id, const char *name, const char *digest, struct err *err);

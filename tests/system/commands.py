@@ -609,3 +609,24 @@ def test_start_and_restart_wait_for_completion(t):
     t.muster("stop", "-t", "0")
     t.has(t.muster("start", rc=1).err, "didn't complete successfully: exit 7")
     t.eq(t.ps()["p-web-1"]["State"], "exited")
+
+
+def test_images(t):
+    """images: one line for each container, stopped ones too, what it was made from; JSON and IDs as docker compose prints them."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, scale: 2}, db: {image: 'busybox:latest', command: 'true'}}")
+    t.up("-d")
+    t.muster("image", "tag", "busybox", "example.org/b/c:2")
+    t.compose("services: {web: {image: busybox, command: sleep 1000, scale: 2}, db: {image: 'example.org/b/c:2', command: 'true'}}")
+    t.up("-d")
+    rows = json.loads(t.muster("images", "--format", "json").out)
+    id = json.loads(t.muster("image", "inspect", "busybox").out)[0]["Id"]
+    t.eq([(r["ContainerName"], r["Repository"], r["Tag"], r["ID"]) for r in rows],
+         [("p-db-1", "example.org/b/c", "2", id), ("p-web-1", "busybox", "latest", id), ("p-web-2", "busybox", "latest", id)])
+    t.eq({tuple(r) for r in rows}, {("ID", "ContainerName", "Repository", "Tag", "Platform", "Size", "LastTagTime")})
+    t.true(rows[0]["Size"] > 500000 and rows[0]["Platform"].startswith("linux/"), rows[0])
+    t.eq(t.muster("images", "-q").out, id[7:] + "\n")
+    lines = t.muster("images", "web").lines
+    t.eq(lines[0].split(), ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE", "ID", "SIZE", "CREATED"])
+    t.eq([x.split()[0] for x in lines[1:]], ["p-web-1", "p-web-2"])
+    t.match(lines[1], f"^p-web-1 +busybox +latest +linux/.* +{id[7:19]} +[0-9.]+MB +.* ago$")
+    t.has(t.muster("images", "--format", "{{.ID}}", rc=1).err, "table or json")
