@@ -196,14 +196,14 @@ static const struct cli_option cp_options[] = {
 };
 
 static const struct cli_option create_options[] = {
-	{ "build", 0, CLI_BOOL, CLI_LATER, .help = "Build images before starting containers" },
+	{ "build", 0, CLI_BOOL, 0, .help = "Build images before starting containers" },
 	{ "force-recreate", 0, CLI_BOOL, 0, .help = "Recreate containers even if their configuration and image haven't changed" },
 	{ "no-build", 0, CLI_BOOL, 0, .help = "Don't build an image, even if it's policy" },
 	{ "no-recreate", 0, CLI_BOOL, 0,
 	  .help = "If containers already exist, don't recreate them. Incompatible with --force-recreate." },
 	{ "pull", 0, CLI_STRING, 0,
 	  .help = "Pull image before running (\"always\"|\"missing\"|\"never\"|\"build\")",
-	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "build" },
+	  .def = "policy", .choices = "policy|always|missing|never|build" },
 	{ "quiet-pull", 0, CLI_BOOL, 0, .help = "Pull without printing progress information" },
 	{ "remove-orphans", 0, CLI_BOOL, 0, .help = "Remove containers for services not defined in the Compose file" },
 	{ "scale", 0, CLI_STRINGS, 0,
@@ -237,7 +237,7 @@ static const struct cli_option exec_options[] = {
 	{ "index", 0, CLI_INT, 0, .help = "Index of the container if service has multiple replicas" },
 	{ "interactive", 'i', CLI_BOOL, CLI_HIDDEN, .help = "Keep STDIN open even if not attached", .def = "true" },
 	{ "no-tty", 'T', CLI_BOOL, 0, .help = "Disable pseudo-TTY allocation. By default '{prog} exec' allocates a TTY." },
-	{ "privileged", 0, CLI_BOOL, CLI_LATER, .help = "Give extended privileges to the process" },
+	{ "privileged", 0, CLI_BOOL, 0, .help = "Give extended privileges to the process" },
 	{ "tty", 't', CLI_BOOL, CLI_HIDDEN, .help = "Allocate a pseudo-TTY", .def = "true" },
 	{ "user", 'u', CLI_STRING, 0, .help = "Run the command as this user" },
 	{ "workdir", 'w', CLI_STRING, 0, .help = "Path to workdir directory for this command" },
@@ -247,6 +247,36 @@ static const struct cli_option exec_options[] = {
 static const struct cli_option export_options[] = {
 	{ "index", 0, CLI_INT, 0, .help = "index of the container if service has multiple replicas." },
 	{ "output", 'o', CLI_STRING, 0, .help = "Write to a file, instead of STDOUT" },
+	{ 0 },
+};
+
+static const struct cli_option image_build_options[] = {
+	{ "add-host", 0, CLI_STRINGS, 0, .help = "Add a host to /etc/hosts of the steps (name=address)", .var = "list" },
+	{ "allow", 0, CLI_STRINGS, 0, .help = "Allow steps what they ask for (network.host, security.insecure)", .var = "list" },
+	{ "build-arg", 0, CLI_STRINGS, 0, .help = "Set build-time variables" },
+	{ "build-context", 0, CLI_STRINGS, 0, .help = "Additional build contexts (NAME=DIRECTORY, NAME=docker-image://IMAGE)" },
+	{ "cache-from", 0, CLI_STRINGS, 0, .help = "External cache sources (IMAGE, type=local,src=DIRECTORY)" },
+	{ "cache-to", 0, CLI_STRINGS, 0, .help = "Cache export destinations (type=inline, type=local,dest=DIRECTORY)" },
+	{ "check", 0, CLI_BOOL, 0, .help = "Check the Dockerfile, and build nothing" },
+	{ "file", 'f', CLI_STRING, 0, .help = "Name of the Dockerfile (default: \"PATH/Dockerfile\"); - is standard input" },
+	{ "iidfile", 0, CLI_STRING, 0, .help = "Write the image ID to a file" },
+	{ "label", 0, CLI_STRINGS, 0, .help = "Set metadata for an image" },
+	{ "memory", 'm', CLI_STRING, 0, .help = "Memory limit of each step", .var = "bytes" },
+	{ "network", 0, CLI_STRING, 0, .help = "Network of the RUN instructions: default, none or host" },
+	{ "no-cache", 0, CLI_BOOL, 0, .help = "Do not use cache when building the image" },
+	{ "no-cache-filter", 0, CLI_STRINGS, 0, .help = "Do not cache specified stages" },
+	{ "platform", 0, CLI_STRING, 0, .help = "Build for this platform (linux/arm64) instead of this machine's" },
+	{ "progress", 0, CLI_STRING, 0, .help = "Type of progress output (auto, tty, plain, json, rawjson, quiet)",
+	  .choices = "auto|tty|plain|json|rawjson|quiet" },
+	{ "pull", 0, CLI_BOOL, 0, .help = "Always attempt to pull a newer version of base images" },
+	{ "push", 0, CLI_BOOL, 0, .help = "Push the image to its registry" },
+	{ "quiet", 'q', CLI_BOOL, 0, .help = "Suppress the build output and print the image ID on success" },
+	{ "secret", 0, CLI_STRINGS, 0, .help = "Secret to expose to the build (id=ID,src=PATH; id=ID,env=NAME)" },
+	{ "shm-size", 0, CLI_STRING, 0, .help = "Size of /dev/shm of the steps", .var = "bytes" },
+	{ "ssh", 0, CLI_STRINGS, 0, .help = "SSH agent socket to expose to the build (default, ID=SOCKET)" },
+	{ "tag", 't', CLI_STRINGS, 0, .help = "Name and optionally a tag (NAME:TAG)" },
+	{ "target", 0, CLI_STRING, 0, .help = "Set the target build stage to build" },
+	{ "ulimit", 0, CLI_STRINGS, 0, .help = "Ulimits of the steps (NAME=SOFT[:HARD])" },
 	{ 0 },
 };
 
@@ -420,7 +450,7 @@ static const struct cli_option rm_options[] = {
 };
 
 static const struct cli_option run_options[] = {
-	{ "build", 0, CLI_BOOL, CLI_LATER, .help = "Build image before starting container" },
+	{ "build", 0, CLI_BOOL, 0, .help = "Build image before starting container" },
 	{ "cap-add", 0, CLI_STRINGS, CLI_LATER, .help = "Add Linux capabilities", .var = "list" },
 	{ "cap-drop", 0, CLI_STRINGS, CLI_LATER, .help = "Drop Linux capabilities", .var = "list" },
 	{ "detach", 'd', CLI_BOOL, 0, .help = "Run container in background and print container ID" },
@@ -436,7 +466,7 @@ static const struct cli_option run_options[] = {
 	{ "publish", 'p', CLI_STRINGS, 0, .help = "Publish a container's port(s) to the host" },
 	{ "pull", 0, CLI_STRING, 0,
 	  .help = "Pull image before running (\"always\"|\"missing\"|\"never\")",
-	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "build" },
+	  .def = "policy", .choices = "policy|always|missing|never|build" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Don't print anything to STDOUT" },
 	{ "quiet-build", 0, CLI_BOOL, 0, .help = "Suppress progress output from the build process" },
 	{ "quiet-pull", 0, CLI_BOOL, 0, .help = "Pull without printing progress information" },
@@ -482,7 +512,7 @@ static const struct cli_option up_options[] = {
 	{ "always-recreate-deps", 0, CLI_BOOL, 0, .help = "Recreate dependent containers. Incompatible with --no-recreate." },
 	{ "attach", 0, CLI_STRINGS, 0, .help = "Restrict attaching to the specified services. Incompatible with --attach-dependencies." },
 	{ "attach-dependencies", 0, CLI_BOOL, 0, .help = "Automatically attach to log output of dependent services" },
-	{ "build", 0, CLI_BOOL, CLI_LATER, .help = "Build images before starting containers" },
+	{ "build", 0, CLI_BOOL, 0, .help = "Build images before starting containers" },
 	{ "detach", 'd', CLI_BOOL, 0, .help = "Detached mode: Run containers in the background" },
 	{ "exit-code-from", 0, CLI_STRING, 0,
 	  .help = "Return the exit code of the selected service container. Implies --abort-on-container-exit" },
@@ -500,7 +530,7 @@ static const struct cli_option up_options[] = {
 	{ "no-start", 0, CLI_BOOL, 0, .help = "Don't start the services after creating them" },
 	{ "pull", 0, CLI_STRING, 0,
 	  .help = "Pull image before running (\"always\"|\"missing\"|\"never\")",
-	  .def = "policy", .choices = "policy|always|missing|never|build", .later = "build" },
+	  .def = "policy", .choices = "policy|always|missing|never|build" },
 	{ "quiet-build", 0, CLI_BOOL, 0, .help = "Suppress the build output" },
 	{ "quiet-pull", 0, CLI_BOOL, 0, .help = "Pull without printing progress information" },
 	{ "remove-orphans", 0, CLI_BOOL, 0, .help = "Remove containers for services not defined in the Compose file" },
@@ -631,7 +661,7 @@ const struct cli_command cli_commands[] = {
 	{ "bridge transformations list", "bridge transformations list", "List available transformations",
 	  NULL, bridge_transformations_list_options, NULL, 0, 0, CLI_LATER, NULL },
 	{ "build", "build [OPTIONS] [SERVICE...]", "Build or rebuild services",
-	  NULL, build_options, NULL, 0, -1, CLI_LATER, "service" },
+	  NULL, build_options, NULL, 0, -1, 0, "service" },
 	{ "commit", "commit [OPTIONS] SERVICE [REPOSITORY[:TAG]]", "Create a new image from a service container's changes",
 	  NULL, commit_options, NULL, 1, 2, CLI_LATER, "service" },
 	{ "completion", "completion SHELL", "Print the completion script for bash or zsh",
@@ -657,6 +687,12 @@ const struct cli_command cli_commands[] = {
 	  NULL, export_options, NULL, 1, 1, CLI_LATER, "service" },
 	{ "image", "image COMMAND", "Manage images",
 	  NULL, NULL, NULL, 0, 0, CLI_GROUP, NULL },
+	{ "image build", "image build [OPTIONS] PATH|-", "Build an image from a Dockerfile",
+	  "Build an image from a Dockerfile\n"
+	  "\n"
+	  "PATH is the build context. With \"-\" it is a tar archive on standard input, or\n"
+	  "a Dockerfile that needs no context.",
+	  image_build_options, NULL, 1, 1, 0, "file" },
 	{ "image import", "image import [OPTIONS] FILE|- NAME[:TAG]",
 	  "Make an image of a root file system, a tar archive (plain, gzip, zstd)",
 	  NULL, image_import_options, NULL, 2, 2, 0, "file" },

@@ -190,13 +190,13 @@ static bool environment_true(const char *name)
 	return v && (strcmp(v, "1") == 0 || strcasecmp(v, "true") == 0);
 }
 
-/* Images of the project's containers and services, for --rmi all. */
-static void collect_images(struct app *app, const struct observed *o, struct strv *ret)
+/* Images of the project's containers and services, for --rmi all; with `local` those only that a build has named. */
+static void collect_images(struct app *app, const struct observed *o, bool local, struct strv *ret)
 {
 	struct project p;
 	const char *name;
 	json_t *service;
-	for (size_t i = 0; i < o->n; i++) {
+	for (size_t i = 0; !local && i < o->n; i++) {
 		const char *ref = json_get_str(o->containers[i]->image, "ref", NULL);
 		if (ref && !strv_has(ret, ref))
 			strv_push(ret, ref);
@@ -204,8 +204,9 @@ static void collect_images(struct app *app, const struct observed *o, struct str
 	if (project_load(app, NULL, PROJECT_QUIET, &p) != 0)
 		return;
 	json_object_foreach(json_object_get(p.load.config, "services"), name, service) {
-		const char *ref = json_get_str(service, "image", NULL);
-		if (ref && !strv_has(ret, ref))
+		const bool built = json_object_get(service, "build") && !json_object_get(service, "image");
+		const char *ref = built ? project_image(app, &p, name) : json_get_str(service, "image", NULL);
+		if (ref && (built || !local) && !strv_has(ret, ref))
 			strv_push(ret, ref);
 	}
 	project_done(&p);
@@ -273,8 +274,8 @@ int cmd_down(struct app *app)
 	int rc = target(app, &project, &o);
 	if (rc == 1)
 		return 1;
-	if (cli_is_set(a, "rmi") && strcmp(cli_str(a, "rmi"), "all") == 0)
-		collect_images(app, &o, &images); /* "local" are images without a name of their own, which only building makes */
+	if (cli_is_set(a, "rmi"))
+		collect_images(app, &o, strcmp(cli_str(a, "rmi"), "local") == 0, &images);
 	observe_done(&o);
 	json = request_new(app, "down", &a->args);
 	put_known(app, json);

@@ -260,6 +260,7 @@ static json_t *make_spec(const struct app *app, const struct record *r, bool tty
 		.tty_rows = (uint16_t)rows,
 		.tty_cols = (uint16_t)columns,
 		.caps = CONTAINER_DEFAULT_CAPS,
+		.privileged = cli_bool(a, "privileged"),
 		.seccomp_cache = cache,
 	};
 	return exec_spec_to_json(&spec);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The live view of a command. In tty mode the block on the screen is replaced by going up as many lines as it had and writing
- * the new frame over it in one write, each line cleared to its end: no flicker, and a process that dies leaves a readable
- * screen with the cursor below. A frame never has more lines than the screen (what is finished is left out first), since what
- * has scrolled away could not be replaced any more. */
+/* The live view of a command. In tty mode the block on the screen is replaced in place (compose/block.h). A frame never has more
+ * lines than the screen (what is finished is left out first), since what has scrolled away could not be replaced any more. */
 #include "compose/progress.h"
 
 #include <ctype.h>
@@ -12,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/map.h"
+#include "compose/block.h"
 #include "compose/table.h"
 #include "compose/tty.h"
 
@@ -31,14 +30,14 @@ struct progress {
 	struct item *items;
 	size_t n, cap;
 	struct map by_label;  /* label → index + 1 */
-	struct str drawn;     /* the block that is on the screen, "" when there is none */
+	struct block block;
 	uint64_t drawn_ns;
 };
 
 struct progress *progress_new(enum progress_mode mode, int fd, bool colour, bool dry_run)
 {
 	struct progress *p = xcalloc(1, sizeof(*p));
-	*p = (struct progress){ .mode = mode, .fd = fd, .colour = colour, .dry_run = dry_run };
+	*p = (struct progress){ .mode = mode, .fd = fd, .block = { .fd = fd }, .colour = colour, .dry_run = dry_run };
 	return p;
 }
 
@@ -72,14 +71,6 @@ static void write_out(const struct progress *p, const struct str *s)
 {
 	struct err ignored;
 	fs_write_all(p->fd, str_get(s), s->len, &ignored); /* nobody to tell when standard error is gone */
-}
-
-/* Outside text must not move the cursor. */
-static void add_safe(struct str *ret, const char *s)
-{
-	size_t size = strlen(s) * 4 + 16;
-	AUTO_FREE char *buf = xcalloc(size, 1);
-	str_add(ret, err_quote(buf, size, s));
 }
 
 static void event_plain(const struct progress *p, const struct item *it)
@@ -143,8 +134,8 @@ void progress_transfer(struct progress *p, const char *kind, const char *name, c
 	if (!p || p->mode == PROGRESS_QUIET)
 		return;
 	str_addf(&label, "%c%s ", toupper((unsigned char)*kind), *kind ? kind + 1 : "");
-	add_safe(&label, name);
-	add_safe(&safe, text ? text : "");
+	block_add_safe(&label, name);
+	block_add_safe(&safe, text ? text : "");
 	it = item_get(p, str_get(&label), now_ns);
 	if (strcmp(it->status, status) == 0 && strcmp(it->text, str_get(&safe)) == 0)
 		return;
@@ -263,54 +254,15 @@ void progress_frame(const struct progress *p, uint64_t now_ns, unsigned width, u
 	}
 }
 
-/* Screen lines that a frame takes at this width: a terminal that became narrower has broken its long lines. */
-static unsigned frame_rows(const char *frame, unsigned columns)
-{
-	unsigned rows = 0;
-	while (*frame) {
-		AUTO_STR struct str line = {0};
-		for (; *frame && *frame != '\n'; frame++) {
-			if (*frame == '\033') {
-				frame += strcspn(frame, "m");
-				if (!*frame)
-					return rows;
-				continue;
-			}
-			str_addc(&line, *frame);
-		}
-		frame += *frame == '\n';
-		rows += MAX(1u, ((unsigned)table_width(str_get(&line)) + columns - 1) / columns);
-	}
-	return rows;
-}
-
-/* Goes to the first line of the block on the screen. */
-static void add_rewind(const struct progress *p, unsigned columns, struct str *ret)
-{
-	if (p->drawn.len)
-		str_addf(ret, "\r\033[%uA", frame_rows(str_get(&p->drawn), columns));
-}
-
 static void draw(struct progress *p, uint64_t now_ns, bool last)
 {
-	AUTO_STR struct str frame = {0}, out = {0};
+	AUTO_STR struct str frame = {0};
 	unsigned columns = 80, rows = 24, lines;
 	if (p->mode != PROGRESS_TTY || p->n == 0)
 		return;
 	tty_size(p->fd, &columns, &rows);
 	progress_frame(p, now_ns, columns, last ? UINT16_MAX : rows, &frame, &lines);
-	add_rewind(p, columns, &out);
-	for (const char *s = str_get(&frame); *s;) {
-		size_t n = strcspn(s, "\n");
-		str_add(&out, "\033[2K");
-		str_addn(&out, s, n + 1);
-		s += n + 1;
-	}
-	str_add(&out, "\033[J");
-	write_out(p, &out);
-	str_done(&p->drawn);
-	p->drawn = frame;
-	frame = (struct str){0};
+	block_show(&p->block, &frame);
 	p->drawn_ns = now_ns;
 	p->dirty = false;
 }
@@ -318,19 +270,15 @@ static void draw(struct progress *p, uint64_t now_ns, bool last)
 void progress_note(struct progress *p, const char *line, uint64_t now_ns)
 {
 	AUTO_STR struct str out = {0};
-	bool block = p && p->drawn.len;
+	bool block = p && p->block.drawn.len;
 	if (!p || p->mode == PROGRESS_JSON) {
 		if (p)
 			event_json(p, "muster", "Warning", line, NULL);
 		return;
 	}
-	add_rewind(p, tty_columns(p->fd), &out);
-	if (block)
-		str_add(&out, "\033[J");
-	add_safe(&out, line);
+	block_add_safe(&out, line);
 	str_addc(&out, '\n');
-	write_out(p, &out);
-	str_clear(&p->drawn);
+	block_write(&p->block, &out);
 	if (block)
 		draw(p, now_ns, false);
 }
@@ -357,7 +305,7 @@ void progress_flush(struct progress *p, uint64_t now_ns)
 	if (!p)
 		return;
 	draw(p, now_ns, true);
-	str_clear(&p->drawn);
+	block_leave(&p->block);
 	p->drawn_ns = 0;
 	items_clear(p);
 }
@@ -369,7 +317,7 @@ struct progress *progress_free(struct progress *p)
 	if (p->n)
 		progress_flush(p, p->items[p->n - 1].end_ns ? p->items[p->n - 1].end_ns : p->drawn_ns);
 	items_clear(p);
-	str_done(&p->drawn);
+	block_leave(&p->block);
 	free(p->items);
 	free(p);
 	return NULL;

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "compose/builds.h"
 #include "compose/desired.h"
 #include "compose/image_client.h"
 #include "compose/pulls.h"
@@ -203,6 +204,12 @@ static json_t *image_json(struct app *app, const struct image *img, const char *
 	return j;
 }
 
+const char *project_image(const struct app *app, const struct project *p, const char *service)
+{
+	const char *image = json_get_str(load_service(&p->load, service), "image", NULL);
+	return image && *image ? image : arena_printf(app->arena, "%s-%s", p->load.name, service);
+}
+
 /* Why the image could not be pulled; NULL: it could, or nobody tried. */
 static const struct err *pull_error(const struct project *p, const char *ref)
 {
@@ -216,8 +223,9 @@ static const struct err *pull_error(const struct project *p, const char *ref)
 static json_t *find_image(struct app *app, struct project *p, struct store *store, const char *service, bool needed)
 {
 	const json_t *config = load_service(&p->load, service);
-	const char *ref = json_get_str(config, "image", NULL);
-	AUTO_FREE char *path = xasprintf("services.%s.image", service);
+	const bool built = json_object_get(config, "build") != NULL;
+	const char *ref = built ? project_image(app, p, service) : json_get_str(config, "image", NULL);
+	AUTO_FREE char *path = xasprintf("services.%s.%s", service, built && !json_object_get(config, "image") ? "build" : "image");
 	AUTO_IMAGE struct image img = {0};
 	struct pos pos = {0};
 	struct err err = {0};
@@ -225,8 +233,8 @@ static json_t *find_image(struct app *app, struct project *p, struct store *stor
 	struct diag *d;
 	if (ref && !failed && store && store_lookup(store, ref, &img, &err) == 0)
 		return image_json(app, &img, ref);
-	if (!needed || (!ref && json_object_get(config, "build")))
-		return json_null(); /* `build` is refused as such */
+	if (!needed)
+		return json_null();
 	load_position(&p->load, path, &pos);
 	if (failed) {
 		err = *failed;
@@ -234,7 +242,9 @@ static json_t *find_image(struct app *app, struct project *p, struct store *stor
 	} else if (err.code == ERR_NONE)
 		err_set(&err, ERR_NOT_FOUND, "image \"%s\" not found locally", diag_quote(&p->diags, ref ? ref : ""));
 	d = diag_err(&p->diags, pos, path, &err);
-	if (failed || err.code == ERR_NOT_FOUND)
+	if (built)
+		diag_hint(&p->diags, d, "\"%s build %s\" makes it", app->prog, service);
+	else if (failed || err.code == ERR_NOT_FOUND)
 		diag_hint(&p->diags, d, "an image can also be made from a root file system with \"%s image import FILE %s\", or loaded "
 			  "from an archive with \"%s image load -i FILE\"", app->prog, diag_quote(&p->diags, ref), app->prog);
 	return json_null();
@@ -297,7 +307,8 @@ int project_desired(struct app *app, struct project *p, unsigned flags, json_t *
 	diags_init(&p->diags, app->arena); /* what loading found is printed already */
 	closure(p, flags & PROJECT_NO_DEPS, &names);
 	check_honoured(app, p, &names);
-	if ((flags & PROJECT_PULL) && p->diags.n_errors == 0 && !app->dry_run && pull_first(app, p, &names))
+	if ((flags & PROJECT_PULL) && p->diags.n_errors == 0 && !app->dry_run &&
+	    (pull_first(app, p, &names) || builds_for_services(app, p, &names)))
 		return 1;
 	if (app->paths.root_fd >= 0 && store_open(app->paths.root_fd, &store, &err) < 0)
 		return cmd_fail(app, &err);

@@ -39,6 +39,9 @@ int project_name(struct app *app, const char **ret_name, const char **ret_dir);
  * images that are not there, among the selected services and what they depend on (flags: PROJECT_NO_DEPS). 0, or 1 after messages. */
 int project_desired(struct app *app, struct project *p, unsigned flags, json_t **ret);
 
+/* The image of a service: its `image`, else the name that its build gets, "<project>-<service>"; in the arena. */
+const char *project_image(const struct app *app, const struct project *p, const char *service);
+
 /* Names of all services in the model, sorted. */
 void project_services(const struct project *p, struct strv *ret);
 

@@ -180,7 +180,7 @@ static int is_due(struct app *app, const char *name, const json_t *service, cons
 	const char *ref = json_get_str(service, "image", NULL);
 	uint64_t age = 0;
 	int rc;
-	if (!ref || strcmp(policy, "never") == 0 || strcmp(policy, "build") == 0 || json_object_get(service, "build"))
+	if (!ref || strcmp(policy, "never") == 0 || strcmp(policy, "build") == 0)
 		return 0;
 	if (strcmp(policy, "always") == 0)
 		return 1;
@@ -196,7 +196,8 @@ int pulls_for_services(struct app *app, struct project *p, const struct strv *na
 	int failed;
 	for (size_t i = 0; i < names->n; i++) {
 		const json_t *service = load_service(&p->load, names->v[i]);
-		int due = is_due(app, names->v[i], service, policy ? policy : json_get_str(service, "pull_policy", "missing"));
+		const char *own = json_get_str(service, "pull_policy", json_object_get(service, "build") ? "build" : "missing");
+		int due = is_due(app, names->v[i], service, policy ? policy : own);
 		if (due < 0)
 			return free(list.v), 1;
 		if (due)
@@ -208,6 +209,12 @@ int pulls_for_services(struct app *app, struct project *p, const struct strv *na
 			return free(list.v), 1;
 	}
 	failed = pull_all(app, &list, quiet);
+	for (size_t i = 0; i < names->n; i++) { /* what cannot be pulled is built */
+		const json_t *service = load_service(&p->load, names->v[i]);
+		for (size_t k = 0; json_object_get(service, "build") && k < list.n; k++)
+			if (str_eq(list.v[k].ref, json_get_str(service, "image", NULL)))
+				list.v[k].rc = 0;
+	}
 	p->pulls = list.v;
 	p->n_pulls = list.n;
 	return failed < 0;

@@ -61,7 +61,9 @@ static void test_status(void)
 	} table[] = {
 		{ "services.*.command", HONOURED_YES }, { "services.*.environment", HONOURED_YES },
 		{ "services.*.cap_drop", HONOURED_REFUSED },
-		{ "services.*.build.args", HONOURED_REFUSED }, { "services.*.volumes[].tmpfs.size", HONOURED_REFUSED },
+		{ "services.*.build.args", HONOURED_YES },
+		{ "services.*.build.sbom", HONOURED_DEFAULT }, { "services.*.cap_add", HONOURED_REFUSED },
+		{ "services.*.volumes[].tmpfs.size", HONOURED_REFUSED },
 		{ "version", HONOURED_NO_OP },
 		{ "services.*.develop.watch[].path", HONOURED_NO_OP }, { "services.*.pull_policy", HONOURED_VALUES },
 		{ "x-any", HONOURED_NO_OP },
@@ -127,13 +129,15 @@ static const struct {
 		"services:\n"
 		"  a:\n"
 		"    image: x\n"
-		"    build: {context: /x}\n"
+		"    build: {context: /x, sbom: 'true', network: other, isolation: hyperv}\n"
 		"    read_only: true\n"
 		"    privileged: true\n"
 		"    cap_drop: [ALL]\n"
 		"    healthcheck: {test: [CMD, 'true']}\n"
 		"    network_mode: host\n",
-		"4:5: services.a.build: not supported yet | import the image with `muster image import` and name it with \"image\"\n"
+		"4:26: services.a.build.sbom: \"true\" is not supported yet | supported so far: \"false\"\n"
+		"4:40: services.a.build.network: \"other\" is not supported yet | supported so far: \"default\", \"host\", \"none\"\n"
+		"4:56: services.a.build.isolation: \"hyperv\" is not supported yet | supported so far: \"default\"\n"
 		"5:5: services.a.read_only: \"true\" is not supported yet | supported so far: \"false\"\n"
 		"6:5: services.a.privileged: \"true\" is not supported yet | supported so far: \"false\"\n"
 		"7:5: services.a.cap_drop: not supported yet\n"
@@ -144,7 +148,7 @@ static const struct {
 		"services:\n"
 		"  a:\n"
 		"    image: x\n"
-		"    pull_policy: build\n"
+		"    pull_policy: newest\n"
 		"    restart: sometimes\n"
 		"    depends_on: {b: {condition: service_healthy}}\n"
 		"    ports: [{target: 80}, {target: 81, protocol: sctp}]\n"
@@ -153,8 +157,8 @@ static const struct {
 		"      - {type: bind, source: /a, target: /a, bind: {selinux: z, propagation: shared}}\n"
 		"      - {type: volume, source: v, target: /v, volume: {subpath: x}}\n"
 		"    networks: {default: {ipv4_address: 10.0.0.1}}\n",
-		"4:5: services.a.pull_policy: \"build\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
-		"\"never\", \"always\", \"daily\", \"weekly\", \"every_*\"\n"
+		"4:5: services.a.pull_policy: \"newest\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
+		"\"never\", \"always\", \"build\", \"daily\", \"weekly\", \"every_*\"\n"
 		"5:5: services.a.restart: \"sometimes\" is no restart policy | "
 		"it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped\n"
 		"6:22: services.a.depends_on.b.condition: \"service_healthy\" is not supported yet | supported so far: "

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of compose/build_client*.c. */
+#ifndef COMPOSE_BUILD_CLIENT_IMPL_H
+#define COMPOSE_BUILD_CLIENT_IMPL_H
+
+#include <sys/types.h>
+
+#include "compose/build_client.h"
+
+struct build_client;
+
+struct build_job {             /* a child of ours that answers a "need" */
+	struct build_job *next;
+	struct build *build;
+	pid_t pid;
+	int fd;
+	struct loop_source source;
+	int64_t need, step;
+	char *what;
+	struct str text;
+};
+
+struct build {                 /* one image on its way */
+	struct build_client *client;
+	struct build_spec *spec;
+	size_t index;
+	bool begun, ended, said;   /* said: it has told its end */
+	pid_t builder_pid, exec_pid;
+	struct chan builder, exec;
+	int builder_fd, exec_fd;   /* of the channels */
+	int wanted_fd;             /* the executor's end, until it is wanted */
+	struct loop_source wanted;
+	struct build_job *jobs;
+};
+
+struct build_client {
+	struct app *app;
+	struct loop loop;
+	struct build *builds;
+	size_t n, n_ended;
+	struct build_progress *progress;
+	int signal_fd;
+	struct loop_source signals;
+	unsigned n_signals;
+};
+
+/* build_client_start.c. Both die when they are not wanted any more: the builder with us, the executor when its channels end. */
+int build_start_builder(struct build *b, struct err *err);
+int build_start_executor(struct build *b, struct err *err);
+/* Removes what a killed executor has left. */
+void build_sweep(struct app *app);
+
+/* build_client_serve.c */
+void build_serve(struct build *b, const json_t *need, int *fds, size_t n_fds);
+void build_jobs_done(struct build *b);
+
+#endif

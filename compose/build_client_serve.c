@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the builder cannot do itself: it has no network and no credentials. A "need" is answered by a child of ours, which runs the same pairs of
+ * jailed processes as `muster image pull`, so that nothing in muster's loop waits for a registry. The child writes JSON lines into a pipe:
+ * {"layer","done","total"} while it works, and {"reply":{…}} or {"error":ERR} at its end. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/proc.h"
+#include "compose/build_client_impl.h"
+#include "compose/image_client.h"
+#include "compose/registries.h"
+
+static void reply(struct build *b, int64_t need, json_t *fields, const struct err *failure)
+{
+	AUTO_JSON json_t *j = json_pack("{s:s,s:I}", "op", "reply", "id", (json_int_t)need);
+	struct err ignored;
+	if (fields)
+		json_object_update(j, fields);
+	if (failure)
+		json_object_set_new(j, "error", message_from_err(failure));
+	message_send(&b->builder, j, NULL, 0, &ignored);
+}
+
+/* --- in the child */
+
+static void write_object(int fd, json_t *j)
+{
+	AUTO_FREE char *text = json_dumps(j, JSON_COMPACT);
+	AUTO_STR struct str line = { 0 };
+	struct err ignored;
+	str_addf(&line, "%s\n", text ? text : "{}");
+	fs_write_all(fd, line.p, line.len, &ignored);
+	json_decref(j);
+}
+
+static void tell_layer(void *arg, const struct image_event *ev)
+{
+	const int *fd = arg;
+	if (ev->kind == IMAGE_LAYER)
+		write_object(*fd, json_pack("{s:s,s:I,s:I}", "layer", ev->layer, "done", (json_int_t)ev->done_bytes, "total", (json_int_t)ev->total_bytes));
+	else if (ev->kind == IMAGE_WARNING)
+		write_object(*fd, json_pack("{s:o}", "warning", json_text(ev->text)));
+}
+
+/* Pulls, or finds what is there. 0 and the id, or -1 + err. */
+static int get_image(const struct app *app, const char *ref, const char *platform, bool pull, int fd, char ret_id[static 65], struct err *err)
+{
+	struct image_pull p = { .ref = ref, .platform = *platform ? platform : NULL };
+	AUTO_FREE char *warning = NULL;
+	AUTO_STORE struct store *store = NULL;
+	AUTO_IMAGE struct image img = { 0 };
+	int rc;
+	if (!pull && store_open(app->paths.root_fd, &store, err) == 0 && store_lookup(store, ref, &img, err) == 0 && !*platform) {
+		snprintf(ret_id, 65, "%s", img.id);
+		return 0;
+	}
+	if (registry_describe(ref, false, NULL, &p.registry, &warning, err) < 0)
+		return -1;
+	if (warning)
+		write_object(fd, json_pack("{s:o}", "warning", json_text(warning)));
+	rc = image_client_pull(app->paths.root_fd, &p, 1, 1, tell_layer, &fd, err);
+	json_decref(p.registry);
+	if (rc > 0)
+		*err = p.err;
+	if (rc)
+		return -1;
+	snprintf(ret_id, 65, "%s", p.id);
+	return 0;
+}
+
+_Noreturn static void child_image(const struct app *app, const json_t *need, int fd)
+{
+	struct err err = { 0 };
+	char id[65];
+	const char *ref = json_get_str(need, "ref", "");
+	if (get_image(app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
+		char quoted[200];
+		err_wrap(&err, "image \"%s\"", err_quote(quoted, sizeof(quoted), ref));
+		write_object(fd, json_pack("{s:o}", "error", message_from_err(&err)));
+	} else {
+		write_object(fd, json_pack("{s:{s:s}}", "reply", "image", id));
+	}
+	_exit(0);
+}
+
+/* --- in muster */
+
+static void job_free(struct build_job *job)
+{
+	struct build_job **p = &job->build->jobs;
+	while (*p != job)
+		p = &(*p)->next;
+	*p = job->next;
+	loop_remove(&job->source);
+	util_close(&job->fd);
+	while (job->pid > 0 && waitpid(job->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	str_done(&job->text);
+	free(job->what);
+	free(job);
+}
+
+/* One line of the child. True when it was the last one. */
+static bool take_line(struct build_job *job, const char *line, size_t n)
+{
+	AUTO_JSON json_t *j = json_loadb(line, n, 0, NULL);
+	struct build *b = job->build;
+	const char *warning = json_get_str(j, "warning", NULL);
+	json_t *fields = json_object_get(j, "reply");
+	struct err err;
+	if (warning) {
+		AUTO_FREE char *note = xasprintf("warning: %s", warning);
+		build_progress_note(b->client->progress, note, clock_mono_ns());
+	} else if (json_object_get(j, "layer")) {
+		AUTO_FREE char *what = xasprintf("%s %s", job->what, json_get_str(j, "layer", ""));
+		build_progress_bytes(b->client->progress, b->index, job->step, what, (uint64_t)json_get_int(j, "done", 0),
+			(uint64_t)json_get_int(j, "total", 0), clock_mono_ns());
+	} else if (fields) {
+		reply(b, job->need, fields, NULL);
+		return true;
+	} else if (json_object_get(j, "error")) {
+		message_to_err(json_object_get(j, "error"), &err);
+		reply(b, job->need, NULL, &err);
+		return true;
+	}
+	return false;
+}
+
+static void job_readable(struct loop_source *s, uint32_t events)
+{
+	struct build_job *job = CONTAINER_OF(s, struct build_job, source);
+	ssize_t n = read(job->fd, str_reserve(&job->text, 4096), 4096);
+	struct err err;
+	char *end;
+	(void)events;
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n <= 0) {
+		err_set(&err, ERR_CORRUPT, "%s: the process that does it has ended", job->what);
+		reply(job->build, job->need, NULL, &err);
+		job_free(job);
+		return;
+	}
+	job->text.len += (size_t)n;
+	while ((end = memchr(job->text.p, '\n', job->text.len))) {
+		size_t len = (size_t)(end - job->text.p);
+		if (take_line(job, job->text.p, len)) {
+			job_free(job);
+			return;
+		}
+		job->text.len -= len + 1;
+		memmove(job->text.p, end + 1, job->text.len);
+	}
+}
+
+static int start_job(struct build *b, const json_t *need, const char *what, void (*child)(const struct app *, const json_t *, int), struct err *err)
+{
+	struct build_job *job;
+	pid_t parent = getpid();
+	int p[2];
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	job = xcalloc(1, sizeof(*job));
+	*job = (struct build_job){ .next = b->jobs, .build = b, .fd = p[0], .need = json_get_int(need, "id", 0), .step = json_get_int(need, "step", 0),
+		.what = xstrdup(what) };
+	b->jobs = job;
+	job->pid = fork();
+	if (job->pid == 0) {
+		setsid(); /* the terminal's signals are for muster */
+		proc_reset_signals();
+		signal(SIGPIPE, SIG_IGN);
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1);
+		child(b->client->app, need, p[1]);
+		_exit(1);
+	}
+	close(p[1]);
+	if (job->pid < 0 || loop_add(&b->client->loop, &job->source, job->fd, EPOLLIN, job_readable, err) < 0) {
+		if (job->pid < 0)
+			err_sys(err, errno, "fork");
+		else
+			kill(job->pid, SIGKILL);
+		job_free(job);
+		return -1;
+	}
+	return 0;
+}
+
+static void child_image_fn(const struct app *app, const json_t *need, int fd)
+{
+	child_image(app, need, fd);
+}
+
+void build_serve(struct build *b, const json_t *need, int *fds, size_t n_fds)
+{
+	const char *what = json_get_str(need, "need", "");
+	char quoted[300];
+	struct err err = { 0 };
+	int rc = -1;
+	(void)fds;
+	(void)n_fds;
+	if (strcmp(what, "image") == 0)
+		rc = start_job(b, need, "pulling", child_image_fn, &err);
+	else if (strcmp(what, "fetch") == 0 || strcmp(what, "git") == 0)
+		err_set(&err, ERR_UNSUPPORTED, "%s: %s is not supported yet", err_quote(quoted, sizeof(quoted), json_get_str(need, "url", "")),
+			*what == 'g' ? "a git repository as source" : "fetching a URL");
+	else
+		err_set(&err, ERR_CORRUPT, "the builder needs something unknown");
+	if (rc < 0)
+		reply(b, json_get_int(need, "id", 0), NULL, &err);
+}
+
+void build_jobs_done(struct build *b)
+{
+	while (b->jobs) {
+		if (b->jobs->pid > 0)
+			kill(b->jobs->pid, SIGKILL);
+		job_free(b->jobs);
+	}
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts that a build's request is made of, whoever asks for it. */
+#include "compose/build_request.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "base/fs.h"
+#include "spec/bytes.h"
+
+enum { MAX_DOCKERFILE = 16 << 20, MAX_SECRET = 500 << 10 };
+
+/* The array `key` of the request, made when it is not there; borrowed. */
+static json_t *list(json_t *request, const char *key)
+{
+	json_t *j = json_object_get(request, key);
+	if (!j) {
+		j = json_array();
+		json_object_set_new(request, key, j);
+	}
+	return j;
+}
+
+json_t *build_request_options(struct build_spec *s)
+{
+	json_t *run = json_object_get(s->request, "run");
+	if (!run) {
+		run = json_object();
+		json_object_set_new(s->request, "run", run);
+	}
+	return run;
+}
+
+/* As docker tells a URL from a path. */
+bool build_request_is_url(const char *text)
+{
+	static const char *const prefixes[] = { "http://", "https://", "git://", "ssh://", "git@", "github.com/" };
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (str_starts(text, prefixes[i]))
+			return true;
+	return false;
+}
+
+static int add_directory(struct build_spec *s, json_t *context, const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), at;
+	char quoted[200];
+	err_quote(quoted, sizeof(quoted), path);
+	if (fd < 0)
+		return errno == ENOENT ? err_set(err, ERR_NOT_FOUND, "path \"%s\" not found", quoted) : err_sys(err, errno, "open \"%s\"", quoted);
+	at = build_spec_fd(s, fd, err);
+	if (at < 0)
+		return -1;
+	json_put_str(context, "kind", "directory");
+	json_put_int(context, "fd", at);
+	return 0;
+}
+
+int build_request_context(struct build_spec *s, const char *name, const char *value, struct err *err)
+{
+	json_t *c = json_object();
+	char quoted[200];
+	json_array_append_new(list(s->request, "contexts"), c);
+	json_object_set_new(c, "name", json_text(name));
+	err_quote(quoted, sizeof(quoted), value);
+	if (str_starts(value, "docker-image://")) {
+		json_put_str(c, "kind", "image");
+		json_object_set_new(c, "ref", json_text(value + strlen("docker-image://")));
+	} else if (str_starts(value, "service:")) {
+		json_object_set_new(c, "service", json_text(value + strlen("service:")));
+		strv_push(&s->after, value + strlen("service:"));
+	} else if (str_starts(value, "oci-layout://") || str_starts(value, "target:")) {
+		return err_set(err, ERR_UNSUPPORTED, "context \"%s\" is not supported; a directory, docker-image://REF or service:NAME is", quoted);
+	} else if (build_request_is_url(value)) {
+		return err_set(err, ERR_UNSUPPORTED, "context \"%s\": URLs are not supported yet; fetch it and give the directory", quoted);
+	} else {
+		return add_directory(s, c, value, err);
+	}
+	return 0;
+}
+
+int build_request_text(struct build_spec *s, const char *name, const char *text, size_t n, struct err *err)
+{
+	AUTO_CLOSE int fd = memfd_create("Dockerfile", MFD_CLOEXEC);
+	int at;
+	if (fd < 0)
+		return err_sys(err, errno, "memfd");
+	if (fs_write_all(fd, text, n, err) < 0)
+		return -1;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(err, errno, "memfd");
+	at = build_spec_fd(s, TAKE_FD(fd), err);
+	if (at < 0)
+		return -1;
+	json_object_set_new(s->request, "dockerfile", json_pack("{s:i,s:o}", "fd", at, "name", json_text(name)));
+	free(s->dockerfile);
+	s->dockerfile = xstrdup(name);
+	return 0;
+}
+
+/* <Dockerfile>.dockerignore counts instead of the context's .dockerignore. */
+static int add_ignore(struct build_spec *s, const char *path, struct err *err)
+{
+	AUTO_FREE char *name = xasprintf("%s.dockerignore", path);
+	int fd = open(name, O_RDONLY | O_CLOEXEC), at;
+	const char *slash = strrchr(name, '/');
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "open %s", name);
+	at = build_spec_fd(s, fd, err);
+	if (at < 0)
+		return -1;
+	json_object_set_new(s->request, "ignore", json_pack("{s:i,s:o}", "fd", at, "name", json_text(slash ? slash + 1 : name)));
+	return 0;
+}
+
+int build_request_dockerfile(struct build_spec *s, const char *context_dir, const char *dockerfile, struct err *err)
+{
+	const char *names[] = { dockerfile && *dockerfile ? dockerfile : "Dockerfile", "dockerfile" };
+	size_t n = dockerfile && *dockerfile ? 1 : 2;
+	AUTO_STR struct str text = { 0 };
+	char quoted[200];
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *path = names[i][0] == '/' ? xstrdup(names[i]) : xasprintf("%s/%s", context_dir, names[i]);
+		int rc = fs_read(AT_FDCWD, path, MAX_DOCKERFILE, &text, err);
+		if (rc < 0)
+			return err_wrap(err, "failed to read dockerfile");
+		if (rc == 0)
+			return build_request_text(s, names[i], str_get(&text), text.len, err) < 0 ? -1 : add_ignore(s, path, err);
+	}
+	return err_set(err, ERR_NOT_FOUND, "failed to read dockerfile: open %s: no such file or directory", err_quote(quoted, sizeof(quoted), names[0]));
+}
+
+/* One "key=value" of an entry separated by commas; NULL when it is not there. In the entry's own copy. */
+static const char *member(const struct strv *fields, const char *key)
+{
+	size_t n = strlen(key);
+	for (size_t i = 0; i < fields->n; i++)
+		if (strncmp(fields->v[i], key, n) == 0 && fields->v[i][n] == '=')
+			return fields->v[i] + n + 1;
+	return NULL;
+}
+
+static void split(const char *entry, struct strv *ret)
+{
+	while (*entry) {
+		size_t n = strcspn(entry, ",");
+		strv_pushf(ret, "%.*s", (int)n, entry);
+		entry += n + (entry[n] == ',');
+	}
+}
+
+int build_request_cache(struct build_spec *s, const char *entry, bool to, struct err *err)
+{
+	AUTO_STRV struct strv fields = { 0 };
+	const char *type, *ref, *dir;
+	json_t *j = json_object();
+	char quoted[200];
+	int at, fd;
+	err_quote(quoted, sizeof(quoted), entry);
+	split(entry, &fields);
+	type = member(&fields, "type");
+	ref = type ? member(&fields, "ref") : entry;
+	type = type ? type : "registry";
+	dir = member(&fields, to ? "dest" : "src");
+	if (to && strcmp(type, "inline") == 0) {
+		json_decref(j);
+		json_object_set_new(s->request, "inline_cache", json_true());
+		return 0;
+	}
+	json_array_append_new(list(s->request, to ? "cache_to" : "cache_from"), j);
+	json_object_set_new(j, "type", json_text(type));
+	if (member(&fields, "mode"))
+		json_object_set_new(j, "mode", json_text(member(&fields, "mode")));
+	if (strcmp(type, "registry") == 0 && ref && *ref) {
+		json_object_set_new(j, "ref", json_text(ref));
+		return 0;
+	}
+	if (strcmp(type, "local") != 0 || !dir)
+		return err_set(err, ERR_UNSUPPORTED, "\"%s\" is not supported: there are type=local,%s=DIRECTORY, type=registry,ref=NAME%s", quoted,
+			to ? "dest" : "src", to ? " and type=inline" : "");
+	fd = to ? fs_make_dir(AT_FDCWD, dir, 0755, err) : fs_open_dir(AT_FDCWD, dir, err);
+	at = fd < 0 ? -1 : build_spec_fd(s, fd, err);
+	if (at < 0)
+		return err_wrap(err, "\"%s\"", quoted);
+	json_put_int(j, "fd", at);
+	return 0;
+}
+
+static int add_secret(struct build_secret *v, size_t *n, const char *id, int fd, struct err *err)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (strcmp(v[i].id, id) == 0) { /* the last one counts */
+			close(v[i].fd);
+			v[i].fd = fd;
+			return 0;
+		}
+	if (*n == BUILD_MAX_SECRETS) {
+		close(fd);
+		return err_set(err, ERR_UNSUPPORTED, "more than %d secrets", BUILD_MAX_SECRETS);
+	}
+	v[(*n)++] = (struct build_secret){ xstrdup(id), fd };
+	return 0;
+}
+
+int build_request_ssh(struct build_spec *s, const char *entry, struct err *err)
+{
+	size_t n = strcspn(entry, "=:");
+	AUTO_FREE char *id = xstrndup(entry, n);
+	const char *path = entry[n] ? entry + n + 1 + strspn(entry + n + 1, " ") : getenv("SSH_AUTH_SOCK");
+	char quoted[200];
+	struct stat st;
+	int fd;
+	if (!path || !*path)
+		return err_set(err, ERR_NOT_FOUND, "ssh \"%s\": no agent: SSH_AUTH_SOCK is not set", err_quote(quoted, sizeof(quoted), id));
+	err_quote(quoted, sizeof(quoted), path);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, errno, "ssh: open \"%s\"", quoted);
+	if (!S_ISSOCK(st.st_mode)) {
+		close(fd);
+		return err_set(err, ERR_UNSUPPORTED, "ssh: \"%s\" is no agent's socket; key files are not read, add the key to an agent", quoted);
+	}
+	return add_secret(s->agents, &s->n_agents, id, fd, err);
+}
+
+int build_request_secret(struct build_spec *s, const char *id, const char *path, const char *env, struct err *err)
+{
+	AUTO_STR struct str text = { 0 };
+	const char *value;
+	char quoted[200];
+	int fd, rc;
+	err_quote(quoted, sizeof(quoted), id);
+	if (!path && !env && getenv(id))
+		env = id;
+	else if (!path && !env)
+		path = id;
+	if (path) {
+		rc = fs_read(AT_FDCWD, path, MAX_SECRET, &text, err);
+		if (rc)
+			return rc < 0 ? err_wrap(err, "secret \"%s\"", quoted) :
+					err_set(err, ERR_NOT_FOUND, "secret \"%s\": open %s: no such file or directory", quoted, path);
+	} else {
+		value = getenv(env);
+		if (!value)
+			return err_set(err, ERR_NOT_FOUND, "secret \"%s\": the variable %s is not set", quoted, env);
+		if (strlen(value) > MAX_SECRET)
+			return err_set(err, ERR_INVALID, "secret \"%s\" is larger than 500 KiB", quoted);
+		str_add(&text, value);
+	}
+	fd = memfd_create("secret", MFD_CLOEXEC);
+	if (fd < 0 || fs_write_all(fd, str_get(&text), text.len, err) < 0)
+		return fd < 0 ? err_sys(err, errno, "memfd") : -1;
+	if (text.len)
+		explicit_bzero(text.p, text.len);
+	json_array_append_new(list(s->request, "secrets"), json_text(id));
+	return add_secret(s->secrets, &s->n_secrets, id, fd, err);
+}
+
+int build_request_network(struct build_spec *s, const char *network, struct err *err)
+{
+	char quoted[100];
+	if (!*network)
+		return 0;
+	if (strcmp(network, "host") != 0 && strcmp(network, "none") != 0 && strcmp(network, "default") != 0)
+		return err_set(err, ERR_UNSUPPORTED, "network \"%s\": build steps have default, none or host", err_quote(quoted, sizeof(quoted), network));
+	json_put_str(s->request, "network", network);
+	s->host_network = s->host_network || strcmp(network, "host") == 0;
+	return 0;
+}
+
+int build_request_entitlement(struct build_spec *s, const char *name, struct err *err)
+{
+	char quoted[100];
+	if (strcmp(name, "security.insecure") == 0)
+		s->insecure = true;
+	else if (strcmp(name, "network.host") == 0)
+		s->host_network = true;
+	else
+		return err_set(err, ERR_UNSUPPORTED, "entitlement \"%s\": there are security.insecure and network.host",
+			err_quote(quoted, sizeof(quoted), name));
+	return 0;
+}
+
+int build_request_host(struct build_spec *s, const char *entry, struct err *err)
+{
+	size_t n = strcspn(entry, "=:");
+	char quoted[200];
+	if (!n || !entry[n] || !entry[n + 1])
+		return err_set(err, ERR_INVALID, "extra host \"%s\" is not of the form name=address", err_quote(quoted, sizeof(quoted), entry));
+	json_array_append_new(list(build_request_options(s), "extra_hosts"), json_text(entry));
+	return 0;
+}
+
+int build_request_platform(struct build_spec *s, const char *platform, struct err *err)
+{
+	char quoted[100];
+	if (strchr(platform, ','))
+		return err_set(err, ERR_UNSUPPORTED, "platforms \"%s\": images of several platforms are not supported; build one at a time",
+			err_quote(quoted, sizeof(quoted), platform));
+	json_object_set_new(s->request, "platform", json_text(platform));
+	return 0;
+}
+
+void build_request_arg(struct build_spec *s, const char *arg)
+{
+	const char *value = strchr(arg, '=') ? NULL : getenv(arg);
+	AUTO_FREE char *whole = value ? xasprintf("%s=%s", arg, value) : xstrdup(arg);
+	if (strchr(whole, '='))
+		json_array_append_new(list(s->request, "build_args"), json_text(whole));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what the user wrote, a service's `build:` or the flags of `muster image build`, to what the builder is told (images/build/channel.h).
+ * Paths are opened here, secrets read, environments looked up: the builder sees descriptors and names only. */
+#ifndef COMPOSE_BUILD_REQUEST_H
+#define COMPOSE_BUILD_REQUEST_H
+
+#include "compose/build_client.h"
+#include "compose/project.h"
+
+/* A service's build with what the command line adds (build-arg, no-cache, pull, ssh, memory, check; those that the command has). All of the keys of
+ * `build:` are honoured or refused. *ret is initialised. 0 or -1 + err, which names the key. */
+int build_request_service(struct app *app, struct project *p, const char *service, struct build_spec *ret, struct err *err);
+
+/* `muster image build`: everything from the command line. 0 or -1 + err. */
+int build_request_command(struct app *app, struct build_spec *ret, struct err *err);
+
+/* --- shared by the two; they fill the request. name: as contexts are called there; "" = the build context */
+int build_request_context(struct build_spec *s, const char *name, const char *value, struct err *err);
+/* dockerfile relative to context_dir (or absolute); NULL or "": Dockerfile. */
+int build_request_dockerfile(struct build_spec *s, const char *context_dir, const char *dockerfile, struct err *err);
+int build_request_text(struct build_spec *s, const char *name, const char *text, size_t n, struct err *err);
+/* "type=local,src=DIR", "type=registry,ref=R", "R", "type=inline". to: cache_to. */
+int build_request_cache(struct build_spec *s, const char *entry, bool to, struct err *err);
+/* "default", "id=path", "id: path" */
+int build_request_ssh(struct build_spec *s, const char *entry, struct err *err);
+/* path NULL: the environment's variable env; both NULL: the file or variable called id. */
+int build_request_secret(struct build_spec *s, const char *id, const char *path, const char *env, struct err *err);
+int build_request_network(struct build_spec *s, const char *network, struct err *err);
+int build_request_entitlement(struct build_spec *s, const char *name, struct err *err);
+/* "name=address", "name:address" */
+int build_request_host(struct build_spec *s, const char *entry, struct err *err);
+int build_request_platform(struct build_spec *s, const char *platform, struct err *err);
+/* "K=V", or "K": from the environment, or left out. */
+void build_request_arg(struct build_spec *s, const char *arg);
+json_t *build_request_options(struct build_spec *s); /* the member "run", borrowed */
+bool build_request_is_url(const char *text);
+
+#endif
