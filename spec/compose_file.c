@@ -52,6 +52,8 @@ const struct source *file_read(struct file_loader *fl, const char *path, struct 
 		return NULL;
 	}
 	src = source_new(fl->a, path, str_get(&text), text.len);
+	src->by = pos;
+	src->by_what = str_starts(model_path, "include") ? "included here" : strstr(model_path, ".extends") ? "extended here" : "read because of this";
 	map_put(&fl->texts, path, src);
 	return src;
 }
@@ -149,7 +151,7 @@ static struct node *load_document(const struct file_context *ctx, struct node *d
 	if (dict && charge_merge(fl, dict, doc) < 0)
 		return NULL;
 	if (dict)
-		reset_apply(ret_reset, dict, ds->trace);
+		reset_apply(ret_reset, dict, ds);
 	if (!extended && extends_apply(ctx, doc, file, ret_reset) < 0)
 		return NULL;
 	dict = dict ? merge_documents(dict, doc, ds) : doc;

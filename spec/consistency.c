@@ -52,6 +52,27 @@ static void undefined(const struct check *c, struct pos pos, const char *rest, c
 {
 	struct diag *d = fail(c, pos, rest, arena_printf(c->a, "undefined %s \"%s\"", what, diag_quote(c->ds, name)));
 	hint_names(c, d, node_get(c->doc, section), name, section);
+	diag_note_dropped(c->ds, d, section, name);
+}
+
+/* Often a misspelled name in an override file: then the service that was meant is told. */
+static void no_image(const struct check *c)
+{
+	struct diag *d = fail(c, c->service->pos, "", "neither an image nor a build context is given");
+	const char **names, *nearest;
+	const struct node *other;
+	size_t n = 0;
+	diag_hint(c->ds, d, "add image: NAME or build: DIRECTORY");
+	if (!d)
+		return;
+	names = arena_alloc(c->a, c->services->n * sizeof(*names));
+	for (size_t i = 0; i < c->services->n; i++)
+		if (c->services->entries[i].value->pos.src != c->service->pos.src)
+			names[n++] = c->services->entries[i].key;
+	nearest = diag_nearest(c->name, names, n);
+	other = nearest ? node_get(c->services, nearest) : NULL;
+	if (other)
+		diag_note(c->ds, d, other->pos, "is \"%s\" meant? it is here", diag_quote(c->ds, nearest));
 }
 
 static void check_build(const struct check *c)
@@ -61,7 +82,7 @@ static void check_build(const struct check *c)
 	bool found = false;
 	if (!build) {
 		if (!member(c, "image") && !member(c, "provider"))
-			diag_hint(c->ds, fail(c, c->service->pos, "", "neither an image nor a build context is given"), "add image: NAME or build: DIRECTORY");
+			no_image(c);
 		return;
 	}
 	if (file && text)
@@ -74,7 +95,8 @@ static void check_build(const struct check *c)
 		if (!other)
 			fail(c, v->pos, "build.additional_contexts", arena_printf(c->a, "unknown service \"%s\"", v->text + strlen("service:")));
 		else if (!node_get(other, "build"))
-			fail(c, v->pos, "build.additional_contexts", arena_printf(c->a, "service \"%s\" has no build", v->text + strlen("service:")));
+			diag_note(c->ds, fail(c, v->pos, "build.additional_contexts",
+				arena_printf(c->a, "service \"%s\" has no build", v->text + strlen("service:"))), other->pos, "the service is here");
 	}
 	for (size_t i = 0; platforms && i < platforms->n; i++)
 		found |= platform && str_eq(platforms->items[i]->text, platform->text);
@@ -117,10 +139,12 @@ static void check_depends_on(const struct check *c)
 			const char *profile = profiles && profiles->n ? profiles->items[0]->text : "NAME";
 			d = fail(c, e->key_pos, "depends_on", arena_printf(c->a, "service \"%s\" is not active", e->key));
 			diag_hint(c->ds, d, "activate it with --profile %s, or write required: false", profile);
+			diag_note(c->ds, d, profiles ? profiles->pos : off->pos, "its profiles are here");
 			continue;
 		}
 		d = fail(c, e->key_pos, "depends_on", arena_printf(c->a, "undefined service \"%s\"", diag_quote(c->ds, e->key)));
 		hint_names(c, d, c->services, e->key, "services");
+		diag_note_dropped(c->ds, d, "services", e->key);
 	}
 }
 
@@ -262,17 +286,38 @@ struct cycle {
 	struct map index;          /* name → index + 1 */
 };
 
+enum { WAY_HEAD = 8, WAY_TAIL = 3 };
+
+static const struct node_entry *service_at(const struct cycle *cy, size_t i)
+{
+	return &cy->c->services->entries[cy->stack[i]];
+}
+
 static void report_cycle(const struct cycle *cy, size_t to, struct pos pos)
 {
 	AUTO_STR struct str way = { 0 };
 	size_t from = cy->depth - 1;
+	struct diag *d;
 	while (cy->stack[from] != to)
 		from--;
-	for (size_t i = from; i < cy->depth; i++)
-		str_addf(&way, "%s -> ", cy->c->services->entries[cy->stack[i]].key);
-	str_add(&way, cy->c->services->entries[to].key);
-	diag_error(cy->c->ds, pos, arena_printf(cy->c->a, "services.%s.depends_on", cy->c->services->entries[cy->stack[cy->depth - 1]].key),
+	for (size_t i = from; i < cy->depth; i++) {
+		if (i == from + WAY_HEAD && i + WAY_TAIL < cy->depth) {
+			str_addf(&way, "… (%zu more) … -> ", cy->depth - WAY_TAIL - i);
+			i = cy->depth - WAY_TAIL;
+		}
+		str_addf(&way, "%s -> ", service_at(cy, i)->key);
+	}
+	str_add(&way, service_at(cy, from)->key);
+	d = diag_error(cy->c->ds, pos, arena_printf(cy->c->a, "services.%s.depends_on", service_at(cy, cy->depth - 1)->key),
 		"dependency cycle: %s", str_get(&way));
+	for (size_t i = from; i + 1 < cy->depth; i++) { /* a link that another file made, else the first one */
+		const struct node *deps = node_get(service_at(cy, i)->value, "depends_on");
+		struct pos link = node_entry(deps, service_at(cy, i + 1)->key)->key_pos;
+		if (i == from || link.src != pos.src)
+			diag_note(cy->c->ds, d, link, "%s depends on %s here", service_at(cy, i)->key, service_at(cy, i + 1)->key);
+		if (link.src != pos.src)
+			break;
+	}
 }
 
 /* Depth first without recursion; one report for the first cycle that is found. */

@@ -47,6 +47,43 @@ static char *diag_vprintf(struct arena *a, const char *fmt, va_list ap)
 	return copy;
 }
 
+void diag_set_by(struct diags *ds, struct pos pos, struct pos from, const char *name)
+{
+	if (!pos.src || !from.src)
+		return;
+	ds->set = arena_grow(ds->arena, ds->set, ds->n_set, &ds->cap_set, sizeof(*ds->set));
+	ds->set[ds->n_set++] = (struct diag_place){ .at = pos, .from = from, .name = name };
+}
+
+void diag_dropped(struct diags *ds, const char *path, struct pos pos)
+{
+	ds->dropped = arena_grow(ds->arena, ds->dropped, ds->n_dropped, &ds->cap_dropped, sizeof(*ds->dropped));
+	ds->dropped[ds->n_dropped++] = (struct diag_place){ .at = pos, .name = arena_strdup(ds->arena, path) };
+}
+
+void diag_note_dropped(struct diags *ds, struct diag *d, const char *section, const char *name)
+{
+	AUTO_FREE char *path = NULL;
+	if (!d || !ds->n_dropped)
+		return;
+	path = xasprintf("%s.%s", section, name);
+	for (size_t i = 0; i < ds->n_dropped; i++)
+		if (str_eq(ds->dropped[i].name, path) || str_eq(ds->dropped[i].name, section))
+			diag_note(ds, d, ds->dropped[i].at, "%s is removed here", ds->dropped[i].name);
+}
+
+/* The second place that any message can have. */
+static void note_origin(struct diags *ds, struct diag *d)
+{
+	for (size_t i = 0; d->pos.src && i < ds->n_set; i++)
+		if (pos_equal(ds->set[i].at, d->pos)) {
+			diag_note(ds, d, ds->set[i].from, "%s is set here", ds->set[i].name);
+			return;
+		}
+	if (d->pos.src && d->pos.src->by.src && d->pos.src->by.src != d->pos.src)
+		diag_note(ds, d, d->pos.src->by, "%s", d->pos.src->by_what);
+}
+
 static struct diag *diag_vadd(struct diags *ds, enum diag_severity severity, struct pos pos, const char *path, const char *fmt, va_list ap)
 {
 	char *message = diag_vprintf(ds->arena, fmt, ap);
@@ -64,6 +101,7 @@ static struct diag *diag_vadd(struct diags *ds, enum diag_severity severity, str
 	ds->v = arena_grow(ds->arena, ds->v, ds->n, &ds->cap, sizeof(*ds->v));
 	d = &ds->v[ds->n++];
 	*d = (struct diag){ .severity = severity, .pos = pos, .path = arena_strdup(ds->arena, path), .message = message };
+	note_origin(ds, d);
 	return d;
 }
 

@@ -25,16 +25,36 @@ struct diag {
 	const char *note;        /* NULL: none */
 };
 
+/* Two places that belong together, and a name. */
+struct diag_place {
+	struct pos at, from;
+	const char *name;
+};
+
 struct diags {
 	struct arena *arena;
 	struct diag *v;          /* in order of detection */
 	size_t n, cap;
 	size_t n_errors, n_warnings;   /* found, kept or not */
 	bool too_large;          /* diag_too_large has reported */
+	struct diag_place *set;  /* values that hold variables from files, and where those are set */
+	size_t n_set, cap_set;
+	struct diag_place *dropped; /* resources that !reset or !override removed */
+	size_t n_dropped, cap_dropped;
 	struct trace *trace;     /* where values come from, for those who ask; NULL: nobody does */
 };
 
 void diags_init(struct diags *ds, struct arena *a);
+
+/* Every message shows a second place when the cause may be there: a note of its own, else where the variable in the value is set (diag_set_by), else
+ * where another file asks for the one at hand (struct source's by). */
+
+/* The value at pos holds the variable name, which is set at from; name is not copied. */
+void diag_set_by(struct diags *ds, struct pos pos, struct pos from, const char *name);
+/* path, a section or one of its members, was removed by a tag at pos. path is copied. */
+void diag_dropped(struct diags *ds, const char *path, struct pos pos);
+/* Notes at d where section or section.name was removed, when it was. */
+void diag_note_dropped(struct diags *ds, struct diag *d, const char *section, const char *name);
 
 /* Adds a message. path is copied ("" or NULL: none). Outside text in it must be quoted by the caller (err_quote, or diag_quote below).
  * Returns the diagnostic for diag_hint and diag_note, or NULL when it is a repetition or one too many. */

@@ -34,7 +34,7 @@ static void report_cycle(struct diags *ds, const struct chain *first, const stru
 		if (at == first)
 			break;
 	}
-	diag_error(ds, pos, path, "extends cycle: %s", str_get(&way));
+	diag_note(ds, diag_error(ds, pos, path, "extends cycle: %s", str_get(&way)), last->pos, "%s extends %s here", last->service, name);
 }
 
 static bool is_cycle(const struct scope *s, const char *name, struct pos pos, const char *path, const struct chain *up)
@@ -66,6 +66,8 @@ static void report_unknown(struct diags *ds, const struct node *services, const 
 	nearest = diag_nearest(ref, names, services->n);
 	if (nearest)
 		diag_hint(ds, d, "did you mean \"%s\"?", nearest);
+	if (services->pos.src != pos.src)
+		diag_note(ds, d, services->pos, "its services are here");
 }
 
 /* A file that was extended from, kept because many services often share one base file. */
@@ -96,7 +98,7 @@ static int open_file(const struct scope *s, const struct node *file, const char 
 			return -1;
 		ef->services = node_get(doc, "services");
 		if (!node_is(ef->services, NODE_MAP)) {
-			diag_error(fl->ds, file->pos, path, "%s has no services", local);
+			diag_note(fl->ds, diag_error(fl->ds, file->pos, path, "%s has no services", local), doc->pos, "it begins here");
 			return -1;
 		}
 		if (paths_resolve(doc, path_relative(fl->a, ctx->dir, path_dir(fl->a, local)), fl->home, fl->ds) < 0)
@@ -158,7 +160,7 @@ static int extend_service(const struct scope *s, const char *name, const struct 
 	base = node_copy(fl->a, base);
 	trace_extends(fl->ds->trace, base, extends->pos, arena_printf(fl->a, "services.%s", name),
 		arena_printf(fl->a, "services.%s", extends->kind == NODE_MAP ? node_str(extends, "service", "") : extends->text));
-	reset_apply_member(s->reset, base, prefix, fl->ds->trace);
+	reset_apply_member(s->reset, base, prefix, fl->ds);
 	service = merge_member(base, service, prefix, ARRAY_SIZE(prefix), fl->ds);
 	node_del(service, "extends");
 	node_entry(s->services, name)->value = service;

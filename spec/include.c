@@ -130,7 +130,7 @@ static int import_section(const struct file_context *ctx, struct node *from, str
 			node_put(ctx->fl->a, target, e->key, e->key_pos, e->value);
 			continue;
 		}
-		reset_apply_member(reset, e->value, path, ds->trace);
+		reset_apply_member(reset, e->value, path, ds);
 		old->value = merge_member(e->value, old->value, path, ARRAY_SIZE(path), ds);
 	}
 	return 0;

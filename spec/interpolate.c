@@ -112,7 +112,10 @@ static const char *lookup(void *arg, const char *name)
 {
 	const struct walk *w = arg;
 	const char *value = env_get(w->env, name);
-	trace_add(w->ds->trace, TRACE_VARIABLE, w->node->pos, env_pos(w->env, name), NULL, name, value);
+	struct pos from = env_pos(w->env, name);
+	if (from.src && value)
+		diag_set_by(w->ds, w->node->pos, from, name);
+	trace_add(w->ds->trace, TRACE_VARIABLE, w->node->pos, from, NULL, name, value);
 	return value;
 }
 

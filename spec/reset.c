@@ -88,16 +88,20 @@ void reset_collect(struct arena *a, struct node *doc, struct reset_list *ret)
 	qsort(ret->sorted, ret->n_sorted, sizeof(*ret->sorted), compare_paths);
 }
 
-static void note_drop(struct trace *trace, const struct reset_path *p, const struct node *dropped)
+static void note_drop(struct diags *ds, const struct reset_path *p, const struct node *dropped)
 {
 	AUTO_STR struct str path = { 0 };
+	if (p->n > 2 && !ds->trace)
+		return;
 	for (size_t i = 0; i < p->n; i++)
 		str_addf(&path, "%s%s", i ? "." : "", p->keys[i]);
-	trace_add(trace, TRACE_DROPS, p->pos, dropped->pos, str_get(&path), NULL, NULL);
+	if (p->n <= 2)
+		diag_dropped(ds, str_get(&path), p->pos);
+	trace_add(ds->trace, TRACE_DROPS, p->pos, dropped->pos, str_get(&path), NULL, NULL);
 }
 
 /* Empties the place of p in target, which stands at its first `from` keys. Returns the map that has to be swept, NULL when there is nothing. */
-static struct node *empty(const struct reset_path *p, struct node *target, size_t from, struct trace *trace)
+static struct node *empty(const struct reset_path *p, struct node *target, size_t from, struct diags *ds)
 {
 	struct node *at = target;
 	struct node_entry *e;
@@ -108,8 +112,7 @@ static struct node *empty(const struct reset_path *p, struct node *target, size_
 	e = at ? node_entry(at, p->keys[p->n - 1]) : NULL;
 	if (!e || !e->value)
 		return NULL;
-	if (trace)
-		note_drop(trace, p, e->value);
+	note_drop(ds, p, e->value);
 	e->value = NULL;
 	return at;
 }
@@ -136,18 +139,18 @@ static void sweep(struct node **maps, size_t n)
 			node_keep(maps[i], is_there, NULL);
 }
 
-void reset_apply(const struct reset_list *list, struct node *target, struct trace *trace)
+void reset_apply(const struct reset_list *list, struct node *target, struct diags *ds)
 {
 	AUTO_FREE struct node **maps = xcalloc(list->n, sizeof(*maps));
 	size_t n = 0;
 	for (size_t i = 0; i < list->n; i++) {
-		maps[n] = empty(&list->v[i], target, 0, trace);
+		maps[n] = empty(&list->v[i], target, 0, ds);
 		n += maps[n] != NULL;
 	}
 	sweep(maps, n);
 }
 
-void reset_apply_member(const struct reset_list *list, struct node *target, const char *const prefix[2], struct trace *trace)
+void reset_apply_member(const struct reset_list *list, struct node *target, const char *const prefix[2], struct diags *ds)
 {
 	AUTO_FREE struct node **maps = NULL;
 	size_t low = 0, high = list->n_sorted, n = 0, end;
@@ -164,7 +167,7 @@ void reset_apply_member(const struct reset_list *list, struct node *target, cons
 		return;
 	maps = xcalloc(end - low, sizeof(*maps));
 	for (; low < end; low++) {
-		maps[n] = empty(list->sorted[low], target, 2, trace);
+		maps[n] = empty(list->sorted[low], target, 2, ds);
 		n += maps[n] != NULL;
 	}
 	sweep(maps, n);

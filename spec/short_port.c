@@ -31,7 +31,7 @@ static const char *parse_ip(struct arena *a, const char *s, size_t n)
 	ip = bracket ? arena_strndup(a, s + 1, n - 2) : arena_strndup(a, s, n);
 	if (!*ip)
 		return ip;
-	if (inet_pton(AF_INET, ip, buf) == 1 || (bracket && inet_pton(AF_INET6, ip, buf) == 1))
+	if (inet_pton(AF_INET, ip, buf) == 1 || inet_pton(AF_INET6, ip, buf) == 1)
 		return ip;
 	return NULL;
 }

@@ -9,6 +9,12 @@
 
 #include "base/arena.h"
 
+/* A place: line and column from 1, columns count characters (not bytes). src NULL = nowhere. */
+struct pos {
+	const struct source *src;
+	int line, column;
+};
+
 /* A text that positions point into: a file, standard input, or something that muster made up. */
 struct source {
 	const char *path;      /* as it is shown in messages; "-" = standard input */
@@ -16,12 +22,8 @@ struct source {
 	size_t len;
 	size_t *lines;         /* offset of the first byte of each line */
 	size_t n_lines;
-};
-
-/* A place: line and column from 1, columns count characters (not bytes). src NULL = nowhere. */
-struct pos {
-	const struct source *src;
-	int line, column;
+	struct pos by;         /* where another file asks for this one; src NULL: nowhere */
+	const char *by_what;   /* "included here" */
 };
 
 enum node_kind { NODE_NULL, NODE_BOOL, NODE_INT, NODE_FLOAT, NODE_STRING, NODE_SEQ, NODE_MAP, NODE_KIND_N_ };
