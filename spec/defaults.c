@@ -168,8 +168,11 @@ static void check_watch_path(struct diags *ds, struct node *n, const struct node
 static void check_device(struct diags *ds, struct node *n, const struct node_path *path)
 {
 	const struct node *count = node_get(n, "count"), *ids = node_get(n, "device_ids");
-	if (count && ids)
-		diag_note(ds, diag_error(ds, count->pos, node_path_text(ds->arena, path), "count and device_ids exclude each other"), ids->pos, "device_ids is here");
+	struct diag *d;
+	if (!count || !ids)
+		return;
+	d = diag_error(ds, count->pos, node_path_text(ds->arena, path), "count and device_ids exclude each other");
+	diag_note(ds, d, ids->pos, "device_ids is here");
 }
 
 int canonical_check(const struct node *doc, struct diags *ds)
