@@ -13,6 +13,8 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "compose/image_client.h"
+#include "images/build/build.h"
+#include "images/build/channel.h"
 #include "images/import.h"
 #include "images/confine.h"
 #include "images/fetch.h"
@@ -199,6 +201,20 @@ static int run_fetch(void)
 	return fetch_serve(INPUT_FD, lanes, LANE_MAX_LANES, &err) < 0;
 }
 
+/* The builder: its request comes over a socket, and so does its answer go. */
+static int run_build(void)
+{
+	struct stat st;
+	failpoint_take(IMAGE_FD_POINTS);
+	close(IMAGE_FD_POINTS);
+	proc_close_from(BUILD_FD_EXECUTOR + 1, NULL, 0);
+	proc_reset_signals();
+	umask(077);
+	if (fstat(ROOT_FD, &st) < 0 || !S_ISDIR(st.st_mode) || fstat(BUILD_FD_EXECUTOR, &st) < 0)
+		return 125;
+	return build_serve(ROOT_FD, BUILD_FD_CLI, BUILD_FD_EXECUTOR);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct work *w, int argc, char **argv, struct err *err);
@@ -260,6 +276,8 @@ int main(int argc, char **argv)
 	size_t i = 0;
 	if (argc == 2 && strcmp(argv[1], "fetch") == 0)
 		_exit(run_fetch());
+	if (argc == 2 && strcmp(argv[1], "build") == 0)
+		_exit(run_build());
 	while (i < ARRAY_SIZE(commands) && (argc < 2 || strcmp(argv[1], commands[i].name) != 0))
 		i++;
 	if (i == ARRAY_SIZE(commands))

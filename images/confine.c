@@ -27,6 +27,8 @@ struct jail {
 	int root_fd;
 	int tree_fds[MAX_DIRS]; /* detached clones of dirs[] */
 	size_t n;
+	int *extra;             /* directories from elsewhere, to be read only: replaced by descriptors inside the new root */
+	size_t n_extra;
 };
 
 static int make_dirs(struct jail *j, struct err *err)
@@ -87,6 +89,50 @@ static int clone_folders(struct jail *j, struct err *err)
 	return 0;
 }
 
+/* Clones of directories from elsewhere, with what is mounted below them, for reading only. As clone_folders(). */
+static int clone_extra(struct jail *j, struct err *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY };
+	for (size_t i = 0; i < j->n_extra; i++) {
+		int fd = (int)syscall(SYS_open_tree, j->extra[i], "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+		if (fd < 0)
+			return refused(errno) ? 1 : err_sys(err, errno, "jail: clone the mount of a directory");
+		close(j->extra[i]);
+		j->extra[i] = fd;
+		if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+			return refused(errno) ? 1 : err_sys(err, errno, "jail: restrict the mount of a directory");
+	}
+	return 0;
+}
+
+/* Puts them into the new root mnt, as directories with numbers for names. */
+static int move_extra(struct jail *j, int mnt, struct err *err)
+{
+	for (size_t i = 0; i < j->n_extra; i++) {
+		char name[24];
+		snprintf(name, sizeof(name), "%zu", i);
+		if (mkdirat(mnt, name, 0700) < 0 || syscall(SYS_move_mount, j->extra[i], "", mnt, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return err_sys(err, errno, "jail: mount a directory");
+	}
+	return 0;
+}
+
+/* From inside, so that ".." ends at the new root. */
+static int reopen_extra(struct jail *j, struct err *err)
+{
+	for (size_t i = 0; i < j->n_extra; i++) {
+		char name[24];
+		int fd;
+		snprintf(name, sizeof(name), "%zu", i);
+		fd = fs_open_dir(j->root_fd, name, err);
+		if (fd < 0)
+			return -1;
+		close(j->extra[i]);
+		j->extra[i] = fd;
+	}
+	return 0;
+}
+
 int confine_unshare_mounts(struct err *err)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -100,6 +146,8 @@ static int enter_mounts(struct jail *j, struct err *err)
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
 	AUTO_CLOSE int mnt = -1;
 	int rc = clone_folders(j, err);
+	if (rc == 0)
+		rc = clone_extra(j, err);
 	if (rc != 0)
 		return rc;
 	if (confine_unshare_mounts(err) < 0)
@@ -113,13 +161,15 @@ static int enter_mounts(struct jail *j, struct err *err)
 			return err_sys(err, errno, "jail: mount %s", j->dirs[i]);
 		util_close(&j->tree_fds[i]);
 	}
+	if (move_extra(j, mnt, err) < 0)
+		return -1;
 	if (syscall(SYS_mount_setattr, mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return err_sys(err, errno, "jail: make the root read-only");
 	if (confine_become_root(mnt) < 0)
 		return err_sys(err, errno, "jail: change the root");
 	util_close(&j->root_fd);
 	j->root_fd = fs_open_dir(AT_FDCWD, "/", err);
-	return j->root_fd < 0 ? -1 : 0;
+	return j->root_fd < 0 ? -1 : reopen_extra(j, err);
 }
 
 /* Every file access right that this version of Landlock knows. */
@@ -159,6 +209,12 @@ static int enter_landlock(struct jail *j, struct err *err)
 		struct landlock_path_beneath_attr rule = { .allowed_access = attr.fs, .parent_fd = dir };
 		if (dir < 0 || syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
 			return err_sys(err, errno, "jail: Landlock rule for %s", j->dirs[i]);
+	}
+	for (size_t i = 0; i < j->n_extra; i++) {
+		struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+			.parent_fd = j->extra[i] };
+		if (syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+			return err_sys(err, errno, "jail: Landlock rule for a directory");
 	}
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return err_sys(err, errno, "jail: Landlock");
@@ -213,8 +269,7 @@ int confine_allow_common(scmp_filter_ctx f)
 	return 0;
 }
 
-/* What unpacking needs beyond that, and death for the network: this process has no business there. */
-static int allow_unpacking(scmp_filter_ctx f)
+int confine_allow_files(scmp_filter_ctx f)
 {
 	static const int calls[] = {
 		SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(getdents64), SCMP_SYS(readlinkat), SCMP_SYS(mkdirat),
@@ -224,10 +279,16 @@ static int allow_unpacking(scmp_filter_ctx f)
 		SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
 		SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs), SCMP_SYS(sync_file_range),
 	};
+	return confine_allow_common(f) < 0 || allow_list(f, calls, ARRAY_SIZE(calls)) < 0 ? -1 : 0;
+}
+
+/* What unpacking needs, and death for the network: this process has no business there. */
+static int allow_unpacking(scmp_filter_ctx f)
+{
 	static const int death[] = {
 		SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
 	};
-	if (confine_allow_common(f) < 0 || allow_list(f, calls, ARRAY_SIZE(calls)) < 0)
+	if (confine_allow_files(f) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(death); i++)
 		if (seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, death[i], 0) < 0)
@@ -279,7 +340,7 @@ int confine_no_privileges(struct err *err)
 	return 0;
 }
 
-static int enter_all(struct jail *j, struct err *err)
+static int enter_all(struct jail *j, int (*allow)(scmp_filter_ctx f), struct err *err)
 {
 	static const int keep[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN };
 	int mounts, landlock;
@@ -296,16 +357,21 @@ static int enter_all(struct jail *j, struct err *err)
 			"jail: neither a mount namespace nor Landlock is to be had, refusing to read foreign archives");
 	if (confine_drop_capabilities(keep, ARRAY_SIZE(keep), err) < 0)
 		return -1;
-	return confine_seccomp(allow_unpacking, err);
+	return confine_seccomp(allow, err);
 }
 
-int confine_enter(int root_fd, const char *const *dirs, struct err *err)
+int confine_enter_with(int root_fd, const char *const *dirs, int *extra_fds, size_t n_extra, int (*allow)(scmp_filter_ctx f), struct err *err)
 {
-	struct jail j = { .dirs = dirs, .root_fd = root_fd, .tree_fds = { -1, -1, -1, -1 } };
-	int rc = enter_all(&j, err);
+	struct jail j = { .dirs = dirs, .root_fd = root_fd, .tree_fds = { -1, -1, -1, -1 }, .extra = extra_fds, .n_extra = n_extra };
+	int rc = enter_all(&j, allow, err);
 	for (size_t i = 0; i < MAX_DIRS; i++)
 		util_close(&j.tree_fds[i]);
 	if (rc < 0)
 		util_close(&j.root_fd);
 	return j.root_fd;
+}
+
+int confine_enter(int root_fd, const char *const *dirs, struct err *err)
+{
+	return confine_enter_with(root_fd, dirs, NULL, 0, allow_unpacking, err);
 }
