@@ -156,21 +156,28 @@ static void dockerfile_take_directive(struct dockerfile_parser *p, const struct 
 	}
 }
 
-/* The directives at the top; they end with the first line that is none. The lines are read once more as comments. */
+/* The directives at the top; they end with the first line that is none. The lines are read once more as comments. Behind a first line of "#!" there
+ * is no escape directive, though the others are. */
 static void dockerfile_parse_directives(struct dockerfile_parser *p, int *ret_last)
 {
 	struct dockerfile_parser saved = *p;
 	const char *line;
 	size_t n;
-	bool seen_syntax = false, seen_escape = false, seen_check = false;
+	bool seen_syntax = false, seen_escape = false, seen_check = false, script = false;
 	*ret_last = 0;
 	while (dockerfile_next_line(p, &line, &n)) {
 		struct directive d;
 		size_t skip;
 		n = trim_newline(line, n);
 		skip = leading_space(line, n);
+		if (p->line == 1 && n >= 2 && line[0] == '#' && line[1] == '!') {
+			script = true;
+			continue;
+		}
 		if (!parse_directive(p->arena, line + skip, n - skip, &d))
 			break;
+		if (script && d.name[0] == 'e')
+			continue;
 		dockerfile_take_directive(p, &d, line + skip, d.name[0] == 's' ? &seen_syntax : d.name[0] == 'e' ? &seen_escape : &seen_check);
 		*ret_last = p->line;
 	}

@@ -72,6 +72,9 @@ static void test_directives(void)
 	EXPECT(df->nodes[0]->n_comments == 2 && str_eq(df->nodes[0]->comments[0], "other=1"), "directives are no comments, what is no directive is one");
 	static const char late[] = "\n# escape=`\nRUN a `\n";
 	EXPECT(parse(a, late, strlen(late), &ds, &df) == 0 && df->escape == '\\', "behind an empty line it is a comment");
+	static const char script[] = "#!/usr/bin/env x\n# syntax=s\n# escape=`\n# check=c\nRUN a \\\n b\n";
+	EXPECT(parse(a, script, strlen(script), &ds, &df) == 0 && str_eq(df->syntax, "s") && str_eq(df->check, "c") && df->escape == '\\',
+	       "behind #! there are directives, but escape");
 	expect_error("twice", "# escape=`\n# escape=`\nFROM a\n", "Dockerfile:2:10: error: only one escape parser directive can be used\n");
 	expect_error("another character", "#escape=x\nFROM a\n",
 		     "Dockerfile:1:9: error: invalid escape character \"x\"\n  #escape=x\n          ^\n  hint: it can be \\ or `\n");
