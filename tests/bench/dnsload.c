@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A DNS load generator for the bench: keeps N questions for one name in flight over UDP and counts the answers.
  *   dnsload ADDRESS PORT NAME IN-FLIGHT SECONDS    prints answers per second; exit 1 when an answer does not come or is an error
+ *   dnsload floor ADDRESS PORT                     answers every question alike, one thread, one question a turn, until it is killed: what
+ *                                                  is measured against it is the server, not the machine
  * One socket per question in flight, each with its own id, so that an answer always belongs to the last question of its socket. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -52,6 +54,29 @@ static int open_socket(const char *address, int port)
 	return fd;
 }
 
+static int serve_floor(const char *address, int port)
+{
+	static const unsigned char record[16] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1 };
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || inet_pton(AF_INET, address, &sa.sin_addr) != 1 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		fprintf(stderr, "dnsload: %s: %s\n", address, strerror(errno));
+		return 1;
+	}
+	for (;;) {
+		unsigned char q[512 + sizeof(record)];
+		struct sockaddr_in from;
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, q, 512, 0, (struct sockaddr *)&from, &len);
+		if (n < 12)
+			continue;
+		q[2] |= 0x80;
+		q[7] = 1;
+		memcpy(q + n, record, sizeof(record));
+		sendto(fd, q, (size_t)n + sizeof(record), 0, (struct sockaddr *)&from, len);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct pollfd fds[MAX_IN_FLIGHT];
@@ -60,8 +85,10 @@ int main(int argc, char **argv)
 	unsigned long n = 0;
 	int in_flight;
 	size_t len;
+	if (argc == 4 && strcmp(argv[1], "floor") == 0)
+		return serve_floor(argv[2], atoi(argv[3]));
 	if (argc != 6 || (in_flight = atoi(argv[4])) < 1 || in_flight > MAX_IN_FLIGHT) {
-		fprintf(stderr, "usage: dnsload ADDRESS PORT NAME IN-FLIGHT SECONDS\n");
+		fprintf(stderr, "usage: dnsload ADDRESS PORT NAME IN-FLIGHT SECONDS | floor ADDRESS PORT\n");
 		return 2;
 	}
 	len = make_question(q, argv[3]);
