@@ -51,8 +51,9 @@ struct anchor {
 	int store_fd;          /* our end; one pair per supervisor */
 	int logs[2], dns[2];   /* [0] supervisor's end */
 	struct child children[CHILD_N_];
-	struct kept kept[MAX_KEPT];
+	struct kept *kept;     /* MAX_KEPT of them */
 	int n_kept;            /* entries in use lie in [0, n_kept) */
+	int first_free;        /* there is no free one before it */
 	bool finish, keep;     /* keep: containers may still need the run directory */
 };
 
@@ -174,27 +175,29 @@ static void reap(struct anchor *a)
 	}
 }
 
-static bool key_matches(const char *key, const char *pattern)
-{
-	size_t n = strlen(pattern);
-	return n && pattern[n - 1] == '*' ? strncmp(key, pattern, n - 1) == 0 : strcmp(key, pattern) == 0;
-}
-
+/* A pattern is a key, or the beginning of keys and a star. */
 static void store_drop(struct anchor *a, const char *pattern)
 {
+	size_t n = strlen(pattern);
+	bool begins = n && pattern[n - 1] == '*';
+	n = begins ? n - 1 : n + 1; /* else with its end */
 	for (int i = 0; i < a->n_kept; i++)
-		if (a->kept[i].fd >= 0 && key_matches(a->kept[i].key, pattern))
+		if (a->kept[i].fd >= 0 && memcmp(a->kept[i].key, pattern, n) == 0) {
 			util_close(&a->kept[i].fd);
+			a->first_free = MIN(a->first_free, i);
+		}
 	while (a->n_kept && a->kept[a->n_kept - 1].fd < 0)
 		a->n_kept--;
 }
 
 static void store_put(struct anchor *a, const char *key, int fd)
 {
-	int i = 0;
+	int i;
 	store_drop(a, key);
+	i = MIN(a->first_free, a->n_kept);
 	while (i < a->n_kept && a->kept[i].fd >= 0)
 		i++;
+	a->first_free = i;
 	if (i == MAX_KEPT) {
 		log_warn("no room to keep descriptor %s", key);
 		close(fd);
@@ -446,12 +449,13 @@ static void anchor_end(struct anchor *a)
 
 int anchor_main(const char *project, const char *rootid, const char *origin)
 {
+	static struct kept slots[MAX_KEPT];
 	static struct anchor a;
 	struct err err = {0};
 	int rc;
 	a = (struct anchor){ .project = project, .rootid = rootid, .origin = origin, .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN,
 			     .binary_fd = ANCHOR_FD_BINARY, .ready_fd = ANCHOR_FD_READY, .lock_fd = -1, .project_run_fd = -1, .exits_fd = -1,
-			     .store_fd = -1 };
+			     .store_fd = -1, .kept = slots };
 	proc_cloexec_from(3);
 	rc = anchor_setup(&a, &err);
 	if (rc != 0) {

@@ -8,6 +8,7 @@
 #include "compose/supervisor.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -381,10 +382,14 @@ static bool say(const char *what)
 	return first;
 }
 
-/* A supervisor that nobody ever talked to and that has nothing to look after. */
+/* Once a second: a supervisor that nobody ever talked to and that has nothing to look after ends; one that has done something gives the memory back
+ * that it took. */
 static void idle(struct loop_timer *t)
 {
 	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, idle_timer);
+	if (sv->generation != sv->generation_trimmed && !sv->current)
+		malloc_trim(0);
+	sv->generation_trimmed = sv->current ? 0 : sv->generation;
 	supervisor_maybe_finish(sv);
 	if (!sv->finishing)
 		loop_timer_set(&sv->loop, t, IDLE_MS, idle);

@@ -62,6 +62,7 @@ struct supervisor {
 	struct op *current, *queue;
 	struct map results;                /* request_id → json_t of its "done" */
 	uint64_t generation;               /* of the newest operation */
+	uint64_t generation_trimmed;       /* the one after which memory was given back */
 	size_t n_workers;
 	size_t n_awaiting;                 /* units; no operation begins before their status is known */
 	struct strv dying;                 /* cgroups that were still busy when they had to go */
