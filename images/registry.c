@@ -393,6 +393,7 @@ struct download {
 	uint64_t size, done;     /* done: given to the sink */
 	uint64_t skip;           /* bytes of this answer that the sink has already */
 	bool begun, sink_failed;
+	unsigned short_answers;  /* whole ones by their own account, and yet too short */
 };
 
 static int take_bytes(void *arg, const void *p, size_t n, struct err *err)
@@ -421,14 +422,14 @@ static int take_bytes(void *arg, const void *p, size_t n, struct err *err)
 }
 
 /* What one try came to. 0: all is there; -1 + err, *ret_again when another try may help. */
-static int judge_download(const struct registry *r, const struct download *d, int rc, const struct http_reply *a, const char *what, bool *ret_again,
+static int judge_download(const struct registry *r, struct download *d, int rc, const struct http_reply *a, const char *what, bool *ret_again,
 	struct err *err)
 {
 	bool ok = rc == 0 && (a->status == 200 || a->status == 206);
 	*ret_again = false;
 	if (ok && d->done == d->size)
 		return 0;
-	*ret_again = !d->sink_failed && (ok || (rc < 0 ? a->transient : registry_is_transient(a->status)));
+	*ret_again = !d->sink_failed && (ok ? ++d->short_answers < 2 : rc < 0 ? a->transient : registry_is_transient(a->status));
 	if (ok)
 		return err_set(err, ERR_SYS, "%s: ends after %llu of %llu bytes", what, (unsigned long long)d->done, (unsigned long long)d->size);
 	return rc < 0 ? -1 : registry_explain(r, a, what, err);

@@ -371,3 +371,63 @@ def test_pull_policies(t):
         t.has(t.up("--no-start").err, "Pulled")
         t.compose(f"services: {{a: {{image: '{s.host}/a/b:1', command: /bin/sh, pull_policy: every_1hx}}}}")
         t.has(t.up("--no-start", rc=1).err, "not a duration")
+
+
+def stop_midway(t, s, image, sent):
+    """A pull that is killed when the server has sent so many bytes of its layer."""
+    stuck, go = threading.Event(), threading.Event()
+
+    def fault(h, _):
+        if not h.path.endswith(image.layers[0]):
+            return False
+        h.send_response(200)
+        h.send_header("Content-Length", str(len(image.blobs[image.layers[0]])))
+        h.end_headers()
+        h.wfile.write(image.blobs[image.layers[0]][:sent])
+        h.wfile.flush()
+        stuck.set()
+        go.wait(20)
+        h.close_connection = True
+        return True
+    s.fault = fault
+    job = t.start("image", "pull", f"{s.host}/a/b:1")
+    t.true(stuck.wait(10), "the layer is on its way")
+    part = f"{t.root}/images/oci/ingest/{image.layers[0][7:]}.part"
+    t.wait(lambda: os.path.exists(part) and os.path.getsize(part) > sent - 300000, 5, "bytes in the store")
+    job.kill()
+    go.set()
+    s.fault = None
+    s.seen.clear()
+    return part
+
+
+def test_killed_pull_goes_on(t):
+    """What a killed pull had of a layer is not fetched again, but not believed either: a damaged part and one that is too long are fetched anew; a server
+    that does not know ranges sends all of it."""
+    image = Image([registry.tar_of({"data": os.urandom(3000000)})])
+    loopback(t)
+    with Server(image) as s:
+        size = len(image.blobs[image.layers[0]])
+        of_layer = lambda: [x[4] for x in s.seen if x[1].endswith(image.layers[0])]
+        for damage, asked in (("nothing", 1), ("a byte", 2), ("its length", 1), ("the server", 1)):
+            part = stop_midway(t, s, image, 2000000)
+            t.wait(lambda: subprocess.run(["flock", "-n", part, "true"], check=False).returncode == 0, 5, "the end of its writer")
+            have = os.path.getsize(part)
+            with open(part, "r+b") as f:
+                if damage == "a byte":
+                    f.seek(1000)
+                    f.write(bytes([image.blobs[image.layers[0]][1000] ^ 1]))
+                if damage == "its length":
+                    f.seek(0, 2)
+                    f.write(bytes(size))
+            if damage == "the server":
+                s.fault = lambda h, n: h.path.endswith(image.layers[0]) and (h.reply(200, image.blobs[image.layers[0]]) or True)
+            pulled(t, s, image)
+            t.eq(of_layer(), {"nothing": [f"bytes={have}-"], "a byte": [f"bytes={have}-", None], "its length": [None], "the server": [f"bytes={have}-"]}[damage],
+                 f"requests after damage to {damage}")
+            t.eq(len(of_layer()), asked)
+            t.eq(os.listdir(t.root + "/images/oci/ingest"), [])
+            t.muster("image", "rm", f"{s.host}/a/b:1")
+            t.muster("image", "pull", f"{s.host}/a/b:none", rc=1)
+            for x in os.listdir(t.root + "/images/oci/blobs/sha256"):
+                os.unlink(f"{t.root}/images/oci/blobs/sha256/{x}")
