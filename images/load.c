@@ -217,34 +217,26 @@ static int load_layers(struct loader *l, struct image_plan *p, const struct imag
 	return 0;
 }
 
-static json_t *describe(const char *type, const char *hex, uint64_t size)
-{
-	AUTO_FREE char *digest = xasprintf("sha256:%s", hex);
-	json_t *j = json_object();
-	json_put_str(j, "mediaType", type);
-	json_put_str(j, "digest", digest);
-	json_put_int(j, "size", (int64_t)size);
-	return j;
-}
-
 /* A manifest of what was kept, when the archive has none and everything was. */
 static void make_manifest(struct image_plan *p, const struct image *img)
 {
-	AUTO_JSON json_t *j = json_object();
-	json_t *layers = json_array();
+	struct descriptor config = { .size = p->config.len, .type = "application/vnd.oci.image.config.v1+json" };
+	struct descriptor *layers = xcalloc(p->n_layers, sizeof(*layers));
 	AUTO_FREE char *text = NULL;
-	json_put_int(j, "schemaVersion", 2);
-	json_put_str(j, "mediaType", OCI_MANIFEST);
-	json_object_set_new(j, "config", describe("application/vnd.oci.image.config.v1+json", img->id, p->config.len));
-	json_object_set_new(j, "layers", layers);
-	for (size_t i = 0; i < p->n_layers; i++) {
-		if (!p->layers[i].kept[0])
-			return;
-		json_array_append_new(layers, describe(p->layers[i].kept_type, p->layers[i].kept, p->layers[i].kept_bytes));
+	size_t n = 0;
+	snprintf(config.digest, sizeof(config.digest), "sha256:%s", img->id);
+	while (n < p->n_layers && p->layers[n].kept[0]) {
+		snprintf(layers[n].digest, sizeof(layers[n].digest), "sha256:%s", p->layers[n].kept);
+		snprintf(layers[n].type, sizeof(layers[n].type), "%s", p->layers[n].kept_type);
+		layers[n].size = p->layers[n].kept_bytes;
+		n++;
 	}
-	text = json_canonical(j);
-	str_add(&p->manifest, text);
-	p->manifest_type = OCI_MANIFEST;
+	if (n == p->n_layers) {
+		text = manifest_make(&config, layers, n);
+		str_add(&p->manifest, text);
+		p->manifest_type = OCI_MANIFEST;
+	}
+	free(layers);
 }
 
 /* Unpacks what is missing and commits. Returns as store_commit(). */

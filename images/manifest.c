@@ -185,3 +185,25 @@ int manifest_parse(const char *text, size_t n, const struct platform *want, stru
 		return err_set(err, ERR_INVALID, "manifest: a configuration larger than the %d bytes allowed", IMAGE_MAX_CONFIG_BYTES);
 	return read_layers(layers, ret, err) < 0 ? err_wrap(err, "manifest") : 0;
 }
+
+static json_t *descriptor_json(const struct descriptor *d)
+{
+	json_t *j = json_object();
+	json_put_str(j, "mediaType", d->type);
+	json_put_str(j, "digest", d->digest);
+	json_put_int(j, "size", (int64_t)d->size);
+	return j;
+}
+
+char *manifest_make(const struct descriptor *config, const struct descriptor *layers, size_t n)
+{
+	AUTO_JSON json_t *j = json_object();
+	json_t *list = json_array();
+	json_put_int(j, "schemaVersion", 2);
+	json_put_str(j, "mediaType", OCI_MANIFEST);
+	json_object_set_new(j, "config", descriptor_json(config));
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, descriptor_json(&layers[i]));
+	json_object_set_new(j, "layers", list);
+	return json_canonical(j);
+}

@@ -36,6 +36,9 @@ int manifest_parse_platform(const char *text, struct platform *ret, struct err *
 int manifest_parse(const char *text, size_t n, const struct platform *want, struct manifest *ret, struct descriptor *ret_choice,
 	struct err *err);
 
+/* An OCI manifest of a configuration and layers, bottom to top (digest, size and type of each): its text, free() it. */
+char *manifest_make(const struct descriptor *config, const struct descriptor *layers, size_t n);
+
 /* The 64 digits after "sha256:", NULL when it is no such digest. */
 const char *manifest_digest_hex(const char *digest);
 

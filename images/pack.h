@@ -44,6 +44,9 @@ int pack_layer(int dir_fd, const struct pack_options *options, pack_sink_fn *sin
 int pack_merged(const int *dir_fds, size_t n, const struct pack_options *options, pack_sink_fn *sink, void *arg, struct pack_result *ret,
 	struct err *err);
 
+/* The SHA-256 of what fd gives from where it stands to its end. 0 or -1 + err. */
+int pack_hash_fd(int fd, char ret_hex[static 65], struct err *err);
+
 /* How a layer packed like this is called: "application/vnd.oci.image.layer.v1.tar+gzip". */
 const char *pack_media_type(enum pack_codec codec);
 /* "none", "gzip", "zstd" to *ret; false when it is neither. */

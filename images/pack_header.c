@@ -138,8 +138,9 @@ static void seal(struct ustar *h)
 	h->chksum[7] = ' ';
 }
 
-int pack_header(struct pack_out *o, const struct pack_entry *e, struct err *err)
+void pack_header_text(struct str *ret, const struct pack_entry *e)
 {
+	static const char zeros[512];
 	AUTO_STR struct str records = {0};
 	struct ustar h, x = {0};
 	fill(&h, e, &records);
@@ -152,9 +153,17 @@ int pack_header(struct pack_out *o, const struct pack_entry *e, struct err *err)
 		put_octal(x.mtime, sizeof(x.mtime), 0);
 		x.typeflag = 'x';
 		seal(&x);
-		if (pack_out_write(o, &x, sizeof(x), err) < 0 || pack_out_write(o, records.p, records.len, err) < 0 || pack_out_align(o, err) < 0)
-			return -1;
+		str_addn(ret, &x, sizeof(x));
+		str_addn(ret, records.p, records.len);
+		str_addn(ret, zeros, -records.len & 511);
 	}
 	seal(&h);
-	return pack_out_write(o, &h, sizeof(h), err);
+	str_addn(ret, &h, sizeof(h));
+}
+
+int pack_header(struct pack_out *o, const struct pack_entry *e, struct err *err)
+{
+	AUTO_STR struct str text = {0};
+	pack_header_text(&text, e);
+	return pack_out_write(o, text.p, text.len, err);
 }

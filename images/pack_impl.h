@@ -38,6 +38,8 @@ struct pack_entry {
 
 /* Appends the PAX record "LENGTH key=value\n". */
 void pack_record(struct str *s, const char *key, const void *value, size_t n);
+/* Appends the header or headers of an entry to *ret. */
+void pack_header_text(struct str *ret, const struct pack_entry *e);
 /* Writes the header or headers of an entry. 0 or -1 + err. */
 int pack_header(struct pack_out *o, const struct pack_entry *e, struct err *err);
 

@@ -181,6 +181,21 @@ int pack_out_end(struct pack_out *o, struct pack_result *ret, struct err *err)
 	return 0;
 }
 
+int pack_hash_fd(int fd, char ret_hex[static 65], struct err *err)
+{
+	EVP_MD_CTX *md = digest_new();
+	AUTO_FREE char *buf = xcalloc(1, BUF_BYTES);
+	ssize_t n;
+	while ((n = read(fd, buf, BUF_BYTES)) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0)
+			EVP_DigestUpdate(md, buf, (size_t)n);
+	if (n < 0)
+		err_sys(err, errno, "read");
+	digest_hex(md, ret_hex);
+	EVP_MD_CTX_free(md);
+	return n < 0 ? -1 : 0;
+}
+
 const char *pack_media_type(enum pack_codec codec)
 {
 	static const char *const types[] = {

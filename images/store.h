@@ -47,6 +47,9 @@ int store_pulled_digest(struct store *s, const char *name, char **ret, struct er
 int store_list(struct store *s, struct image **ret_images, size_t *ret_n, struct err *err);
 void store_list_free(struct image *images, size_t n);
 
+/* The configuration of the image with this id, byte for byte, checked. 0 or -1 + err (ERR_NOT_FOUND). */
+int store_config(struct store *s, const char *id, struct str *ret, struct err *err);
+
 /* The path of a layer's directory relative to the state root: "layers/<diff_id>/diff"; free() it. */
 char *store_layer_path(const char *diff_id);
 /* Opens the layers' directories of img, bottom to top: O_PATH descriptors, each close-on-exec, array and descriptors owned by
