@@ -250,6 +250,19 @@ static const struct cli_option export_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option diff_options[] = {
+	{ "index", 0, CLI_INT, 0, .help = "index of the container if service has multiple replicas." },
+	{ 0 },
+};
+
+static const struct cli_option image_history_options[] = {
+	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
+	{ "human", 'H', CLI_BOOL, 0, .help = "Print sizes and dates in human readable format", .def = "true" },
+	{ "no-trunc", 0, CLI_BOOL, 0, .help = "Don't truncate output" },
+	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only show image IDs" },
+	{ 0 },
+};
+
 static const struct cli_option image_build_options[] = {
 	{ "add-host", 0, CLI_STRINGS, 0, .help = "Add a host to /etc/hosts of the steps (name=address)", .var = "list" },
 	{ "allow", 0, CLI_STRINGS, 0, .help = "Allow steps what they ask for (network.host, security.insecure)", .var = "list" },
@@ -300,9 +313,47 @@ static const struct cli_option image_load_options[] = {
 };
 
 static const struct cli_option image_ls_options[] = {
+	{ "all", 'a', CLI_BOOL, 0, .help = "Show all images (images that were built hide none here: the same list)" },
+	{ "digests", 0, CLI_BOOL, 0, .help = "Show digests" },
+	{ "filter", 0, CLI_STRINGS, 0, .help = "Filter output based on conditions: before, dangling, label, reference, since, until", .var = "filter" },
 	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
 	{ "no-trunc", 0, CLI_BOOL, 0, .help = "Don't truncate output" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only display IDs" },
+	{ 0 },
+};
+
+static const struct cli_option image_prune_options[] = {
+	{ "all", 'a', CLI_BOOL, 0, .help = "Remove all unused images, not just dangling ones" },
+	{ "filter", 0, CLI_STRINGS, 0, .help = "Provide filter values (e.g. \"until=<timestamp>\", \"label=<key>\")", .var = "filter" },
+	{ "force", 'f', CLI_BOOL, 0, .help = "Do not prompt for confirmation" },
+	{ 0 },
+};
+
+static const struct cli_option image_save_options[] = {
+	{ "compression", 0, CLI_STRING, 0, .help = "Write every layer like this, instead of as it was pulled (none, gzip, zstd)",
+	  .choices = "none|gzip|zstd" },
+	{ "format", 0, CLI_STRING, 0, .help = "combined: for docker, podman and skopeo; docker-archive; oci-archive", .def = "combined",
+	  .choices = "combined|docker-archive|oci-archive" },
+	{ "output", 'o', CLI_STRING, 0, .help = "Write to a file, instead of STDOUT" },
+	{ 0 },
+};
+
+static const struct cli_option image_verify_options[] = {
+	{ "repair", 0, CLI_BOOL, 0, .help = "Remove what is damaged, so that the next pull or load puts it back" },
+	{ 0 },
+};
+
+static const struct cli_option system_df_options[] = {
+	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
+	{ "verbose", 'v', CLI_BOOL, 0, .help = "Show detailed information on space usage" },
+	{ 0 },
+};
+
+static const struct cli_option system_prune_options[] = {
+	{ "all", 'a', CLI_BOOL, 0, .help = "Remove all unused images not just dangling ones" },
+	{ "filter", 0, CLI_STRINGS, 0, .help = "Provide filter values (e.g. \"label=<key>=<value>\")", .var = "filter" },
+	{ "force", 'f', CLI_BOOL, 0, .help = "Do not prompt for confirmation" },
+	{ "volumes", 0, CLI_BOOL, 0, .help = "Prune anonymous volumes" },
 	{ 0 },
 };
 
@@ -663,7 +714,7 @@ const struct cli_command cli_commands[] = {
 	{ "build", "build [OPTIONS] [SERVICE...]", "Build or rebuild services",
 	  NULL, build_options, NULL, 0, -1, 0, "service" },
 	{ "commit", "commit [OPTIONS] SERVICE [REPOSITORY[:TAG]]", "Create a new image from a service container's changes",
-	  NULL, commit_options, NULL, 1, 2, CLI_LATER, "service" },
+	  NULL, commit_options, NULL, 1, 2, 0, "service" },
 	{ "completion", "completion SHELL", "Print the completion script for bash or zsh",
 	  NULL, NULL, NULL, 1, 1, CLI_PLAIN, NULL },
 	{ "config", "config [OPTIONS] [SERVICE...]", "Parse, resolve and render compose file in canonical format",
@@ -677,6 +728,9 @@ const struct cli_command cli_commands[] = {
 	  NULL, create_options, create_conflicts, 0, -1, 0, "service" },
 	{ "debug", "debug [OPTIONS] [failpoints [on|off|NAME=ACTION[@N]...]]", "Print what a bug report needs: paths, processes, records",
 	  NULL, NULL, NULL, 0, -1, CLI_HIDDEN, NULL },
+	{ "diff", "diff [OPTIONS] SERVICE", "Show what a container changed in its filesystem",
+	  "Show what a container changed in its filesystem\n\nA: added, C: changed, D: deleted.",
+	  diff_options, NULL, 1, 1, 0, "service" },
 	{ "down", "down [OPTIONS] [SERVICES]", "Stop and remove containers, networks",
 	  NULL, down_options, NULL, 0, -1, 0, "service" },
 	{ "events", "events [OPTIONS] [SERVICE...]", "Receive real time events from containers",
@@ -684,7 +738,7 @@ const struct cli_command cli_commands[] = {
 	{ "exec", "exec [OPTIONS] SERVICE COMMAND [ARGS...]", "Execute a command in a running container",
 	  NULL, exec_options, exec_conflicts, 2, -1, CLI_STOP, "service" },
 	{ "export", "export [OPTIONS] SERVICE", "Export a service container's filesystem as a tar archive",
-	  NULL, export_options, NULL, 1, 1, CLI_LATER, "service" },
+	  NULL, export_options, NULL, 1, 1, 0, "service" },
 	{ "image", "image COMMAND", "Manage images",
 	  NULL, NULL, NULL, 0, 0, CLI_GROUP, NULL },
 	{ "image build", "image build [OPTIONS] PATH|-", "Build an image from a Dockerfile",
@@ -693,6 +747,8 @@ const struct cli_command cli_commands[] = {
 	  "PATH is the build context. With \"-\" it is a tar archive on standard input, or\n"
 	  "a Dockerfile that needs no context.",
 	  image_build_options, NULL, 1, 1, 0, "file" },
+	{ "image history", "image history [OPTIONS] IMAGE", "Show the history of an image",
+	  NULL, image_history_options, NULL, 1, 1, 0, "image" },
 	{ "image import", "image import [OPTIONS] FILE|- NAME[:TAG]",
 	  "Make an image of a root file system, a tar archive (plain, gzip, zstd)",
 	  NULL, image_import_options, NULL, 2, 2, 0, "file" },
@@ -700,16 +756,22 @@ const struct cli_command cli_commands[] = {
 	  NULL, image_inspect_options, NULL, 1, -1, 0, "image" },
 	{ "image load", "image load [OPTIONS]", "Load images from an archive as docker save or skopeo write it",
 	  NULL, image_load_options, NULL, 0, 0, 0, NULL },
-	{ "image ls", "image ls [OPTIONS]", "List images",
-	  NULL, image_ls_options, NULL, 0, 0, 0, NULL },
+	{ "image ls", "image ls [OPTIONS] [REPOSITORY[:TAG]]", "List images",
+	  NULL, image_ls_options, NULL, 0, 1, 0, "image" },
+	{ "image prune", "image prune [OPTIONS]", "Remove unused images",
+	  NULL, image_prune_options, NULL, 0, 0, 0, NULL },
 	{ "image pull", "image pull [OPTIONS] NAME[:TAG|@DIGEST] [NAME...]", "Pull images from their registries",
 	  NULL, image_pull_options, NULL, 1, -1, 0, NULL },
 	{ "image push", "image push [OPTIONS] NAME[:TAG]", "Push an image to its registry",
 	  NULL, image_push_options, NULL, 1, 1, 0, "image" },
 	{ "image rm", "image rm [OPTIONS] IMAGE [IMAGE...]", "Remove images",
 	  NULL, image_rm_options, NULL, 1, -1, 0, "image" },
+	{ "image save", "image save [OPTIONS] IMAGE [IMAGE...]", "Save one or more images to a tar archive (streamed to STDOUT by default)",
+	  NULL, image_save_options, NULL, 1, -1, 0, "image" },
 	{ "image tag", "image tag IMAGE NAME[:TAG]", "Give an image one more name",
 	  NULL, NULL, NULL, 2, 2, 0, "image" },
+	{ "image verify", "image verify [OPTIONS]", "Read everything in the image store again and compare it with its digests",
+	  NULL, image_verify_options, NULL, 0, 0, 0, NULL },
 	{ "images", "images [OPTIONS] [SERVICE...]", "List images used by the created containers",
 	  NULL, images_options, NULL, 0, -1, 0, "service" },
 	{ "kill", "kill [OPTIONS] [SERVICE...]", "Force stop service containers",
@@ -766,6 +828,12 @@ const struct cli_command cli_commands[] = {
 	  NULL, stats_options, NULL, 0, -1, CLI_LATER, "service" },
 	{ "stop", "stop [OPTIONS] [SERVICE...]", "Stop services",
 	  NULL, stop_options, NULL, 0, -1, 0, "service" },
+	{ "system", "system COMMAND", "Show and free disk space",
+	  NULL, NULL, NULL, 0, 0, CLI_GROUP, NULL },
+	{ "system df", "system df [OPTIONS]", "Show disk usage",
+	  NULL, system_df_options, NULL, 0, 0, 0, NULL },
+	{ "system prune", "system prune [OPTIONS]", "Remove unused data",
+	  NULL, system_prune_options, NULL, 0, 0, 0, NULL },
 	{ "top", "top [SERVICES...]", "Display the running processes",
 	  NULL, NULL, NULL, 0, -1, CLI_LATER, "service" },
 	{ "unpause", "unpause [SERVICE...]", "Unpause services",

@@ -40,6 +40,9 @@ int cmd_check_services(struct app *app, const struct observed *o, const struct s
 bool cmd_image_in_use(void *arg, const char *id, char by[static 64]);
 bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 64]);
 
+/* Removes the stopped containers of a project, as `rm -f`. Returns an exit code after a message. */
+int cmd_remove_stopped(struct app *app, const char *project);
+
 /* The commands, compose/cmd_*.c. */
 int cmd_config(struct app *app);
 int cmd_debug(struct app *app);
@@ -63,6 +66,15 @@ int cmd_images(struct app *app);
 int cmd_push(struct app *app);
 int cmd_image_tag(struct app *app);
 int cmd_image_inspect(struct app *app);
+int cmd_image_history(struct app *app);
+int cmd_image_prune(struct app *app);
+int cmd_image_save(struct app *app);
+int cmd_image_verify(struct app *app);
+int cmd_export(struct app *app);
+int cmd_commit(struct app *app);
+int cmd_diff(struct app *app);
+int cmd_system_df(struct app *app);
+int cmd_system_prune(struct app *app);
 int cmd_pull(struct app *app);
 int cmd_login(struct app *app);
 int cmd_logout(struct app *app);

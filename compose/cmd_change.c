@@ -184,6 +184,15 @@ int cmd_rm(struct app *app)
 	return send_request(app, project, json);
 }
 
+int cmd_remove_stopped(struct app *app, const char *project)
+{
+	static const struct strv all;
+	json_t *json = request_new(app, "rm", &all);
+	json_object_set_new(json, "stop", json_false());
+	json_object_set_new(json, "volumes", json_false());
+	return send_request(app, project, json);
+}
+
 static bool environment_true(const char *name)
 {
 	const char *v = getenv(name);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image inspect and image tag. inspect's fields have docker's names, so that scripts written for it work; what docker derives from
+/* image inspect, history and tag. inspect's fields have docker's names, so that scripts written for it work; what docker derives from
  * its own storage (Parent, GraphDriver) is left out. */
 #include <stdio.h>
 
-#include "compose/cmd.h"
+#include "base/clock.h"
+#include "compose/image_rows.h"
+#include "compose/table.h"
 #include "compose/table_template.h"
 #include "images/store.h"
 #include "spec/imageref.h"
@@ -77,6 +79,84 @@ int cmd_image_inspect(struct app *app)
 		str_addf(&out, "%s\n", text ? text : "[]");
 	}
 	return cmd_print(app, &out) || rc;
+}
+
+/* ---- history ---- */
+
+static json_t *history_row(const struct app *app, const struct image *img, const json_t *entry, bool top, uint64_t size)
+{
+	const bool no_trunc = cli_bool(app->args, "no-trunc"), human = cli_bool(app->args, "human");
+	const char *created = json_get_str(entry, "created", ""), *by = json_get_str(entry, "created_by", "");
+	uint64_t at = image_created_ns(created), now = clock_real_ns();
+	AUTO_FREE char *id = !top ? xstrdup("<missing>") : no_trunc ? xasprintf("sha256:%s", img->id) : xasprintf("%.12s", img->id);
+	AUTO_FREE char *bytes = xasprintf("%llu", (unsigned long long)size), *since = NULL;
+	AUTO_STR struct str command = {0};
+	char age[40], shown[24];
+	json_t *row = json_object();
+	since = at ? xasprintf("%s ago", table_human_duration(now > at ? (now - at) / 1000000000 : 0, age)) : xstrdup("N/A");
+	if (no_trunc)
+		str_add(&command, by);
+	else
+		table_add_cut(&command, by, 45);
+	json_put_str(row, "ID", id);
+	json_put_str(row, "CreatedAt", created);
+	json_put_str(row, "CreatedSince", human ? since : created);
+	json_object_set_new(row, "CreatedBy", json_text(str_get(&command)));
+	json_put_str(row, "Size", human ? table_human_bytes(size, shown) : bytes);
+	json_object_set_new(row, "Comment", json_text(json_get_str(entry, "comment", "")));
+	return row;
+}
+
+/* Newest first. Entries of the configuration's history that made a layer take the sizes of the layers in their order. */
+static json_t *history_rows(const struct app *app, struct store *s, const struct image *img)
+{
+	json_t *rows = json_array(), *history = json_object_get(img->json, "history");
+	const size_t n = json_array_size(history);
+	size_t layer = 0;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *entry = json_array_get(history, i);
+		struct store_layer_info info = {0};
+		if (!json_get_bool(entry, "empty_layer", false) && layer < img->diff_ids.n)
+			store_layer_info(s, img->diff_ids.v[layer++], &info);
+		json_array_insert_new(rows, 0, history_row(app, img, entry, i + 1 == n, info.size_bytes));
+	}
+	return rows;
+}
+
+int cmd_image_history(struct app *app)
+{
+	static const char *const headings[] = { "IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT" };
+	static const char *const fields[] = { "ID", "CreatedSince", "CreatedBy", "Size", "Comment" };
+	const char *format = cli_str(app->args, "format");
+	AUTO_STORE struct store *store = NULL;
+	AUTO_IMAGE struct image img = {0};
+	AUTO_JSON json_t *rows = NULL;
+	AUTO_STR struct str out = {0};
+	struct table t;
+	struct err err;
+	if (cmd_paths(app, true))
+		return 1;
+	if (store_open(app->paths.root_fd, &store, &err) < 0 || store_lookup(store, app->args->args.v[0], &img, &err) < 0)
+		return cmd_fail(app, &err);
+	rows = history_rows(app, store, &img);
+	if (!cli_bool(app->args, "quiet") && strcmp(format, "table") != 0) {
+		if (table_template_format(format, rows, NULL, &out, &err) < 0)
+			return cmd_fail(app, &err);
+		return cmd_print(app, &out);
+	}
+	table_init(&t, ARRAY_SIZE(fields), 10, 3);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		table_cell(&t, headings[i]);
+	for (size_t r = 0; r < json_array_size(rows); r++)
+		for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+			table_cell(&t, json_get_str(json_array_get(rows, r), fields[i], ""));
+	if (cli_bool(app->args, "quiet"))
+		for (size_t r = 0; r < json_array_size(rows); r++)
+			str_addf(&out, "%s\n", json_get_str(json_array_get(rows, r), "ID", ""));
+	else
+		table_render(&t, &out);
+	table_done(&t);
+	return cmd_print(app, &out);
 }
 
 int cmd_image_tag(struct app *app)

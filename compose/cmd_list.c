@@ -4,15 +4,14 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "compose/desired.h"
 #include "compose/image_client.h"
+#include "compose/image_rows.h"
 #include "compose/project.h"
 #include "compose/table.h"
 #include "compose/table_template.h"
-#include "spec/imageref.h"
 #include "volumes/volume.h"
 
 /* Prints rows as --format wants: the table of `fields` under `headings`, or json or a template. */
@@ -137,63 +136,66 @@ int cmd_image_load(struct app *app)
 	return fflush(stdout) ? 1 : 0;
 }
 
-/* "2026-11-21T04:00:36.68Z" → nanoseconds; 0 when it is not such a time. */
-static uint64_t parse_created(const char *text)
+/* The digest that goes with a reference: of the same repository, when the image has one. */
+static const char *digest_beside(const struct image *img, const char *ref)
 {
-	struct tm tm = {0};
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	time_t t = end ? timegm(&tm) : 0;
-	return t > 0 ? (uint64_t)t * 1000000000 : 0;
+	const char *colon = strrchr(ref, ':');
+	size_t n = colon ? (size_t)(colon - ref) : strlen(ref);
+	for (size_t i = 0; i < img->digests.n; i++)
+		if (strncmp(img->digests.v[i], ref, n) == 0 && img->digests.v[i][n] == '@')
+			return img->digests.v[i] + n + 1;
+	return NULL;
 }
 
-static void add_image_row(struct app *app, const struct image *img, const char *ref, json_t *rows)
+static void add_image_rows(struct app *app, const struct image_filter *f, const struct image *img, json_t *rows)
 {
-	AUTO_FREE char *id = xasprintf("sha256:%s", img->id), *repository = NULL;
 	bool no_trunc = cli_bool(app->args, "no-trunc");
-	uint64_t created = parse_created(img->created), now = clock_real_ns();
-	AUTO_FREE char *since = NULL;
-	struct imageref parsed = {0};
-	char size[24], age[40], shown[80];
-	json_t *row = json_object();
-	if (ref && imageref_parse(ref, app->arena, &parsed, NULL) == 0) {
-		struct imageref name = parsed;
-		name.tag = name.digest = NULL;
-		repository = xstrdup(imageref_familiar(&name, app->arena));
-	}
-	since = created ? xasprintf("%s ago", table_human_duration(now > created ? (now - created) / 1000000000 : 0, age)) : xstrdup("N/A");
-	snprintf(shown, sizeof(shown), "%.*s", no_trunc ? 71 : SHORT_ID, no_trunc ? id : img->id);
-	json_put_str(row, "Repository", repository ? repository : "<none>");
-	json_put_str(row, "Tag", parsed.tag ? parsed.tag : "<none>");
-	json_put_str(row, "ID", shown);
-	json_put_str(row, "Digest", parsed.digest ? parsed.digest : "<none>");
-	json_put_str(row, "CreatedAt", img->created);
-	json_put_str(row, "CreatedSince", since);
-	json_put_str(row, "Size", table_human_bytes(img->size_bytes, size));
-	json_array_append_new(rows, row);
+	if (!image_filter_match(f, img))
+		return;
+	for (size_t k = 0; k < img->refs.n; k++)
+		if (image_filter_match_ref(f, img->refs.v[k]))
+			json_array_append_new(rows, image_row(app, img, img->refs.v[k], digest_beside(img, img->refs.v[k]), no_trunc));
+	for (size_t k = 0; k < img->digests.n && img->refs.n == 0; k++)
+		if (image_filter_match_ref(f, img->digests.v[k]))
+			json_array_append_new(rows, image_row(app, img, img->digests.v[k], NULL, no_trunc));
+	if (img->refs.n == 0 && img->digests.n == 0 && image_filter_match_ref(f, NULL))
+		json_array_append_new(rows, image_row(app, img, NULL, NULL, no_trunc));
+}
+
+/* `image ls [REPOSITORY[:TAG]]`: the argument is a reference filter. */
+static int parse_image_filter(struct app *app, struct store *s, struct image_filter *ret, struct err *err)
+{
+	int rc = image_filter_parse(cli_list(app->args, "filter"), "before dangling label reference since until", s, ret, err);
+	if (rc == 0 && app->args->args.n)
+		strv_push(&ret->references, app->args->args.v[0]);
+	return rc;
 }
 
 int cmd_image_ls(struct app *app)
 {
 	static const char *const headings[] = { "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE" };
 	static const char *const fields[] = { "Repository", "Tag", "ID", "CreatedSince", "Size" };
+	static const char *const digest_headings[] = { "REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE" };
+	static const char *const digest_fields[] = { "Repository", "Tag", "Digest", "ID", "CreatedSince", "Size" };
 	AUTO_STORE struct store *store = NULL;
 	AUTO_JSON json_t *rows = json_array();
+	struct image_filter filter = {0};
 	struct image *images = NULL;
 	struct err err;
 	size_t n = 0;
 	if (cmd_paths(app, false))
 		return 1;
-	if (app->paths.root_fd >= 0 && (store_open(app->paths.root_fd, &store, &err) < 0 || store_list(store, &images, &n, &err) < 0))
+	if (app->paths.root_fd >= 0 && (store_open(app->paths.root_fd, &store, &err) < 0 || parse_image_filter(app, store, &filter, &err) < 0 ||
+					store_list(store, &images, &n, &err) < 0))
 		return cmd_fail(app, &err);
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < images[i].refs.n; k++)
-			add_image_row(app, &images[i], images[i].refs.v[k], rows);
-		if (images[i].refs.n == 0)
-			add_image_row(app, &images[i], NULL, rows);
-	}
+	for (size_t i = 0; i < n; i++)
+		add_image_rows(app, &filter, &images[i], rows);
+	image_filter_done(&filter);
 	store_list_free(images, n);
 	if (cli_bool(app->args, "quiet"))
 		return print_field(app, rows, "ID");
+	if (cli_bool(app->args, "digests"))
+		return print_rows(app, rows, digest_headings, digest_fields, ARRAY_SIZE(digest_fields), 10);
 	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
 }
 

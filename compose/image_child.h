@@ -26,6 +26,7 @@ struct image_child {
 struct image_fds {
 	int input, answer, root;       /* root -1: none */
 	const int *lanes;              /* LANE_MAX_LANES descriptors; NULL: none */
+	int tree;                      /* a directory to be read, IMAGE_FD_TREE; 0 or -1: none */
 };
 
 /* Starts muster-image with these descriptors and nothing else, not even an environment; it dies with us. 0 or -1 + err. */

@@ -23,7 +23,7 @@ _Noreturn static void run_child(const char *path, char *const *argv, const struc
 	/* copies above what they must not overwrite */
 	int input = fcntl(fds->input, F_DUPFD_CLOEXEC, 20), answer = fcntl(fds->answer, F_DUPFD_CLOEXEC, 20);
 	int root = fcntl(fds->root, F_DUPFD_CLOEXEC, 20), points = fcntl(failpoint_fd(), F_DUPFD_CLOEXEC, 20);
-	int lanes[LANE_MAX_LANES];
+	int lanes[LANE_MAX_LANES], tree = fds->tree > 0 ? fcntl(fds->tree, F_DUPFD_CLOEXEC, 20) : -1;
 	for (size_t i = 0; fds->lanes && i < LANE_MAX_LANES; i++)
 		lanes[i] = fcntl(fds->lanes[i], F_DUPFD_CLOEXEC, 20);
 	if (input < 0 || answer < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || (fds->root >= 0 && dup2(root, ROOT_FD) < 0))
@@ -35,7 +35,9 @@ _Noreturn static void run_child(const char *path, char *const *argv, const struc
 	for (size_t i = 0; fds->lanes && i < LANE_MAX_LANES; i++)
 		if (lanes[i] < 0 || dup2(lanes[i], IMAGE_FD_LANES + (int)i) < 0)
 			_exit(126);
-	proc_close_from(fds->lanes ? IMAGE_FD_LANES + LANE_MAX_LANES : IMAGE_FD_LANES, NULL, 0);
+	if (tree >= 0 && dup2(tree, IMAGE_FD_TREE) < 0)
+		_exit(126);
+	proc_close_from(fds->lanes ? IMAGE_FD_LANES + LANE_MAX_LANES : tree >= 0 ? IMAGE_FD_TREE + 1 : IMAGE_FD_LANES, NULL, 0);
 	proc_reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(126);
@@ -214,6 +216,30 @@ int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, 
 	strv_push(&argv, "muster-image");
 	strv_push(&argv, "load");
 	return run(root_fd, input_fd, argv.v, &c, err);
+}
+
+int image_client_run(int root_fd, int output_fd, int tree_fd, char *const *argv, image_event_fn *fn, void *arg, char *ret_id, struct err *err)
+{
+	struct image_child c = { .fn = fn, .arg = arg, .fd = -1 };
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[2], rc;
+	if (null < 0 || pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	rc = image_spawn(&(struct image_fds){ .input = output_fd >= 0 ? output_fd : null, .answer = fds[1], .root = root_fd, .tree = tree_fd }, argv,
+		&c.pid, err);
+	close(fds[1]);
+	if (rc < 0) {
+		close(fds[0]);
+		return -1;
+	}
+	c.fd = fds[0];
+	do
+		rc = image_child_read(&c, err);
+	while (rc == 0);
+	rc = image_child_end(&c, rc, err);
+	if (rc == 0 && ret_id)
+		memcpy(ret_id, c.id, sizeof(c.id));
+	return rc;
 }
 
 int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,

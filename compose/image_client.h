@@ -12,6 +12,7 @@
 enum {
 	IMAGE_FD_POINTS = 4, /* the failpoints' control file, when there is one */
 	IMAGE_FD_LANES = 5,  /* pull, push, fetch: LANE_MAX_LANES sockets between the two, images/lane.h */
+	IMAGE_FD_TREE = 5,   /* export, commit, diff: the container's upper directory */
 };
 
 enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED, IMAGE_LAYER, IMAGE_STARTED, IMAGE_ENDED };
@@ -61,6 +62,11 @@ int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t pa
 
 /* Asks the registry, through the network process, whether it takes the credentials of the description. 0 or -1 + err. */
 int image_client_check_login(const json_t *registry, struct err *err);
+
+/* Runs muster-image with these arguments (argv[0] is "muster-image"): output_fd is its descriptor 0, whatever it is used for (-1: none),
+ * tree_fd the directory it reads (-1: none). IMAGE_WARNING events are what it has to say. ret_id (may be NULL): the id of its answer, "" when
+ * there is none. Returns 0 or -1 + err. */
+int image_client_run(int root_fd, int output_fd, int tree_fd, char *const *argv, image_event_fn *fn, void *arg, char *ret_id, struct err *err);
 
 /* `image rm` of one name; see store_remove(). */
 int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,

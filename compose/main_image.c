@@ -15,6 +15,7 @@
 #include "compose/image_client.h"
 #include "images/build/build.h"
 #include "images/build/channel.h"
+#include "compose/image_task.h"
 #include "images/import.h"
 #include "images/confine.h"
 #include "images/fetch.h"
@@ -215,14 +216,34 @@ static int run_build(void)
 	return build_serve(ROOT_FD, BUILD_FD_CLI, BUILD_FD_EXECUTOR);
 }
 
+/* The tasks that answer with nothing but an id, compose/image_task.h. */
+static int run_task(const struct work *w, int argc, char **argv, struct err *err)
+{
+	char id[65] = "";
+	json_t *j;
+	if (image_task_run(w, argc, argv, id, err) < 0)
+		return -1;
+	j = event("done");
+	if (*id)
+		json_put_str(j, "id", id);
+	tell(j);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct work *w, int argc, char **argv, struct err *err);
+	enum { PLAIN, LANES, TREE } with; /* descriptors beyond ROOT_FD */
 } commands[] = {
-	{ "import", run_import },
-	{ "load", run_load },
-	{ "pull", run_pull },
-	{ "push", run_push },
+	{ "import", run_import, PLAIN },
+	{ "load", run_load, PLAIN },
+	{ "pull", run_pull, LANES },
+	{ "push", run_push, LANES },
+	{ "save", run_task, PLAIN },
+	{ "verify", run_task, PLAIN },
+	{ "export", run_task, TREE },
+	{ "commit", run_task, TREE },
+	{ "diff", run_task, TREE },
 };
 
 /* Each directory on the way down a tree holds a descriptor. */
@@ -236,14 +257,14 @@ static void allow_descriptors(void)
 }
 
 /* Everything between the start and the work: state, descriptors, jail, store. */
-static int prepare(bool lanes, struct store **ret, struct err *err)
+static int prepare(int with, struct work *w, struct err *err)
 {
 	static const char *const dirs[] = { "images", "layers", NULL };
 	struct stat st;
 	int root_fd;
 	failpoint_take(IMAGE_FD_POINTS);
 	close(IMAGE_FD_POINTS);
-	proc_close_from(lanes ? LAST_FD + 1 : ROOT_FD + 1, NULL, 0);
+	proc_close_from(with == LANES ? LAST_FD + 1 : with == TREE ? IMAGE_FD_TREE + 1 : ROOT_FD + 1, NULL, 0);
 	proc_reset_signals();
 	allow_descriptors();
 	umask(077);
@@ -253,13 +274,14 @@ static int prepare(bool lanes, struct store **ret, struct err *err)
 		if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
 			return err_sys(err, fd == INPUT_FD ? EISDIR : EBADF, "the archive");
 	stream_prepare();
-	root_fd = confine_enter(ROOT_FD, dirs, err);
+	w->tree_fd = IMAGE_FD_TREE;
+	root_fd = with == TREE ? confine_enter_reading(ROOT_FD, dirs, &w->tree_fd, err) : confine_enter(ROOT_FD, dirs, err);
 	if (root_fd < 0)
 		return -1;
-	if (store_open(root_fd, ret, err) < 0)
+	if (store_open(root_fd, &w->store, err) < 0)
 		return -1;
 	close(root_fd);
-	store_sweep(*ret, NULL); /* what an earlier one left when it was killed */
+	store_sweep(w->store, NULL); /* what an earlier one left when it was killed */
 	return 0;
 }
 
@@ -283,9 +305,9 @@ int main(int argc, char **argv)
 	if (i == ARRAY_SIZE(commands))
 		err_set(&err, ERR_INVALID, "muster-image is run by muster, not by hand");
 	else
-		rc = prepare(commands[i].run == run_pull || commands[i].run == run_push, &w.store, &err);
+		rc = prepare((int)commands[i].with, &w, &err);
 	if (rc == 0)
-		rc = commands[i].run(&w, argc - 2, argv + 2, &err);
+		rc = commands[i].run(&w, argc - (commands[i].run == run_task ? 1 : 2), argv + (commands[i].run == run_task ? 1 : 2), &err);
 	if (rc < 0) {
 		json_t *j = event("error");
 		json_put_int(j, "code", err.code);

@@ -375,3 +375,8 @@ int confine_enter(int root_fd, const char *const *dirs, struct err *err)
 {
 	return confine_enter_with(root_fd, dirs, NULL, 0, allow_unpacking, err);
 }
+
+int confine_enter_reading(int root_fd, const char *const *dirs, int *read_fd, struct err *err)
+{
+	return confine_enter_with(root_fd, dirs, read_fd, 1, allow_unpacking, err);
+}

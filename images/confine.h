@@ -16,6 +16,9 @@
  * The caller holds no other descriptor of a directory, and has loaded what it needs from files. */
 int confine_enter(int root_fd, const char *const *dirs, struct err *err);
 
+/* The same with one more directory, below which files can be read: *read_fd is replaced by a descriptor of it inside. */
+int confine_enter_reading(int root_fd, const char *const *dirs, int *read_fd, struct err *err);
+
 /* The fence around the process that talks to registries: it never sees the store or what is unpacked; it has sockets and the
  * pipes it was given. An empty read-only root with copies of the few files that name resolution reads; Landlock over the same
  * files where there is one; no capabilities; seccomp: sockets to the Internet only, files are opened for reading only. What

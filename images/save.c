@@ -251,7 +251,7 @@ static int prepare_image(struct saver *v, struct saved_image *si, struct manifes
 	struct descriptor ignored;
 	const struct manifest *kept = NULL;
 	int rc = store_manifest(v->s, si->img.id, &text, NULL, NULL, err);
-	if (rc < 0 || store_config(v->s, si->img.id, &si->config, err) < 0)
+	if (rc < 0 || store_read_config(v->s, si->img.id, &si->config, err) < 0)
 		return -1;
 	if (rc == 0) {
 		if (manifest_parse(str_get(&text), text.len, &any, m, &ignored, err) != 0 || m->n_layers != si->img.diff_ids.n)

@@ -499,6 +499,30 @@ static int needed_layers(struct store *s, const json_t *index, const char *but, 
 	return rc;
 }
 
+static int add_pinned(void *arg, const char *name)
+{
+	strv_push(arg, name);
+	return 0;
+}
+
+int store_cached_layers(struct store *s, struct strv *ret, struct err *err)
+{
+	AUTO_STRV struct strv pins = {0};
+	AUTO_MAP struct map needed = {0};
+	struct image *images = NULL;
+	size_t n = 0;
+	if (fs_each(s->pins_fd, ".", add_pinned, &pins, err) < 0 || store_list(s, &images, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < images[i].diff_ids.n; k++)
+			map_put(&needed, images[i].diff_ids.v[k], s);
+	store_list_free(images, n);
+	for (size_t i = 0; i < pins.n; i++)
+		if (!map_get(&needed, pins.v[i]))
+			strv_push(ret, pins.v[i]);
+	return 0;
+}
+
 struct garbage {
 	struct store *s;
 	const struct map *needed;  /* NULL: layers are not looked at */

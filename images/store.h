@@ -47,9 +47,6 @@ int store_pulled_digest(struct store *s, const char *name, char **ret, struct er
 int store_list(struct store *s, struct image **ret_images, size_t *ret_n, struct err *err);
 void store_list_free(struct image *images, size_t n);
 
-/* The configuration of the image with this id, byte for byte, checked. 0 or -1 + err (ERR_NOT_FOUND). */
-int store_config(struct store *s, const char *id, struct str *ret, struct err *err);
-
 /* The path of a layer's directory relative to the state root: "layers/<diff_id>/diff"; free() it. */
 char *store_layer_path(const char *diff_id);
 /* Opens the layers' directories of img, bottom to top: O_PATH descriptors, each close-on-exec, array and descriptors owned by
@@ -95,6 +92,10 @@ int store_manifest(struct store *s, const char *id, struct str *ret_text, char *
 int store_set_manifest(struct store *s, const char *id, const char *text, size_t n, const char *type, struct err *err);
 /* The configuration of the image with this id, byte for byte, checked against it. 0 or -1 + err. */
 int store_read_config(struct store *s, const char *id, struct str *ret, struct err *err);
+/* The blobs that the image's manifest is and names, hex -> non-NULL, added to *ret. 0; 1 when it has no manifest; -1 when it cannot be read. */
+int store_image_blobs(struct store *s, const char *id, struct map *ret);
+/* The layers that are pinned and that no image needs. 0 or -1 + err. */
+int store_cached_layers(struct store *s, struct strv *ret, struct err *err);
 /* What a layer's record says; zeros when it has none. tar_bytes: length of its archive when we made it (imported, built), else 0. */
 struct store_layer_info {
 	uint64_t size_bytes, n_entries, tar_bytes;

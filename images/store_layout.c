@@ -3,7 +3,6 @@
  * from that, so it is never read here, only written again whenever it says something else. */
 #include <stdio.h>
 
-#include "base/fs.h"
 #include "images/manifest.h"
 #include "images/store_impl.h"
 
@@ -92,17 +91,6 @@ int store_sync_layout(struct store *s, const json_t *index, struct err *err)
 	return rc < 0 ? err_wrap(err, "image store") : 0;
 }
 
-int store_config(struct store *s, const char *id, struct str *ret, struct err *err)
-{
-	AUTO_FREE char *file = xasprintf("%s.json", id);
-	char hex[65];
-	int rc = fs_read(s->config_fd, file, IMAGE_MAX_CONFIG_BYTES, ret, err);
-	if (rc != 0)
-		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "image %.12s is not there any more", id);
-	sha256_hex(str_get(ret), ret->len, hex);
-	return strcmp(hex, id) == 0 ? 0 : err_set(err, ERR_CORRUPT, "image %.12s: its configuration is damaged", id);
-}
-
 int store_manifest(struct store *s, const char *id, struct str *ret_text, char *ret_hex, char *ret_type, struct err *err)
 {
 	AUTO_JSON json_t *index = NULL;
@@ -144,6 +132,15 @@ int store_manifest_blobs(struct store *s, const char *hex, struct map *ret, stru
 		map_put(ret, digest, ret);
 	}
 	return 0;
+}
+
+int store_image_blobs(struct store *s, const char *id, struct map *ret)
+{
+	AUTO_JSON json_t *index = NULL;
+	const char *hex;
+	if (store_read_index(s, &index, NULL) < 0)
+		return -1;
+	return store_manifest_record(index, id, &hex) ? store_manifest_blobs(s, hex, ret, NULL) : 1;
 }
 
 int store_needed_blobs(struct store *s, const json_t *index, struct map *ret)

@@ -28,6 +28,7 @@ struct work_listener {
 struct work {
 	struct store *store;
 	int input_fd;
+	int tree_fd;           /* a directory that is read: of export, commit and diff */
 	const struct work_listener *listener;
 	uint64_t done_before;  /* progress: bytes of the input that came before this layer */
 	uint64_t total_bytes;  /* progress: of the input, 0 = unknown */

@@ -312,6 +312,27 @@ static int freeze(struct cgroup *cg, bool on)
 		       cgroup_file_write(h, cg->path, "freezer.state", on ? "FROZEN" : "THAWED");
 }
 
+static bool is_frozen(struct cgroup *cg, const struct cgroup_hierarchy *h)
+{
+	char buf[256];
+	if (cgroup_file_read(h, cg->path, h->v2 ? "cgroup.events" : "freezer.state", buf, sizeof(buf)) < 0)
+		return false;
+	return strstr(buf, h->v2 ? "frozen 1" : "FROZEN") != NULL;
+}
+
+int cgroup_freeze(struct cgroup *cg, bool on, struct err *err)
+{
+	const struct cgroup_hierarchy *h = hierarchy_of(cg->host, CGROUP_FREEZER);
+	int rc = freeze(cg, on);
+	if (!h || rc == -ENOENT)
+		return err_set(err, ERR_UNSUPPORTED, "cgroup %s: this host has no freezer", cg->path);
+	if (rc < 0)
+		return err_sys(err, -rc, "cgroup %s: %s", cg->path, on ? "freeze" : "thaw");
+	for (int tries = 0; on && tries < 1000 && !is_frozen(cg, h); tries++)
+		usleep(1000);
+	return 0;
+}
+
 /* Without cgroup.kill: nobody forks while frozen; the rounds catch who did before the freeze took hold. Always thawed again. */
 static int kill_frozen(struct cgroup *cg, struct err *err)
 {

@@ -58,6 +58,8 @@ int cgroup_clone_fd(struct cgroup *cg);
 int cgroup_kill(struct cgroup *cg, struct err *err);
 /* Lets go what somebody has frozen with the v1 freezer, where not even SIGKILL gets through; on v2 it does. */
 void cgroup_thaw(struct cgroup *cg);
+/* Stops everything inside where it is, and waits up to a second until it stands; or lets it go on. 0 or -1 + err (ERR_UNSUPPORTED: no freezer). */
+int cgroup_freeze(struct cgroup *cg, bool on, struct err *err);
 /* The host's pids inside; *ret is a malloc'ed array of *ret_n. An absent cgroup has none. */
 int cgroup_pids(struct cgroup *cg, pid_t **ret, size_t *ret_n, struct err *err);
 /* How many processes the kernel has killed here for lack of memory, since the cgroup was made; 0 when it cannot be known. */
