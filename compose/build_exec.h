@@ -76,7 +76,7 @@ struct step {
 	enum step_phase phase;
 	char name[BUILD_SESSION_ID + 1];
 	struct strv argv, env;
-	int root_fd, file_fd, hosts_fd, resolv_fd;
+	int root_fd, upper_fd, file_fd, hosts_fd, resolv_fd;
 	char *script_target;
 	struct step_mount own[EXECUTOR_MAX_MOUNTS];
 	struct container_mount mounts[EXECUTOR_MAX_MOUNTS + 3]; /* the here-document, hosts, resolv.conf */

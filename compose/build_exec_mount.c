@@ -92,15 +92,14 @@ static int merge(const struct step *s, const json_t *names, int upper_fd, int wo
 static int open_root(struct step *s, struct err *err)
 {
 	const char *upper = json_get_str(s->j, "upper", "");
-	AUTO_CLOSE int upper_fd = -1;
 	AUTO_CLOSE int work_fd = -1;
 	if (!str_starts(upper, ".tmp-"))
 		return err_set(err, ERR_INVALID, "the builder names a layer that cannot be written");
-	upper_fd = open_layer(s, upper, "diff", err);
-	work_fd = upper_fd < 0 ? -1 : open_layer(s, upper, "work", err);
+	s->upper_fd = open_layer(s, upper, "diff", err);
+	work_fd = s->upper_fd < 0 ? -1 : open_layer(s, upper, "work", err);
 	if (work_fd < 0)
 		return -1;
-	s->root_fd = merge(s, json_object_get(s->j, "layers"), upper_fd, work_fd, err);
+	s->root_fd = merge(s, json_object_get(s->j, "layers"), s->upper_fd, work_fd, err);
 	return s->root_fd < 0 ? -1 : 0;
 }
 

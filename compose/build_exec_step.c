@@ -77,8 +77,11 @@ static int release(struct step *s)
 	container_proc_done(&s->proc);
 	if (s->root_fd >= 0 && !s->cancelled)
 		stubs_remove(&s->stubs);
-	stubs_done(&s->stubs);
 	util_close(&s->root_fd);
+	if (s->upper_fd >= 0)
+		stubs_tidy(&s->stubs, s->upper_fd);
+	stubs_done(&s->stubs);
+	util_close(&s->upper_fd);
 	step_mounts_done(s);
 	build_net_release(&s->exec->net, s->lease);
 	s->lease = 0;
@@ -463,8 +466,8 @@ void step_run(struct build_exec *e, json_t *message)
 	struct step *s = xcalloc(1, sizeof(*s));
 	AUTO_JSON json_t *opened = NULL;
 	struct err err = { 0 };
-	*s = (struct step){ .exec = e, .id = json_get_int(message, "id", 0), .j = json_incref(message), .root_fd = -1, .file_fd = -1, .hosts_fd = -1,
-		.resolv_fd = -1, .next = e->steps };
+	*s = (struct step){ .exec = e, .id = json_get_int(message, "id", 0), .j = json_incref(message), .next = e->steps };
+	s->root_fd = s->upper_fd = s->file_fd = s->hosts_fd = s->resolv_fd = -1;
 	e->steps = s;
 	container_proc_init(&s->proc);
 	random_hex(s->name, BUILD_SESSION_ID);

@@ -4,6 +4,8 @@
 #include "runtime/stubs.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <sys/xattr.h>
 
 #include "base/fs.h"
 #include "runtime/mounts.h"
@@ -15,6 +17,19 @@ int stubs_make(struct stubs *s, int root_fd, const char *path, bool directory, s
 		return -1;
 	close(fd);
 	return 0;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Where a directory is in its mount; NULL when that is not known. */
+static char *path_of(int fd)
+{
+	char link[32], path[PATH_MAX];
+	ssize_t n = readlink(fs_fd_path(fd, link), path, sizeof(path) - 1);
+	return n > 0 && path[0] == '/' ? xstrndup(path, (size_t)n) : NULL;
 }
 
 void stubs_note(struct stubs *s, int parent_fd, const char *name, const struct stat *before)
@@ -32,15 +47,10 @@ void stubs_note(struct stubs *s, int parent_fd, const char *name, const struct s
 		.dev = st.st_dev,
 		.ino = st.st_ino,
 		.directory = S_ISDIR(st.st_mode),
-		.atime = before->st_atim,
-		.mtime = before->st_mtim,
+		.parent = path_of(parent_fd),
+		.before = *before,
 		.made = after.st_mtim,
 	};
-}
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 static void remove_one(const struct stub *s)
@@ -53,8 +63,8 @@ static void remove_one(const struct stub *s)
 		return;
 	if (!s->directory && (!S_ISREG(st.st_mode) || st.st_size != 0))
 		return;
-	times[0] = s->atime;
-	times[1] = same_time(&parent.st_mtim, &s->made) ? s->mtime : parent.st_mtim;
+	times[0] = s->before.st_atim;
+	times[1] = same_time(&parent.st_mtim, &s->made) ? s->before.st_mtim : parent.st_mtim;
 	if (unlinkat(s->parent_fd, s->name, s->directory ? AT_REMOVEDIR : 0) == 0) /* of a directory: only when it is empty */
 		utimensat(AT_FDCWD, fs_fd_path(s->parent_fd, path), times, 0);
 }
@@ -63,15 +73,46 @@ void stubs_remove(struct stubs *s)
 {
 	for (size_t i = s->n; i > 0; i--)
 		remove_one(&s->v[i - 1]);
+	for (size_t i = 0; i < s->n; i++) {
+		util_close(&s->v[i].parent_fd);
+		util_close(&s->v[i].fd);
+	}
+}
+
+/* Removes an empty directory that says nothing: it is as the layers below have it. */
+static void tidy_one(const struct stub *s, int upper_fd)
+{
+	AUTO_CLOSE int dir = fs_open_in_root(upper_fd, s->parent, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	AUTO_CLOSE int above = dir < 0 ? -1 : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *slash = strrchr(s->parent, '/');
+	struct stat st, outer;
+	char value;
+	if (above < 0 || !slash[1] || fstat(dir, &st) < 0 || fstat(above, &outer) < 0 || st.st_mode != s->before.st_mode || st.st_uid != s->before.st_uid ||
+		st.st_gid != s->before.st_gid || !same_time(&st.st_mtim, &s->before.st_mtim))
+		return;
+	if (fgetxattr(dir, "trusted.overlay.opaque", &value, sizeof(value)) >= 0)
+		return;
+	if (unlinkat(above, slash + 1, AT_REMOVEDIR) == 0) {
+		struct timespec times[2] = { outer.st_atim, outer.st_mtim };
+		futimens(above, times);
+	}
+}
+
+void stubs_tidy(struct stubs *s, int upper_fd)
+{
+	for (size_t i = s->n; i > 0; i--)
+		if (s->v[i - 1].parent)
+			tidy_one(&s->v[i - 1], upper_fd);
 	stubs_done(s);
 }
 
 void stubs_done(struct stubs *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		close(s->v[i].parent_fd);
-		close(s->v[i].fd);
+		util_close(&s->v[i].parent_fd);
+		util_close(&s->v[i].fd);
 		free(s->v[i].name);
+		free(s->v[i].parent);
 	}
 	free(s->v);
 	*s = (struct stubs){ 0 };

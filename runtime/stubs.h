@@ -14,11 +14,12 @@ enum { STUBS_MAX = 1024 };
 
 struct stub {
 	int parent_fd, fd; /* held open, so that its inode number cannot be given to another */
-	char *name;
+	char *name, *parent;   /* parent: where it is in the tree, for stubs_tidy() */
+	struct stat before;    /* of the parent */
 	dev_t dev;
 	ino_t ino;
 	bool directory;
-	struct timespec atime, mtime, made; /* of the parent: before; and its mtime after */
+	struct timespec made;  /* the parent's mtime after */
 };
 
 struct stubs {
@@ -30,8 +31,11 @@ struct stubs {
 int stubs_make(struct stubs *s, int root_fd, const char *path, bool directory, struct err *err);
 /* `name` was just made in parent_fd, whose state was `before`. s NULL: nothing is noted. */
 void stubs_note(struct stubs *s, int parent_fd, const char *name, const struct stat *before);
-/* Removes what is still there, empty and the same; nobody may work in the tree any more. Frees. Takes a zeroed one. */
+/* Removes what is still there, empty and the same; nobody may work in the tree any more. Keeps no descriptor of it. Takes a zeroed one. */
 void stubs_remove(struct stubs *s);
+/* After that, when the tree is an overlay and unmounted: the directories that making stubs has copied to its upper directory, which was
+ * empty before the step, go from there again when nothing else is in them and they are as they were. Frees. */
+void stubs_tidy(struct stubs *s, int upper_fd);
 /* Frees, and leaves everything where it is. */
 void stubs_done(struct stubs *s);
 
