@@ -162,16 +162,11 @@ static void take_error(struct build *b, const json_t *j)
 {
 	struct build_spec *s = b->spec;
 	const char *diagnostics = json_get_str(j, "diagnostics", ""), *excerpt = json_get_str(j, "excerpt", "");
-	const char *file = json_get_str(j, "name", s->dockerfile);
-	int64_t line = json_get_int(j, "first_line", 0);
 	struct err err;
 	message_to_err(json_object_get(j, "error"), &err);
 	b->said = true;
 	build_progress_failure(b->client->progress, b->index, json_get_int(j, "step", -1), &s->failure);
-	if (*excerpt && line > 0) {
-		str_addf(&s->failure, "%s:%lld\n--------------------\n%s", file, (long long)line, excerpt);
-		str_addf(&s->failure, "%s--------------------\n", str_ends(excerpt, "\n") ? "" : "\n");
-	}
+	str_addf(&s->failure, "%s%s", excerpt, *excerpt && !str_ends(excerpt, "\n") ? "\n" : "");
 	str_add(&s->failure, diagnostics);
 	s->told = *diagnostics != '\0';
 	end_build(b, &err);
@@ -227,7 +222,7 @@ static void from_builder(struct chan *c, const void *p, size_t n, int *fds, size
 	}
 	event = json_get_str(j, "event", "");
 	if (json_object_get(j, "need"))
-		build_serve(b, j, own, n_own);
+		build_client_serve(b, j, own, n_own);
 	else if (strcmp(event, "step") == 0)
 		build_progress_step(b->client->progress, b->index, b->spec->name, j, now);
 	else if (strcmp(event, "progress") == 0)

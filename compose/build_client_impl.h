@@ -51,7 +51,7 @@ int build_start_executor(struct build *b, struct err *err);
 void build_sweep(struct app *app);
 
 /* build_client_serve.c */
-void build_serve(struct build *b, const json_t *need, int *fds, size_t n_fds);
+void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_fds);
 void build_jobs_done(struct build *b);
 
 #endif

@@ -196,7 +196,7 @@ static void child_image_fn(const struct app *app, const json_t *need, int fd)
 	child_image(app, need, fd);
 }
 
-void build_serve(struct build *b, const json_t *need, int *fds, size_t n_fds)
+void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_fds)
 {
 	const char *what = json_get_str(need, "need", "");
 	char quoted[300];
