@@ -195,7 +195,8 @@ int cmd_config(struct app *app)
 	opts.tree_only = quiet || (list ? list->print != hash_output : !json);
 	opts.trace = explain;
 	if (opts.no_interpolate && a->args.n)
-		cmd_warn(app, "services cannot be chosen while variables are left as they are: this is about the whole model");
+		cmd_warn(app, "service filtering is not applied when --%s is set, %s", list && list->no_interpolate ? "variables" : "no-interpolate",
+			list && list->no_interpolate ? "variables from the full model will be rendered" : "the full model will be rendered");
 	rc = project_load_with(app, &opts, quiet && json ? PROJECT_QUIET : 0, &p);
 	if (quiet && json)
 		rc = diagnostics_output(app, &p, &out) ? 1 : rc;
