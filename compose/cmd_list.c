@@ -9,6 +9,7 @@
 #include "compose/desired.h"
 #include "compose/image_client.h"
 #include "compose/image_rows.h"
+#include "compose/oci_dir.h"
 #include "compose/project.h"
 #include "compose/table.h"
 #include "compose/table_template.h"
@@ -123,17 +124,22 @@ int cmd_image_load(struct app *app)
 {
 	const char *path = cli_str(app->args, "input");
 	AUTO_CLOSE int fd = -1;
+	pid_t writer = 0;
+	int rc;
 	struct err err;
 	if (!*path && isatty(0))
 		return cmd_failf(app, "image load: standard input is a terminal: redirect an archive to it or use --input FILE");
 	fd = open_input(app, path);
 	if (fd < 0 || cmd_paths(app, true))
 		return 1;
-	if (image_client_load(app->paths.root_fd, fd, image_event, app, &err) < 0) {
-		fflush(stdout);
+	if (oci_dir_read(&fd, &writer, &err) < 0)
 		return cmd_fail(app, &err);
-	}
-	return fflush(stdout) ? 1 : 0;
+	rc = image_client_load(app->paths.root_fd, fd, image_event, app, &err);
+	util_close(&fd); /* a writer that nobody reads from any more ends */
+	fflush(stdout);
+	if (oci_dir_end(writer, rc < 0 ? NULL : &err) < 0)
+		rc = -1;
+	return rc < 0 ? cmd_fail(app, &err) : 0;
 }
 
 /* The digest that goes with a reference: of the same repository, when the image has one. */

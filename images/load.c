@@ -239,15 +239,26 @@ static void make_manifest(struct image_plan *p, const struct image *img)
 	free(layers);
 }
 
+/* True when the image has a manifest in the layout and everything that it names. */
+static bool is_complete(struct store *s, const char *id)
+{
+	AUTO_MAP struct map blobs = {0};
+	if (store_image_blobs(s, id, &blobs) != 0)
+		return false;
+	for (struct map_entry *e = map_next(&blobs, NULL); e; e = map_next(&blobs, e))
+		if (!oci_has(store_oci(s), e->key, NULL))
+			return false;
+	return true;
+}
+
 /* Unpacks what is missing and commits. Returns as store_commit(). */
 static int try_load(struct loader *l, struct image_plan *p, const struct image *img, struct err *err)
 {
 	struct unpacked *u = xcalloc(1, sizeof(*u));
 	struct store_commit c = { .config = str_get(&p->config), .n_config = p->config.len, .layers = u->layers, .refs = p->refs.v, .n_refs = p->refs.n };
-	AUTO_STR struct str old = {0};
 	char id[65];
 	int rc;
-	p->keep = store_manifest(l->w->store, img->id, &old, NULL, NULL, NULL) != 0;
+	p->keep = !is_complete(l->w->store, img->id);
 	rc = load_layers(l, p, img, u, err);
 	if (rc == 0 && p->keep && !p->manifest.len)
 		make_manifest(p, img);

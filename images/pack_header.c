@@ -160,10 +160,3 @@ void pack_header_text(struct str *ret, const struct pack_entry *e)
 	seal(&h);
 	str_addn(ret, &h, sizeof(h));
 }
-
-int pack_header(struct pack_out *o, const struct pack_entry *e, struct err *err)
-{
-	AUTO_STR struct str text = {0};
-	pack_header_text(&text, e);
-	return pack_out_write(o, text.p, text.len, err);
-}

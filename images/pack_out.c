@@ -167,6 +167,13 @@ int pack_out_align(struct pack_out *o, struct err *err)
 	return pack_out_write(o, zeros, (size_t)(-o->tar_bytes & 511), err);
 }
 
+int pack_header(struct pack_out *o, const struct pack_entry *e, struct err *err)
+{
+	AUTO_STR struct str text = {0};
+	pack_header_text(&text, e);
+	return pack_out_write(o, text.p, text.len, err);
+}
+
 int pack_out_end(struct pack_out *o, struct pack_result *ret, struct err *err)
 {
 	if (flush(o, true, err) < 0)
