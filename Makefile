@@ -166,6 +166,8 @@ lint: $(BINARIES)
 # every failpoint with every action in every step, and each process of ours killed in each phase; `check` has each point once
 .PHONY: fault
 fault: all
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all
+	$(Q)$(RUN_TESTS) --variant asan --only torn system
 	$(Q)MUSTER_STORM=1 $(RUN_TESTS) --only storm system
 	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 	$(Q)BUILD='$(BUILD)' tests/fault/images --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'

@@ -213,7 +213,7 @@ static int run_build(void)
 	umask(077);
 	if (fstat(ROOT_FD, &st) < 0 || !S_ISDIR(st.st_mode) || fstat(BUILD_FD_EXECUTOR, &st) < 0)
 		return 125;
-	return build_serve(ROOT_FD, BUILD_FD_CLI, BUILD_FD_EXECUTOR);
+	return builder_main(ROOT_FD, BUILD_FD_CLI, BUILD_FD_EXECUTOR);
 }
 
 /* The tasks that answer with nothing but an id, compose/image_task.h. */

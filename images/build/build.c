@@ -418,7 +418,7 @@ static int enter_jail(int root_fd, const json_t *request, int *fds, struct err *
 	return root_fd;
 }
 
-int build_serve(int root_fd, int cli_fd, int executor_fd)
+int builder_main(int root_fd, int cli_fd, int executor_fd)
 {
 	struct build *b = xcalloc(1, sizeof(*b));
 	struct start start = { .b = b };

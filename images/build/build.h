@@ -9,6 +9,6 @@
 
 /* Takes the first message from cli_fd, enters the jail, builds, tells, and returns the exit status of the process. root_fd: the state root, taken
  * over. Must be the only thread. */
-int build_serve(int root_fd, int cli_fd, int executor_fd);
+int builder_main(int root_fd, int cli_fd, int executor_fd);
 
 #endif

@@ -68,7 +68,7 @@ static int select_one(const struct copy_source *src, const char *word, const cha
 {
 	AUTO_WALK struct view_walk w = {0};
 	AUTO_FREE char *path = NULL;
-	char base[256];
+	char base[256], shown[300];
 	struct stat st;
 	int rc = view_walk_init(&w, src->view, err);
 	if (rc == 0)
@@ -78,10 +78,8 @@ static int select_one(const struct copy_source *src, const char *word, const cha
 	if (rc > 0)
 		return not_found(word, err);
 	path = join(&w, base);
-	if (is_ignored(src, path, S_ISDIR(st.st_mode))) {
-		not_found(word, err);
-		return err_set(err, ERR_NOT_FOUND, "%s: .dockerignore leaves it out", err->msg);
-	}
+	if (is_ignored(src, path, S_ISDIR(st.st_mode)))
+		return err_set(err, ERR_NOT_FOUND, "\"%s\": not found: .dockerignore leaves it out", err_quote(shown, sizeof(shown), word));
 	return add_match(ret, path, base_of(word), rel, false, err);
 }
 

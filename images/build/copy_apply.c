@@ -228,6 +228,33 @@ static char *dest_parent(const char *dest)
 	return xstrndup(dest, (size_t)(slash - dest) + 1);
 }
 
+/* dest is a symlink to a name in a directory that is not there: makes that. 0 or -1 + err. */
+static int make_target_dir(struct view_walk *w, const char *dest, const struct view_owner *owner, struct err *err)
+{
+	AUTO_FREE char *path = xstrdup(dest);
+	for (int links = 0; links < 8; links++) {
+		AUTO_FREE char *dir = NULL, *parent = NULL;
+		char target[4096], base[256];
+		struct stat st;
+		int rc = view_resolve(w, path, 0, base, &st, err);
+		if (rc < 0)
+			return -1;
+		if (rc == 1 || (rc == 0 && !S_ISLNK(st.st_mode)))
+			return 0;
+		if (rc == 0 && view_readlink(w, base, target, err) < 0)
+			return -1;
+		if (rc == 0) {
+			dir = view_path(w);
+			free(path);
+			path = target[0] == '/' ? xstrdup(target) : xasprintf("%s/%s", dir, target);
+		}
+		parent = dest_parent(path);
+		if (view_make_dirs(w, parent, owner, NULL, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Brings the walk to the place for a file called base; its name there in ret. */
 static int place_file(struct view_walk *w, const char *dest, const char *base, const struct copy_options *o, char ret[static 256], struct err *err)
 {
@@ -238,6 +265,8 @@ static int place_file(struct view_walk *w, const char *dest, const char *base, c
 	if (view_make_dirs(w, parent, &owner, NULL, err) < 0)
 		return -1;
 	rc = view_resolve(w, dest, VIEW_FOLLOW, ret, &st, err);
+	if (rc == 2 && make_target_dir(w, dest, &owner, err) == 0)
+		rc = view_resolve(w, dest, VIEW_FOLLOW, ret, &st, err);
 	if (rc < 0)
 		return -1;
 	if (rc == 2)

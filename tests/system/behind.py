@@ -2,6 +2,7 @@
 """What others do behind our back: noticed and mended within 2 seconds, or said clearly."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import systest
@@ -154,6 +155,62 @@ def test_dockerd_comes_and_goes(t):
     run("nft", "delete table ip filter")
     t.wait(out, SOON, "way out without docker")
     t.muster("down", "-t", "0")
+
+
+def dockerd(t, at):
+    """A dockerd of its own, once it listens; it is not asked to run anything."""
+    with open(at + "/log", "wb") as log:
+        docker = subprocess.Popen(["dockerd", "--data-root", at + "/data", "--exec-root", at + "/exec", "--pidfile", at + "/pid", "-H", f"unix://{at}/sock",
+                                   "--storage-driver", "vfs"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def said_so():
+        with open(at + "/log", encoding="utf-8") as log:
+            text = log.read()
+        t.true(docker.poll() is None, text)
+        return "API listen on" in text
+    t.wait(said_so, 60, "dockerd")
+    return docker
+
+
+@systest.timeout(180)
+def test_dockerd_itself(t):
+    """Beside a real dockerd, whose FORWARD drops, containers reach the world and are reached; while it ends and comes back, too."""
+    if not shutil.which("dockerd") or not shutil.which("containerd"):
+        raise systest.Skip("no dockerd")
+    at = t.folder + "/docker"
+    os.makedirs(at)
+    t.uplink()
+    run("sysctl", "-qw", "net.ipv4.ip_forward=0")  # dockerd makes FORWARD drop when it is the one who turns forwarding on
+    folders = [f for f in ("/run", "/var/lib/docker", "/etc/docker") if os.path.isdir(f)]
+    for folder in folders:
+        systest.mount("none", folder, "tmpfs")
+
+    def out():
+        return t.muster("exec", "-T", "web", "timeout", "1", "wget", "-q", "-O-", f"http://{systest.UPLINK_WORLD}/", rc=None).rc == 0
+    docker = dockerd(t, at)
+    t.has(systest.command("nft", "list", "ruleset"), "DOCKER-USER", "policy drop")
+    start(t)
+    pid = t.pid("p-web-1")
+    t.wait(out, SOON, "way out beside dockerd")
+    for _ in range(2):
+        docker.terminate()
+        docker.wait(30)
+        t.wait(out, SOON, "way out after dockerd")
+        reached(t)
+        docker = dockerd(t, at)
+        t.wait(lambda: "muster_" in systest.command("nft", "list", "chain", "ip", "filter", "DOCKER-USER"), SOON, "our rules in DOCKER-USER")
+        t.wait(out, SOON, "way out beside the next dockerd")
+        reached(t)
+    t.eq(t.pid("p-web-1"), pid)
+    t.muster("down", "-t", "0")
+    t.lacks(systest.command("nft", "list", "ruleset"), "muster_")
+    docker.terminate()
+    docker.wait(30)
+    run("ip", "link", "del", "docker0")
+    for table in systest.command("nft", "list", "tables").splitlines():
+        run("nft", "delete", *table.split())
+    for folder in folders:
+        systest.LIBC.umount2(folder.encode(), 2)
 
 
 def test_foreign_firewall(t):

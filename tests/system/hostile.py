@@ -62,24 +62,49 @@ def test_log_flood(t):
     down(t)
 
 
-@systest.timeout(90)
-def test_many_execs(t):
-    """Hundreds of short execs, eight at a time: each tells its exit code; no process, descriptor or cgroup is left over."""
+def many_execs(t, left):
     t.compose(f"services: {{{NEIGHBOUR}}}")
     t.up()
     short, supervisor = t.ids()["p-web-1"], t.daemons("supervise")[0]
     t.sh("web", "true")
     descriptors = len(os.listdir(f"/proc/{supervisor}/fd"))
-    running, left = [], 250
+    running = []
     while left or running:
         while left and len(running) < 8:
             running.append(systest.subprocess.Popen([t.binary, "exec", "-T", "web", "sh", "-c", "exit 3"], env=t.environ(), cwd=t.dir,
                                                     stdin=systest.subprocess.DEVNULL))
             left -= 1
-        t.eq(running.pop(0).wait(10), 3, "exit code")
+        t.eq(running.pop(0).wait(60), 3, "exit code")
     t.wait(lambda: len(t.container_pids(short)) == 1, 2, "one process in the container")
     t.eq(len(os.listdir(f"/proc/{supervisor}/fd")), descriptors, "descriptors of the supervisor")
     fine(t)
+
+
+@systest.timeout(90)
+def test_many_execs(t):
+    """Hundreds of short execs, eight at a time: each tells its exit code; no process, descriptor or cgroup is left over."""
+    many_execs(t, 250)
+
+
+@systest.timeout(900)
+def test_storm_of_execs(t):
+    """The same ten thousand times."""
+    many_execs(t, 10000)
+
+
+@systest.timeout(300)
+def test_storm_of_log(t):
+    """Gigabytes of log as fast as a container can write them: our processes don't grow, the neighbour answers, the container goes on at its speed."""
+    start(t, "{image: busybox, stop_grace_period: 0s, command: \"sh -c 'yes $$(printf %04000d 0) | head -c 2147483648; touch /done; sleep 1000'\"}")
+    logs = t.daemons("logs")[0]
+    before, begun = memory(logs), time.monotonic()
+    while t.muster("exec", "-T", "bad", "test", "-e", "/done", rc=None).rc:
+        t.true(time.monotonic() - begun < 240, "it has not come to its end")
+        fine(t, 5)
+    took = time.monotonic() - begun
+    print(f"2 GiB of log in {took:.1f} s")
+    t.true(memory(logs) - before < 4096, f"the log process grew from {before} to {memory(logs)} kB")
+    down(t, 10)
 
 
 def test_ignores_sigterm(t):
@@ -147,3 +172,7 @@ def test_kills_itself(t):
     t.eq({role: t.daemons(role) for role in ours}, ours, "our processes")
     t.eq(t.ps()["p-bad-1"]["ExitCode"], 4)
     fine(t)
+
+
+if not os.environ.get("MUSTER_STORM"):
+    del test_storm_of_execs, test_storm_of_log

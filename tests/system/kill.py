@@ -382,6 +382,22 @@ def test_concurrent_commands(t):
     t.nothing_left()
 
 
+def test_two_at_once(t):
+    """Two ups, up and down, scale and kill at the same moment: none hangs, each says what happened, and the next up makes it all right."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, stop_grace_period: 0s, restart: always, scale: 2}}")
+    for one, other in ((("up", "-d"), ("up", "-d")), (("up", "-d"), ("down",)), (("scale", "web=4"), ("kill", "web")), (("scale", "web=1"), ("kill", "web")),
+                       (("kill", "web"), ("scale", "web=3")), (("down",), ("scale", "web=2"))):
+        t.up()
+        for job in [t.start(*one), t.start(*other)]:
+            rc = job.wait(30)
+            t.true(rc == 0 or (rc == 1 and job.err.strip() and "kill" in (one[0], other[0])), f"{job.args} beside {one}, {other}: exit {rc}: {job.err}")
+        t.up()
+        t.wait(lambda: [c["State"] for c in t.ps().values()] == ["running"] * 2, 5, lambda: f"two running ones: {t.ps()}")
+        no_crash(t)
+    t.muster("down", "-t", "0")
+    t.nothing_left()
+
+
 def test_broken_start_says_why(t):
     """When the supervisor cannot start, the command says why at once and leaves no process."""
     t.compose("services: {web: {image: busybox, command: sleep 1000}}")
