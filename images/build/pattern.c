@@ -90,7 +90,7 @@ const char *pattern_skip_element(const char *p)
 const char *pattern_match_element(const char *p, const char *name, size_t *ret_len)
 {
 	uint32_t c, want;
-	bool in;
+	bool in = false;
 	*ret_len = read_char(name, &c);
 	if (*p == '[') {
 		p = class_match(p + 1, c, &in);
@@ -151,13 +151,18 @@ static void split_components(const char *p, struct strv *ret)
 
 /* Which places of the pattern are reached when all of path is read: one pass, each `**` stays where it is as well as letting the next one in. below: is
  * something left that a longer path could match? */
-static bool match_components(const char *pattern, const char *path, bool double_star, bool below)
+static int match_components(const char *pattern, const char *path, bool double_star, bool below)
 {
 	AUTO_STRV struct strv p = { 0 }, names = { 0 };
 	AUTO_FREE bool *reached = NULL;
 	bool result;
 	split_components(pattern, &p);
 	split_components(path, &names);
+	for (size_t k = 0; k < p.n; k++) {
+		/* a class that holds a slash is none in either half */
+		if (!pattern_is_valid(p.v[k]))
+			return -1;
+	}
 	reached = xcalloc(p.n + 1, sizeof(*reached));
 	reached[0] = true;
 	for (size_t i = 0;; i++) {
@@ -179,14 +184,12 @@ static bool match_components(const char *pattern, const char *path, bool double_
 
 int pattern_match_path(const char *pattern, const char *path, bool double_star)
 {
-	if (!pattern_is_valid(pattern))
-		return -1;
 	return match_components(pattern, path, double_star, false);
 }
 
 bool pattern_may_match_below(const char *pattern, const char *dir, bool double_star)
 {
-	return pattern_is_valid(pattern) && match_components(pattern, dir, double_star, true);
+	return match_components(pattern, dir, double_star, true) == 1;
 }
 
 char *pattern_unescape(const char *pattern)

@@ -139,7 +139,7 @@ static void test_wildcards(void)
 	}, paths[] = {
 		{ "a/b", "a/b", 1 }, { "/a//b/", "a/b", 1 }, { "a/*", "a/b", 1 }, { "a/*", "a/b/c", 0 }, { "*", "a/b", 0 }, { "a/**/c", "a/c", 1 },
 		{ "a/**/c", "a/b/b/c", 1 }, { "**", "a/b", 1 }, { "**/*.x", "a.x", 1 }, { "**/*.x", "a/b.x", 1 }, { "**/*.x", "a/b.y", 0 }, { "a/**", "a", 1 },
-		{ "a/[", "a/b", -1 }, { "**/a/**/a/**", "x/a/y/a", 1 }, { "**/a/**/a/**", "x/a/y", 0 },
+		{ "a/[", "a/b", -1 }, { "[a/b]", "a/b", -1 }, { "**/a/**/a/**", "x/a/y/a", 1 }, { "**/a/**/a/**", "x/a/y", 0 },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		EXPECT(pattern_match(rows[i].pattern, rows[i].name) == rows[i].want, "%s: %s", rows[i].pattern, rows[i].name);
