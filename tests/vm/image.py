@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 
-PACKAGES = ("busybox-static kmod python3-minimal libpython3-stdlib iproute2 nftables procps coreutils findutils util-linux bash dash grep sed tar "
+PACKAGES = ("busybox-static kmod python3-minimal libpython3-stdlib iproute2 nftables procps coreutils findutils util-linux bash dash grep sed tar mount e2fsprogs "
             "libyaml-0-2 libjansson4 libmd0 libarchive13 libseccomp2 libssl3 libzstd1 zlib1g libcurl4 "
             "systemd systemd-sysv libpam-systemd dbus login passwd base-files base-passwd").split()
 # what the initramfs needs to find its disk; the rest is loaded from the disk
