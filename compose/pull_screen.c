@@ -11,6 +11,8 @@
 enum { BAR_WIDTH = 20, SAMPLE_NS = 500000000 };
 
 struct meter {
+	const struct image_pull *owner;  /* of several images with this layer: the one whose transfer is shown; NULL: whichever is heard next */
+	bool done;
 	uint64_t begin_ns, begin_bytes;  /* of the sample that is being taken */
 	uint64_t rate;                   /* bytes per second; 0: not known yet */
 };
@@ -46,21 +48,44 @@ const char *pull_screen_bar(uint64_t done_bytes, uint64_t total_bytes, uint64_t 
 	return buf;
 }
 
-static uint64_t measure(struct pull_screen *s, const struct image_event *ev, uint64_t now)
+/* The layer's meter when this image's events about it are to be shown, NULL when another one's are. */
+static struct meter *find_meter(struct pull_screen *s, const struct image_event *ev, uint64_t now)
 {
 	struct meter *m = map_get(&s->meters, ev->layer);
-	uint64_t rate;
 	if (!m) {
 		m = arena_alloc(s->arena, sizeof(*m));
 		*m = (struct meter){ .begin_ns = now, .begin_bytes = ev->done_bytes };
 		map_put(&s->meters, ev->layer, m);
 	}
-	if (ev->done_bytes < m->begin_bytes) /* it began anew */
-		*m = (struct meter){ .begin_ns = now, .begin_bytes = ev->done_bytes };
+	if (!m->owner)
+		m->owner = ev->pull;
+	return m->owner == ev->pull && !m->done ? m : NULL;
+}
+
+/* An image has ended: what it did not finish is another one's now. */
+static void release_meters(struct pull_screen *s, const struct image_pull *pull)
+{
+	for (struct map_entry *e = map_next(&s->meters, NULL); e; e = map_next(&s->meters, e)) {
+		struct meter *m = e->value;
+		if (m->owner == pull && !m->done)
+			m->owner = NULL;
+	}
+}
+
+static uint64_t measure(struct meter *m, uint64_t done_bytes, uint64_t now)
+{
+	uint64_t rate;
+	if (done_bytes < m->begin_bytes) { /* it began anew */
+		m->begin_ns = now;
+		m->begin_bytes = done_bytes;
+		m->rate = 0;
+	}
 	if (now - m->begin_ns < SAMPLE_NS)
 		return m->rate;
-	rate = (uint64_t)((double)(ev->done_bytes - m->begin_bytes) * 1e9 / (double)(now - m->begin_ns));
-	*m = (struct meter){ .begin_ns = now, .begin_bytes = ev->done_bytes, .rate = m->rate ? (m->rate + 2 * rate) / 3 : rate };
+	rate = (uint64_t)((double)(done_bytes - m->begin_bytes) * 1e9 / (double)(now - m->begin_ns));
+	m->rate = m->rate ? (m->rate + 2 * rate) / 3 : rate;
+	m->begin_ns = now;
+	m->begin_bytes = done_bytes;
 	return m->rate;
 }
 
@@ -74,15 +99,18 @@ static void show_layer(struct pull_screen *s, const struct image_event *ev, cons
 		{ "preparing", "Preparing", true }, { "pushing", "Pushing", true },        { "pushed", "Pushed", false },
 		{ "mounted", "Mounted", false },
 	};
+	struct meter *m;
 	char text[96] = "";
 	if (s->mode != PROGRESS_TTY && s->mode != PROGRESS_JSON)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+	m = find_meter(s, ev, now);
+	for (size_t i = 0; m && i < ARRAY_SIZE(states); i++) {
 		const struct progress_bytes bytes = { image, ev->done_bytes, ev->total_bytes };
 		if (strcmp(ev->state, states[i].state) != 0)
 			continue;
 		if (states[i].busy)
-			pull_screen_bar(ev->done_bytes, ev->total_bytes, measure(s, ev, now), text);
+			pull_screen_bar(ev->done_bytes, ev->total_bytes, measure(m, ev->done_bytes, now), text);
+		m->done = !states[i].busy;
 		progress_transfer(s->progress, "layer", ev->layer, states[i].shown, text, &bytes, now);
 	}
 }
@@ -104,5 +132,7 @@ void pull_screen_event(void *arg, const struct image_event *ev)
 		show_layer(s, ev, name, now);
 	else if (ev->kind == IMAGE_WARNING)
 		progress_note(s->progress, ev->text, now);
+	if (ev->kind == IMAGE_ENDED)
+		release_meters(s, ev->pull);
 	progress_tick(s->progress, now);
 }

@@ -127,6 +127,7 @@ struct layer_job {
 	struct lane *lane;
 	bool direct;               /* no mirrors: what came from them was wrong */
 	uint64_t from;    /* the bytes that the part had */
+	uint64_t got;     /* those that came since */
 	bool asked;       /* the lane has the question, or no byte is missing */
 };
 
@@ -155,6 +156,7 @@ static void layer_warning(void *arg, const char *text)
 static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
 {
 	struct layer_job *j = arg;
+	ssize_t got;
 	if (j->p->failed)
 		return err_set(err, ERR_SYS, "given up, as another layer failed");
 	if (failpoint_err("pull.read", err) < 0)
@@ -163,10 +165,14 @@ static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
 		AUTO_JSON json_t *q = ask_for_blob(&j->p->manifest.layers[j->i], j->from);
 		j->asked = true;
 		json_object_set_new(q, "direct", json_boolean(j->direct));
+		j->got = 0;
 		if (lane_ask(j->lane, q, err) < 0)
 			return -1;
 	}
-	return lane_read(j->lane, buf, n, err);
+	got = lane_read(j->lane, buf, n, err);
+	j->got += got > 0 ? (uint64_t)got : 0;
+	tell_layer(j->p, j->i, WORK_LAYER_PULLING, j->from + j->got);
+	return got;
 }
 
 /* Unpacks, unless the layer is here, and keeps. part: NULL: nothing is kept, as the blob is here and l->src reads it. */
