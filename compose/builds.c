@@ -63,9 +63,11 @@ int builds_select(struct app *app, struct project *p, const struct strv *names, 
 static void show_built(struct app *app, const struct build_spec *list, size_t n)
 {
 	struct progress *p = progress_new(app->progress, 2, app->colour_err, false);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		const char *name = json_string_value(json_array_get(json_object_get(list[i].request, "tags"), 0)); /* as it was asked for */
 		if (list[i].rc == 0 && list[i].id[0])
-			progress_event(p, "image", list[i].tags.n ? list[i].tags.v[0] : list[i].id, "Built", "", clock_mono_ns());
+			progress_event(p, "image", name ? name : list[i].id, "Built", "", clock_mono_ns());
+	}
 	progress_free(p);
 }
 

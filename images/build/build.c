@@ -99,7 +99,7 @@ static void read_run_key(struct build *b)
 	json_object_foreach_safe(run, next, name, value)
 		if (name[0] == '_')
 			json_object_del(run, name);
-	b->run_key = run ? json_canonical(run) : xstrdup("");
+	b->run_key = json_object_size(run) ? json_canonical(run) : xstrdup("");
 }
 
 /* The text of a file that muster opened, or of one in the build context. */
