@@ -218,6 +218,48 @@ static int prepare_layer(struct saver *v, struct saved_layer *l, const struct de
 	return size == l->d.size ? 0 : err_set(err, ERR_CORRUPT, "blob %.19s… has not the size its manifest gives", l->d.digest);
 }
 
+/* The blob of a layer that another image brought along: what was built on a pulled image has no manifest of its own, and the directory of a
+ * pulled layer does not make the archive again that it came from. */
+static bool find_blob(struct saver *v, const struct image *all, size_t n, const char *diff_id, struct descriptor *ret)
+{
+	static const struct platform any;
+	AUTO_FREE struct manifest *m = xcalloc(1, sizeof(*m));
+	for (size_t i = 0; i < n; i++) {
+		AUTO_STR struct str text = {0};
+		struct descriptor ignored;
+		uint64_t bytes;
+		if (!strv_has(&all[i].diff_ids, diff_id) || store_manifest(v->s, all[i].id, &text, NULL, NULL, NULL) != 0 ||
+		    manifest_parse(str_get(&text), text.len, &any, m, &ignored, NULL) != 0 || m->n_layers != all[i].diff_ids.n)
+			continue;
+		for (size_t k = 0; k < m->n_layers; k++) {
+			const char *hex = manifest_digest_hex(m->layers[k].digest);
+			if (strcmp(all[i].diff_ids.v[k], diff_id) != 0 || !hex || !oci_has(store_oci(v->s), hex, &bytes) || bytes != m->layers[k].size)
+				continue;
+			*ret = m->layers[k];
+			return true;
+		}
+	}
+	return false;
+}
+
+static int prepare_layers(struct saver *v, struct saved_image *si, const struct manifest *kept, struct err *err)
+{
+	struct image *all = NULL;
+	size_t n = 0;
+	int rc = kept ? 0 : store_list(v->s, &all, &n, err);
+	for (size_t i = 0; rc == 0 && i < si->img.diff_ids.n; i++) {
+		struct saved_layer *l = &si->layers[i];
+		struct descriptor found;
+		const struct descriptor *d = kept ? &kept->layers[i] : NULL;
+		snprintf(l->diff_id, sizeof(l->diff_id), "%s", si->img.diff_ids.v[i]);
+		if (!d && find_blob(v, all, n, l->diff_id, &found))
+			d = &found;
+		rc = prepare_layer(v, l, d, err);
+	}
+	store_list_free(all, n);
+	return rc;
+}
+
 /* The manifest as it was pulled, when nothing in it changes, else a new one. */
 static void choose_manifest(struct saved_image *si, const struct manifest *kept, struct str *kept_text)
 {
@@ -258,11 +300,8 @@ static int prepare_image(struct saver *v, struct saved_image *si, struct manifes
 			return err_set(err, ERR_CORRUPT, "its manifest does not fit its configuration");
 		kept = m;
 	}
-	for (size_t i = 0; i < si->img.diff_ids.n; i++) {
-		snprintf(si->layers[i].diff_id, sizeof(si->layers[i].diff_id), "%s", si->img.diff_ids.v[i]);
-		if (prepare_layer(v, &si->layers[i], kept ? &kept->layers[i] : NULL, err) < 0)
-			return -1;
-	}
+	if (prepare_layers(v, si, kept, err) < 0)
+		return -1;
 	choose_manifest(si, kept, &text);
 	return 0;
 }
