@@ -13,7 +13,6 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "images/build/build_impl.h"
-#include "images/build/check.h"
 #include "images/build/jail.h"
 #include "images/config.h"
 #include "images/stream.h"
@@ -89,6 +88,16 @@ static int read_epoch(struct build *b, int64_t *ret_s, struct err *err)
 	return 0;
 }
 
+/* What would be asked for in vain. */
+static int refuse_unsupported(const struct build *b, struct err *err)
+{
+	if (json_array_size(json_object_get(b->request, "cache_from")) > 0)
+		return err_set(err, ERR_UNSUPPORTED, "cache_from: caches from elsewhere are not supported yet");
+	if (json_array_size(json_object_get(b->request, "cache_to")) > 0 || json_get_bool(b->request, "inline_cache", false))
+		return err_set(err, ERR_UNSUPPORTED, "cache_to: exporting the cache is not supported yet");
+	return 0;
+}
+
 /* What of "run" counts for keys. */
 static void read_run_key(struct build *b)
 {
@@ -160,11 +169,16 @@ static int read_dockerfile(struct build *b, const int *fds, struct err *err)
 {
 	const json_t *which = json_object_get(b->request, "dockerfile");
 	AUTO_STR struct str text = {0};
-	struct dockerfile *df = NULL;
 	if (read_text(b, which, fds, DOCKERFILE_MAX_BYTES, &text, err) < 0)
 		return -1;
 	b->source = *source_new(b->arena, arena_strdup(b->arena, json_get_str(which, "name", "Dockerfile")),
 		arena_strndup(b->arena, str_get(&text), text.len), text.len);
+	return 0;
+}
+
+static int parse_dockerfile(struct build *b, struct err *err)
+{
+	struct dockerfile *df = NULL;
 	if (dockerfile_parse(b->arena, &b->source, &b->diags, &df) < 0 || instruction_parse(b->arena, df, &b->diags, &b->instructions) < 0)
 		return told(b, &b->diags, err);
 	if (b->instructions->n_stages == 0 || b->instructions->n_stages > BUILD_MAX_STAGES)
@@ -353,15 +367,20 @@ struct start {
 
 static int build(struct build *b, const int *fds, struct err *err)
 {
+	const char *check = json_get_str(b->request, "check", NULL);
 	int64_t clamp;
 	int rc;
 	read_build_args(b);
-	if (read_epoch(b, &clamp, err) < 0 || read_platform(b, json_get_str(b->request, "platform", ""), &b->expand.target, err) < 0 ||
+	if (refuse_unsupported(b, err) < 0 || read_epoch(b, &clamp, err) < 0 || read_platform(b, json_get_str(b->request, "platform", ""), &b->expand.target, err) < 0 ||
 	    read_platform(b, "", &b->expand.build, err) < 0)
 		return -1;
 	read_run_key(b);
 	if (layers_new(b->store, b->root_fd, clamp, &b->layers, err) < 0 || cache_open(b->root_fd, b->store, &b->cache, err) < 0 ||
-	    build_contexts_open(b, fds, err) < 0 || read_ignore(b, fds, err) < 0 || read_dockerfile(b, fds, err) < 0 || plan_stages(b, err) < 0)
+	    build_contexts_open(b, fds, err) < 0 || read_ignore(b, fds, err) < 0 || read_dockerfile(b, fds, err) < 0)
+		return -1;
+	if (check)
+		return build_check(b, check, err) < 0 ? told(b, &b->diags, err) : 0;
+	if (parse_dockerfile(b, err) < 0 || plan_stages(b, err) < 0)
 		return -1;
 	rc = run_stages(b, err);
 	if (rc == 0)

@@ -73,6 +73,11 @@ struct build {
 void build_hash(char ret[static 65], const char *const *parts, size_t n);
 char *build_created(const struct build *b);  /* now, or the epoch; free() it */
 
+/* ---- build_check.c ---- */
+
+/* Checks the Dockerfile and tells what was found, as text or json. 0; -1: it can't be read, see b->diags. */
+int build_check(struct build *b, const char *form, struct err *err);
+
 /* ---- build_stage.c ---- */
 
 /* Starts the stage's thread unless it runs or has run. */
