@@ -371,8 +371,8 @@ static int build(struct build *b, const int *fds, struct err *err)
 	int64_t clamp;
 	int rc;
 	read_build_args(b);
-	if (refuse_unsupported(b, err) < 0 || read_epoch(b, &clamp, err) < 0 || read_platform(b, json_get_str(b->request, "platform", ""), &b->expand.target, err) < 0 ||
-	    read_platform(b, "", &b->expand.build, err) < 0)
+	if (refuse_unsupported(b, err) < 0 || read_epoch(b, &clamp, err) < 0 ||
+	    read_platform(b, json_get_str(b->request, "platform", ""), &b->expand.target, err) < 0 || read_platform(b, "", &b->expand.build, err) < 0)
 		return -1;
 	read_run_key(b);
 	if (layers_new(b->store, b->root_fd, clamp, &b->layers, err) < 0 || cache_open(b->root_fd, b->store, &b->cache, err) < 0 ||

@@ -197,6 +197,7 @@ static char *excerpt(const struct build *b, int first, int last)
 {
 	struct str out = {0};
 	const char *p = b->source.text, *end = p + b->source.len;
+	str_addf(&out, "%s:%d\n--------------------\n", b->source.path, first);
 	for (int line = 1; p < end && line <= last + 2; line++) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
 		const size_t n = (size_t)((nl ? nl : end) - p);
@@ -204,6 +205,7 @@ static char *excerpt(const struct build *b, int first, int last)
 			str_addf(&out, "%4d | %s %.*s\n", line, line >= first && line <= last ? ">>>" : "   ", (int)n, p);
 		p += n + 1;
 	}
+	str_add(&out, "--------------------\n");
 	return str_take(&out);
 }
 
