@@ -165,6 +165,7 @@ static void take_error(struct build *b, const json_t *j)
 	struct err err;
 	message_to_err(json_object_get(j, "error"), &err);
 	b->said = true;
+	build_progress_error(b->client->progress, b->index, json_get_int(j, "step", -1), err.msg, clock_mono_ns());
 	build_progress_failure(b->client->progress, b->index, json_get_int(j, "step", -1), &s->failure);
 	str_addf(&s->failure, "%s%s", excerpt, *excerpt && !str_ends(excerpt, "\n") ? "\n" : "");
 	str_add(&s->failure, diagnostics);

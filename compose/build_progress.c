@@ -108,10 +108,10 @@ static void plain_state(struct build_progress *p, const struct build_vertex *v)
 		str_add(&out, "s\n\n");
 	} else if (v->state == BUILD_VERTEX_CANCELLED) {
 		str_addf(&out, "#%zu CANCELED\n\n", v->number);
-	} else if (v->state == BUILD_VERTEX_ERROR) {
+	} else if (v->state == BUILD_VERTEX_ERROR && v->error) {
 		str_addf(&out, "#%zu ERROR%s%s\n\n", v->number, v->error ? ": " : "", v->error ? v->error : "");
 	}
-	if (v->state != BUILD_VERTEX_RUNNING)
+	if (v->state != BUILD_VERTEX_RUNNING && (v->state != BUILD_VERTEX_ERROR || v->error))
 		p->open = NULL;
 	write_line(p, &out);
 }
@@ -185,11 +185,20 @@ void build_progress_step(struct build_progress *p, size_t build, const char *nam
 		end_lines(p, v, now_ns);
 		v->end_ns = now_ns;
 	}
-	if (error && !v->error) {
-		AUTO_STR struct str safe = {0};
-		block_add_safe(&safe, error);
-		v->error = str_take(&safe);
-	}
+	if (error)
+		build_progress_error(p, build, v->step, error, now_ns);
+	else
+		show(p, v, now_ns);
+}
+
+void build_progress_error(struct build_progress *p, size_t build, int64_t step, const char *error, uint64_t now_ns)
+{
+	struct build_vertex *v = find(p, build, step);
+	AUTO_STR struct str safe = {0};
+	if (!v || v->error || v->state != BUILD_VERTEX_ERROR)
+		return;
+	block_add_safe(&safe, error);
+	v->error = str_take(&safe);
 	show(p, v, now_ns);
 }
 

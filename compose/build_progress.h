@@ -29,6 +29,8 @@ struct build_progress *build_progress_free(struct build_progress *p);
 
 /* A "step" event of the builder (images/build/channel.h). build: which one, from 0; name: its service, "" = the only one. */
 void build_progress_step(struct build_progress *p, size_t build, const char *name, const json_t *event, uint64_t now_ns);
+/* Why a step has failed, which the builder tells after that it has. */
+void build_progress_error(struct build_progress *p, size_t build, int64_t step, const char *error, uint64_t now_ns);
 /* Bytes of a step's output, in pieces of any size. stream: 1 or 2. */
 void build_progress_log(struct build_progress *p, size_t build, int64_t step, int stream, const char *bytes, size_t n, uint64_t now_ns);
 /* A step that copies or fetches: total 0 = not known. */

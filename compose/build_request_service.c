@@ -98,13 +98,14 @@ static int put_sizes(const struct making *m, struct err *err)
 {
 	const json_t *shm = json_object_get(m->build, "shm_size"), *ulimits = json_object_get(m->build, "ulimits");
 	const char *memory = cli_has(m->app->args, "memory") ? cli_str(m->app->args, "memory") : "", *name;
-	json_t *run = build_request_options(m->spec), *v, *limits = json_object();
+	json_t *run = build_request_options(m->spec), *v, *limits = ulimits ? json_object() : NULL;
 	int64_t bytes = json_is_integer(shm) ? json_integer_value(shm) : 0;
 	if (json_is_string(shm) && !bytes_parse(json_string_value(shm), &bytes))
 		return err_set(err, ERR_INVALID, "shm_size: not a size");
 	if (bytes > 0)
 		json_put_int(run, "shm_size", bytes);
-	json_object_set_new(run, "ulimits", limits);
+	if (limits)
+		json_object_set_new(run, "ulimits", limits);
 	json_object_foreach((json_t *)(uintptr_t)ulimits, name, v) {
 		int64_t both = json_is_integer(v) ? json_integer_value(v) : 0;
 		json_object_set_new(limits, name,

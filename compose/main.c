@@ -78,9 +78,10 @@ static int decide_output(struct app *app)
 		size_t i = 0;
 		while (i < ARRAY_SIZE(modes) && strcmp(progress, modes[i]) != 0)
 			i++;
-		if (i == ARRAY_SIZE(modes))
+		if (i == ARRAY_SIZE(modes) && !(cli_is_set(app->args, "progress") && strcmp(progress, "rawjson") == 0)) /* that is the builds' own */
 			return cmd_failf(app, "COMPOSE_PROGRESS: \"%.40s\" is none of auto, tty, plain, json, quiet", progress);
-		app->progress = (enum progress_mode)i;
+		if (i < ARRAY_SIZE(modes))
+			app->progress = (enum progress_mode)i;
 	}
 	app->dry_run = cli_bool(app->args, "dry-run");
 	app->verbose = cli_bool(app->args, "verbose");
