@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of Go templates that --format takes: text with {{.Field}}, {{.A.B}}, {{.}}, pipes and the functions json,
- * upper, lower, title, len, join, truncate, println. What a template contains beyond that is an error, never printed as it is. */
+/* --format: Go templates (compose/template.h) for each row, tables of them, JSON. */
 #ifndef COMPOSE_TABLE_TEMPLATE_H
 #define COMPOSE_TABLE_TEMPLATE_H
 
