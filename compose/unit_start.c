@@ -635,6 +635,7 @@ static void fill_spec(struct start *s, const struct layer_set *layers)
 	c->n_layers = layers->n;
 	c->upper_fd = s->upper_fd;
 	c->work_fd = s->work_fd;
+	c->volatile_upper = u->rec->oneoff && u->rec->remove_on_exit; /* its end throws away what else it would sync the whole file system for */
 	c->mounts = s->mounts;
 	c->n_mounts = s->n_mounts;
 	c->hostname_fd = s->hostname_fd;

@@ -243,6 +243,16 @@ def test_run_flags(t):
     t.muster("run", "--rm", "-d", "--name", "my-name", "--entrypoint", "true", "web", rc=1)
 
 
+def test_run_rm_syncs_nothing(t):
+    """What a `run --rm` container wrote is thrown away at its end: its root is mounted so that this costs no sync. Everybody else's keeps its promises."""
+    t.compose(WEB)
+    t.up()
+    root = ("sh", "-c", "grep ' / overlay ' /proc/mounts")
+    t.has(t.muster("run", "--rm", "-T", "web", *root).out, "volatile")
+    t.eq("volatile" in t.muster("run", "-T", "web", *root).out, False, "a container that stays")
+    t.eq("volatile" in t.muster("exec", "-T", "web", *root).out, False, "a service")
+
+
 def test_run_dependencies(t):
     """run starts what the service depends on unless --no-deps, publishes ports only with --service-ports or -p."""
     t.compose("""
