@@ -122,6 +122,7 @@ int record_save_state(const struct record *r, int run_fd, struct err *err)
 	proc_boot_id(boot);
 	json_put_str(j, "boot_id", boot);
 	json_put_str(j, "status", status_names[r->status]);
+	json_put_str(j, "want", want_names[r->want]);
 	json_put_int(j, "pid", r->pid);
 	json_put_int(j, "pid_ticks", (int64_t)r->pid_ticks);
 	json_put_int(j, "started_ns", (int64_t)r->started_ns);
@@ -226,6 +227,8 @@ static void read_runtime(const json_t *j, struct record *r)
 	r->started_ns = (uint64_t)json_get_int(j, "started_ns", 0);
 	r->started_generation = MAX(r->started_generation, (uint64_t)json_get_int(j, "started_generation", 0));
 	r->restarts = (unsigned)json_get_int(j, "restarts", 0);
+	if (str_eq(json_get_str(j, "want", NULL), want_names[WANT_REMOVED])) /* the record on disk is not told of that any more */
+		r->want = WANT_REMOVED;
 	if (finished_ns > r->finished_ns) {
 		r->finished_ns = finished_ns;
 		r->exit_code = (int)json_get_int(j, "exit_code", -1);

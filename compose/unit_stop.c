@@ -80,6 +80,13 @@ static void kill_rest(struct unit *u)
 		cgroup_kill(u->cgroup, NULL);
 }
 
+/* What is about to be removed is noted in the run directory only, which is in memory: no boot will ask for it, and on a disk that syncs for fifty
+ * containers' ends every replaced file waits. */
+static int save_going(struct unit *u, bool durable, struct err *err)
+{
+	return u->rec->want == WANT_REMOVED ? record_save_state(u->rec, u->sv->run_fd, err) : unit_save(u, durable, err);
+}
+
 /* The first process is dead: note it durably (unless the container goes anyway), reap it, have the log drained. From here on plans see it as
  * exited, or as restarting when it will come back by itself. */
 void unit_ended(struct unit *u, int exit_code, uint64_t time_ns)
@@ -96,10 +103,10 @@ void unit_ended(struct unit *u, int exit_code, uint64_t time_ns)
 	failpoint("exit.peeked");
 	r->oom = u->cgroup && cgroup_oom_kills(u->cgroup) > u->oom_before;
 	u->again = wants_restart(u);
-	r->status = u->again ? STATUS_RESTARTING : STATUS_EXITED;
 	kill_rest(u);
-	if (unit_save(u, r->want != WANT_REMOVED, &err) < 0)
+	if (save_going(u, true, &err) < 0)
 		log_warn("%s: %s", r->name, err.msg);
+	r->status = u->again ? STATUS_RESTARTING : STATUS_EXITED; /* afterwards: for who comes in between it is one that has just ended */
 	failpoint("exit.recorded");
 	if (!u->adopted)
 		waitid(P_PIDFD, (id_t)u->proc.pidfd, &si, WEXITED | WNOHANG);
@@ -235,7 +242,7 @@ int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err)
 	u->stopping = true;
 	if (u->rec->want == WANT_RUNNING)
 		u->rec->want = WANT_STOPPED;
-	if (unit_save(u, false, err) < 0) {
+	if (save_going(u, false, err) < 0) {
 		if (err->sys != ENOSPC && err->sys != EDQUOT)
 			return -1;
 		log_warn("%s: %s", u->rec->name, err->msg); /* on a full disk stopping and removing must work: that makes room */

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "base/proc.h"
 
+enum { SWEEPERS = 4 };
+
 struct worker {
 	struct supervisor *sv;
 	struct loop_source source;
@@ -85,9 +87,42 @@ int worker_run(struct supervisor *sv, int (*fn)(struct supervisor *sv, const cha
 	return -1;
 }
 
+static int collect_name(void *arg, const char *name)
+{
+	strv_push(arg, name);
+	return 0;
+}
+
+/* Freeing a block may wait for the disk, a millisecond or more with `discard`: through much of it several processes go side by side. What one of
+ * them could not remove, the caller will name. */
+static void sweep_together(const char *path)
+{
+	AUTO_STRV struct strv names = {0};
+	AUTO_CLOSE int fd = openat(ANCHOR_FD_ROOT, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t pids[SWEEPERS];
+	size_t n = 0;
+	if (fd < 0 || fs_each(fd, ".", collect_name, &names, NULL) < 0 || names.n < (size_t)2 * SWEEPERS)
+		return;
+	for (; n < SWEEPERS; n++) {
+		pids[n] = fork();
+		if (pids[n] < 0)
+			break;
+		if (pids[n] > 0)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (size_t i = n; i < names.n; i += SWEEPERS)
+			fs_remove_tree(fd, names.v[i], NULL);
+		_exit(0);
+	}
+	while (n-- > 0)
+		while (waitpid(pids[n], NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
 static int empty_trash(struct supervisor *sv, const char *text, struct err *err)
 {
 	AUTO_FREE char *path = xasprintf("projects/.trash/%s", text);
+	sweep_together(path);
 	if (fs_remove_tree(ANCHOR_FD_ROOT, path, err) < 0 || failpoint_err("work.trash", err) < 0)
 		return -1;
 	unlinkat(ANCHOR_FD_ROOT, "projects/.trash", AT_REMOVEDIR);
