@@ -2,6 +2,7 @@
 /* pull and push, of services and of images by name. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "compose/image_client.h"
 #include "compose/pulls.h"
 #include "spec/imageref.h"
@@ -121,10 +122,9 @@ int cmd_image_push(struct app *app)
 		pulls_add_push(app, &list, name, codec, NULL);
 	else if (add_all_tags(app, name, codec, &list))
 		return pulls_done(&list), 1;
-	if (app->dry_run)
-		for (size_t i = 0; i < list.n; i++)
-			fprintf(stderr, " DRY-RUN MODE -  Image %s  Pushing\n", list.v[i].ref);
-	else
+	for (size_t i = 0; app->dry_run && i < list.n; i++)
+		fprintf(stderr, " DRY-RUN MODE -  Image %s  Pushed\n", list.v[i].ref);
+	if (!app->dry_run)
 		failed = pulls_work(app, &list, quiet, false);
 	for (size_t i = 0; i < list.n && !app->dry_run; i++)
 		print_pushed(app, &list.v[i], quiet);
@@ -133,14 +133,13 @@ int cmd_image_push(struct app *app)
 }
 
 /* The image of one service, when it is one that is built here, and its further tags. */
-static void add_service(struct app *app, const char *name, const json_t *service, struct pulls *list)
+static void add_service(struct app *app, struct progress *screen, const char *name, const json_t *service, struct pulls *list)
 {
 	AUTO_FREE char *who = xasprintf("service %s", name);
 	AUTO_STRV struct strv tags = {0};
 	const char *ref = json_get_str(service, "image", NULL);
 	if (!json_object_get(service, "build") || !ref) {
-		if (!cli_bool(app->args, "quiet"))
-			fprintf(stderr, " Service %s  Skipped\n", name);
+		progress_event(screen, "service", name, "Skipped", "", clock_mono_ns());
 		return;
 	}
 	json_get_strv(json_object_get(service, "build"), "tags", &tags);
@@ -154,19 +153,22 @@ int cmd_push(struct app *app)
 	const struct cli_args *a = app->args;
 	AUTO_STRV struct strv names = {0};
 	bool ignore = cli_bool(a, "ignore-push-failures");
+	bool quiet = cli_bool(a, "quiet");
 	struct pulls list = {0};
+	struct progress *screen;
 	struct project p;
 	int failed = 0;
 	if (cmd_paths(app, !app->dry_run) || project_load(app, &a->args, 0, &p))
 		return 1;
 	select_services(app, &p, &names);
+	screen = progress_new(quiet ? PROGRESS_QUIET : app->progress, 2, app->colour_err, app->dry_run);
 	for (size_t i = 0; i < names.n; i++)
-		add_service(app, names.v[i], load_service(&p.load, names.v[i]), &list);
-	if (app->dry_run)
-		for (size_t i = 0; i < list.n; i++)
-			fprintf(stderr, " DRY-RUN MODE -  Image %s  Pushing\n", list.v[i].ref);
-	else
-		failed = pulls_work(app, &list, cli_bool(a, "quiet"), ignore);
+		add_service(app, screen, names.v[i], load_service(&p.load, names.v[i]), &list);
+	for (size_t i = 0; app->dry_run && i < list.n; i++)
+		progress_event(screen, "image", list.v[i].ref, "Pushed", "", clock_mono_ns());
+	progress_free(screen);
+	if (!app->dry_run)
+		failed = pulls_work(app, &list, quiet, ignore);
 	pulls_done(&list);
 	project_done(&p);
 	return failed && !ignore;

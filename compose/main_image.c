@@ -198,6 +198,7 @@ static int run_fetch(void)
 		lanes[i] = IMAGE_FD_LANES + (int)i;
 	proc_close_from(LAST_FD + 1, NULL, 0);
 	proc_reset_signals();
+	signal(SIGPIPE, SIG_IGN); /* an asker that gives up on one lane is none of the others' business */
 	umask(077);
 	return fetch_serve(INPUT_FD, lanes, LANE_MAX_LANES, &err) < 0;
 }
