@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import systest
+import registry
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
@@ -64,3 +65,51 @@ def test_pets(t):
 def clean(dump):
     """Newer pg_dumps write a random key into the first lines."""
     return b"\n".join(x for x in dump.split(b"\n") if not x.startswith((b"\\restrict", b"\\unrestrict")))
+
+
+@systest.timeout(240)
+@systest.alone
+@systest.prepared("examples/pets/images", "--tar-only")
+def test_pets_built(t):
+    """The pets from their Dockerfiles: built on top of what Debian's packages give, pushed to a registry, removed, pulled back by `up` elsewhere,
+    and both pages answer."""
+    if t.prepared.returncode:
+        raise systest.Skip(f"the images cannot be made here: {t.prepared.stderr.strip().splitlines()[-1:]}")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    pets = os.path.join(TOP, "examples/pets")
+    env = {**os.environ, **t.env, "HOME": os.environ.get("HOME", "/root"), "MUSTER": t.binary}
+    done = subprocess.run([pets + "/images"], env=env, capture_output=True, text=True, check=False)
+    t.eq(done.returncode, 0, f"images: {done.stdout}{done.stderr}")
+    for name in ("web", "db"):
+        t.muster("image", "tag", f"pets-{name}", f"base-{name}")
+        t.muster("image", "rm", f"pets-{name}")
+    shutil.copytree(pets, t.dir, dirs_exist_ok=True)
+    with registry.DockerRegistry(t.folder + "/registry") as hub:
+        files = {"PETS_REGISTRY": f"{hub.host}/pets/", "PETS_BASE_WEB": "base-web", "PETS_BASE_DB": "base-db",
+                 "COMPOSE_FILE": "compose.yaml:compose.dev.yaml"}
+        built = t.muster("build", env=files, seconds=120)
+        t.has(built.err, f"Image {hub.host}/pets/pets-web", "[web 2/5]", "[db 3/6] COPY --chmod")
+        t.muster("push", env=files, seconds=120)
+        for name in ("web", "db"):
+            t.muster("image", "rm", f"{hub.host}/pets/pets-{name}")
+            t.file("pulled.yaml", f"""
+                services:
+                  web: {{image: "{hub.host}/pets/pets-web"}}
+                  db: {{image: "{hub.host}/pets/pets-db"}}
+            """)
+        pulled = {"COMPOSE_FILE": "compose.yaml:pulled.yaml"}
+        done = t.muster("up", "-d", env=pulled, seconds=120)
+        t.has(done.err, f"Image {hub.host}/pets/pets-web", "Pulled")
+        url = f"http://127.0.0.1:{int(t.muster('port', 'web', '3000', env=pulled).out.rsplit(':', 1)[1])}"
+        t.has(t.http(url + "/", 30), "Pets Demo Application")
+        t.has(t.http(url + "/pet", 30), '<img alt="')
+        t.muster("down", "-v", env=pulled)
+
+
+def test_minimal_built(t):
+    """The smallest example as an image of its own."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    shutil.copytree(os.path.join(TOP, "examples/minimal"), t.dir, dirs_exist_ok=True)
+    t.muster("-f", "compose.dev.yaml", "up", "-d", "--build")
+    with open(t.dir + "/www/index.html", encoding="utf-8") as f:
+        t.eq(t.http("http://127.0.0.1:8080/"), f.read())
