@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/fs.h"
@@ -36,12 +37,32 @@ static void read_log(int fs, char *buf, size_t size)
 		buf[n - (buf[n - 1] == '\n')] = '\0';
 }
 
+/* Layers without those that come again higher up: an image may hold one twice (two steps that changed nothing), which the kernel refuses with
+ * ELOOP. All that the lower one says the higher one says as well. Returns their number. */
+static size_t distinct_layers(const struct overlay *o, int *ret)
+{
+	AUTO_FREE struct stat *st = xcalloc(o->n_layers + 1, sizeof(*st));
+	size_t n = 0;
+	for (size_t i = 0; i < o->n_layers; i++)
+		if (fstat(o->layer_fds[i], &st[i]) < 0)
+			st[i].st_ino = 0;
+	for (size_t i = 0; i < o->n_layers; i++) {
+		bool again = false;
+		for (size_t k = i + 1; k < o->n_layers && !again; k++)
+			again = st[i].st_ino && st[i].st_ino == st[k].st_ino && st[i].st_dev == st[k].st_dev;
+		if (!again)
+			ret[n++] = o->layer_fds[i];
+	}
+	return n;
+}
+
 static int configure(int fs, const struct overlay *o)
 {
+	AUTO_FREE int *layers = xcalloc(o->n_layers + 1, sizeof(*layers));
 	static const char *const off[] = { "index", "metacopy", "redirect_dir", "xino" };
 	set_string(fs, "source", "overlay");
-	for (size_t i = o->n_layers; i > 0; i--)
-		if (set_fd(fs, "lowerdir+", o->layer_fds[i - 1]) < 0)
+	for (size_t i = distinct_layers(o, layers); i > 0; i--)
+		if (set_fd(fs, "lowerdir+", layers[i - 1]) < 0)
 			return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(off); i++)
 		if (set_string(fs, off[i], "off") < 0)
@@ -84,12 +105,12 @@ int overlay_new(const struct overlay *o, struct err *err)
 int overlay_mount_here(const struct overlay *o, const char *target, struct err *err)
 {
 	AUTO_STR struct str options = { 0 };
-	AUTO_FREE int *fds = xcalloc(o->n_layers + 2, sizeof(*fds));
+	AUTO_FREE int *fds = xcalloc(o->n_layers + 2, sizeof(*fds)), *layers = xcalloc(o->n_layers + 1, sizeof(*layers));
 	size_t n = 0;
 	int rc = 0;
 	str_add(&options, OVERLAY_OPTIONS);
-	for (size_t i = o->n_layers; rc == 0 && i > 0; i--, n++) {
-		fds[n] = mounts_reopen(o->layer_fds[i - 1], err);
+	for (size_t i = distinct_layers(o, layers); rc == 0 && i > 0; i--, n++) {
+		fds[n] = mounts_reopen(layers[i - 1], err);
 		rc = fds[n] < 0 ? -1 : 0;
 		str_addf(&options, "%s%d", n ? ":" : ",lowerdir=", fds[n]);
 	}

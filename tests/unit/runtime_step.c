@@ -164,6 +164,26 @@ static void test_privileged(struct rig *r)
 	CHECK(!says(r, "/proc/kcore") && says(r, "/sys rw"), "%s", str_get(&r->out));
 }
 
+/* A layer may be there twice, as in an image with two steps that changed nothing: the higher one counts. */
+static void test_layer_twice(struct rig *r)
+{
+	int layers[4];
+	struct container_spec s;
+	mkdirat(r->dirfd, "middle", 0755);
+	mkdirat(r->dirfd, "same", 0755);
+	rig_file(r->dirfd, "middle/which", "middle\n", 0644);
+	rig_file(r->dirfd, "same/which", "same\n", 0644);
+	layers[0] = r->layer_fd;
+	layers[1] = layers[3] = openat(r->dirfd, "same", O_PATH | O_CLOEXEC);
+	layers[2] = openat(r->dirfd, "middle", O_PATH | O_CLOEXEC);
+	rig_spec(r, &s);
+	s.layer_fds = layers;
+	s.n_layers = 4;
+	CHECK(rig_sh(r, &s, "cat /which") == 0 && says(r, "same\n"), "%s", str_get(&r->out));
+	close(layers[1]);
+	close(layers[2]);
+}
+
 int main(void)
 {
 	struct rig r;
@@ -172,6 +192,7 @@ int main(void)
 	test_stubs(&r);
 	test_bound(&r);
 	test_privileged(&r);
+	test_layer_twice(&r);
 	rig_done(&r);
 	return 0;
 }
