@@ -122,6 +122,27 @@ def test_nothing_twice(t):
         t.eq(asked[0][2], BASIC)
 
 
+def test_built_on_pulled(t):
+    """An image that was built on one that the registry has: the base's blobs are mounted as they are, only what is new is packed and sent; a second image on
+    the same base mounts that, too."""
+    image = Image([registry.tar_of({f"f{i}": os.urandom(100000)}) for i in range(2)])
+    loopback(t)
+    with Server(image) as source, Target() as s:
+        t.muster("image", "pull", f"{source.host}/a/b:1")
+        t.muster("image", "tag", f"{source.host}/a/b:1", f"{s.host}/base/app:1")
+        t.muster("image", "push", f"{s.host}/base/app:1")
+        t.file("x", "hello")
+        for name, extra in (("one", ""), ("two", 'CMD ["/x"]\n')):
+            t.file("Dockerfile", f"FROM {s.host}/base/app:1\nCOPY x /x\n{extra}")
+            t.muster("image", "build", "-t", f"{s.host}/q/{name}:1", ".")
+            s.seen.clear()
+            t.muster("image", "push", f"{s.host}/q/{name}:1")
+            manifest = json.loads(s.tags[f"q/{name}", "1"])
+            t.eq([d["digest"] for d in manifest["layers"][:2]], image.layers)
+            sent = manifest["config"]["size"] + (manifest["layers"][2]["size"] if name == "one" else 0)
+            t.eq(s.sent(), sent, "bytes sent for " + name)
+
+
 def test_chunks_and_breaks(t):
     """A layer of several chunks over a bad line: it goes on where the registry says it was; a registry that has forgotten is begun with anew; an end whose
     answer is lost is not sent twice; one that fails for ever is one error after a while, and the next push needs only what is missing."""
