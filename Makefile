@@ -163,13 +163,14 @@ check: deps-test
 lint: $(BINARIES)
 	$(Q)tests/lint '$(O)'
 
-# every failpoint with every action in every step, and each process of ours killed in each phase; `check` has each point once
+# every failpoint with every action in every step, and each process of ours killed in each phase; `check` has each point once.
+# FAULT_JOBS: how many cases at once, two a processor unless set
 .PHONY: fault
 fault: all
 	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all
 	$(Q)$(RUN_TESTS) --variant asan --only torn system
 	$(Q)MUSTER_STORM=1 $(RUN_TESTS) --only storm system
-	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
+	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(FAULT_JOBS),--jobs $(FAULT_JOBS)) $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 	$(Q)BUILD='$(BUILD)' tests/fault/images --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 
 # thousands of rounds; what the kernel counts is equal before and after. `check` has a few rounds
