@@ -761,9 +761,21 @@ const struct cli_command cli_commands[] = {
 	{ "image prune", "image prune [OPTIONS]", "Remove unused images",
 	  NULL, image_prune_options, NULL, 0, 0, 0, NULL },
 	{ "image pull", "image pull [OPTIONS] NAME[:TAG|@DIGEST] [NAME...]", "Pull images from their registries",
-	  NULL, image_pull_options, NULL, 1, -1, 0, NULL },
+	  "Pull images from their registries\n"
+	  "\n"
+	  "A name without a registry is docker.io's, unless an alias of registries.conf(5)\n"
+	  "says otherwise; its mirrors, insecure and blocked registries are honoured, its\n"
+	  "search lists are not. Credentials are those of docker's config.json and of\n"
+	  "containers' auth.json, credential helpers included. A pull that was broken off\n"
+	  "goes on where it was.",
+	  image_pull_options, NULL, 1, -1, 0, NULL },
 	{ "image push", "image push [OPTIONS] NAME[:TAG]", "Push an image to its registry",
-	  NULL, image_push_options, NULL, 1, 1, 0, "image" },
+	  "Push an image to its registry\n"
+	  "\n"
+	  "An image that was pulled or loaded goes out byte for byte, under its own digest;\n"
+	  "one that was built or imported is compressed first. What the registry has is\n"
+	  "not sent: neither to this repository nor, when it can be mounted, to another.",
+	  image_push_options, NULL, 1, 1, 0, "image" },
 	{ "image rm", "image rm [OPTIONS] IMAGE [IMAGE...]", "Remove images",
 	  NULL, image_rm_options, NULL, 1, -1, 0, "image" },
 	{ "image save", "image save [OPTIONS] IMAGE [IMAGE...]", "Save one or more images to a tar archive (streamed to STDOUT by default)",
