@@ -89,7 +89,8 @@ def test_pets_built(t):
                  "COMPOSE_FILE": "compose.yaml:compose.dev.yaml"}
         built = t.muster("build", env=files, seconds=120)
         t.has(built.err, f"Image {hub.host}/pets/pets-web", "[web 2/5]", "[db 3/6] COPY --chmod")
-        t.muster("push", env=files, seconds=120)
+        t.muster("push", "web", env=files, seconds=120)
+        t.muster("image", "push", "--compression", "zstd", f"{hub.host}/pets/pets-db", seconds=120)
         for name in ("web", "db"):
             t.muster("image", "rm", f"{hub.host}/pets/pets-{name}")
             t.file("pulled.yaml", f"""
