@@ -292,6 +292,17 @@ def find(line):
     return next(pid for pid, (state, *_, text) in systest.processes().items() if line in text and state != "Z")
 
 
+def test_check(t):
+    """--check reports findings and builds nothing."""
+    ctx = dockerfile(t, "from busybox as Build\nRUN echo $NOPE\nCMD echo x\n")
+    done = build(t, "--check", "-t", "checked", ctx, rc=None)
+    t.has(done.out + done.err, "Dockerfile:1", "Dockerfile:3")
+    t.has(t.muster("image", "inspect", "checked", rc=1).err, "not found")
+    t.compose("services: {a: {build: {dockerfile_inline: \"FROM busybox\\nMAINTAINER me\\n\"}}}\n")
+    done = t.muster("build", "--check", rc=None)
+    t.has(done.out + done.err, "MAINTAINER" if "MAINTAINER" in done.out + done.err else "Maintainer")
+
+
 def test_networks(t):
     """Steps reach the world by the host's address, or nothing with none; host only when it is allowed; names are resolved as on the host."""
     t.uplink()
