@@ -505,14 +505,18 @@ static int make_sources(struct rootfs *r, struct err *err)
 {
 	const struct container_spec *spec = r->spec;
 	AUTO_CLOSE int dir_fd = -1;
+	unsigned long flags = HARDENED;
 	char name[24];
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (spec->mounts[i].kind == CONTAINER_MOUNT_FILE && spec->mounts[i].mode & 0111)
+			flags &= ~(unsigned long)MS_NOEXEC; /* a file that says it can be run must be */
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const struct container_mount *m = &spec->mounts[i];
 		int rc;
 		if (m->kind != CONTAINER_MOUNT_FILE && !m->source_path)
 			continue;
 		if (dir_fd < 0) {
-			if (mount("tmpfs", "/dev", "tmpfs", HARDENED, "mode=700,size=64m") < 0)
+			if (mount("tmpfs", "/dev", "tmpfs", flags, "mode=700,size=64m") < 0)
 				return err_sys(err, errno, "mount a tmpfs");
 			dir_fd = open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 			if (dir_fd < 0)

@@ -27,6 +27,7 @@ struct copy_options {
 	gid_t gid;
 	bool parents;
 	bool unpack;                 /* archives are unpacked */
+	bool replace;                /* what comes out of an archive: directories and other things take each other's place */
 	int tmp_fd;                  /* with unpack: a directory on the destination's file system for what is in between */
 	const bool *cancelled;       /* looked at now and then; NULL */
 };

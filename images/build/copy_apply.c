@@ -113,7 +113,7 @@ static int copy_regular(struct copier *c, struct view_walk *from, const char *so
 {
 	struct stat st;
 	AUTO_CLOSE int in = view_open(from, source, &st, err), out = -1;
-	const int upper = in < 0 ? -1 : view_clear(&c->w, name, err);
+	const int upper = in < 0 ? -1 : view_clear(&c->w, name, c->o->replace, err);
 	int rc = upper < 0 ? -1 : try_link(c, upper, name, &st, err);
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
@@ -130,7 +130,7 @@ static int copy_regular(struct copier *c, struct view_walk *from, const char *so
 
 static int copy_special(struct copier *c, struct view_walk *from, const char *source, const char *name, const struct stat *st, struct err *err)
 {
-	const int upper = view_clear(&c->w, name, err);
+	const int upper = view_clear(&c->w, name, c->o->replace, err);
 	char target[4096];
 	uid_t uid;
 	gid_t gid;
@@ -169,6 +169,11 @@ static int apply_enter(void *arg, int fd, const char *name, const char *rel, con
 		const struct view_owner plain = { .mode = 0755 };
 		if (found < 0)
 			return -1;
+		if (found == 0 && !S_ISDIR(there.st_mode) && c->o->replace) {
+			if (view_clear(&c->w, to, true, err) < 0)
+				return -1;
+			found = 1;
+		}
 		if (found == 0 && !S_ISDIR(there.st_mode)) {
 			AUTO_FREE char *dir = view_path(&c->w);
 			return err_set(err, ERR_INVALID, "cannot copy to non-directory: %s%s%s", dir, dir[1] ? "/" : "", to);
@@ -389,7 +394,7 @@ int copy_write(const char *name, const void *data, size_t n, int fd, mode_t mode
 	int upper, rc = view_walk_init(&c.w, dest, err);
 	if (rc == 0)
 		rc = place_file(&c.w, o->dest, name, o, to, err);
-	upper = rc < 0 ? -1 : view_clear(&c.w, to, err);
+	upper = rc < 0 ? -1 : view_clear(&c.w, to, o->replace, err);
 	if (upper >= 0)
 		out = openat(upper, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (upper >= 0 && out < 0)

@@ -2,6 +2,8 @@
 /* The patterns of moby/patternmatcher. Its rules, as they came about: a pattern is cleaned like a path; `*`, `?` and classes stay within a component;
  * `**` followed by a slash means any number of directories, at the end anything, and in front of plain text a mere end of the path ("**le" matches
  * "a/file"). A pattern matches a path when it matches the path or one of its parents, and the last one that does decides.
+ * The reference has two ways to ask, and they differ where a pattern stands twice around an exception ("a", "!a/b", "a": is a/b out?): this is the one
+ * of BuildKit's walk, which does not ask a pattern about a directory that is out already, nor, then, about what is below it.
  * A walk of 100 000 files asks each pattern once for each, so the common shapes are told apart when they are read: plain text, wildcards in a fixed number
  * of components, `**` and a slash before such ones; only what is left goes through the general matcher, which moves a set of places along the path and so
  * never backtracks. */
@@ -289,29 +291,25 @@ static bool pattern_matches(const struct ignore_pattern *p, const char *path)
 	return false;
 }
 
-static bool matches_or_parent(const struct ignore_pattern *p, const char *path)
-{
-	AUTO_FREE char *copy = NULL;
-	if (pattern_matches(p, path))
-		return true;
-	copy = xstrdup(path);
-	for (char *slash; (slash = strrchr(copy, '/'));) {
-		*slash = 0;
-		if (pattern_matches(p, copy))
-			return true;
-	}
-	return false;
-}
-
 bool ignore_match(const struct ignore *g, const char *path)
 {
+	AUTO_FREE char *copy = xstrdup(path);
+	struct ignore_dir dir = { 0 };
 	bool out = false;
 	if (str_eq(path, ".") || !*path)
 		return false;
-	for (size_t i = 0; i < g->n; i++) {
-		if (g->v[i].exception == out && matches_or_parent(&g->v[i], path))
-			out = !g->v[i].exception;
+	for (char *end = copy; end;) {
+		struct ignore_dir next;
+		end = strchr(end + (end != copy), '/');
+		if (end)
+			*end = 0;
+		out = ignore_match_entry(g, &dir, copy, &next);
+		if (end)
+			*end = '/';
+		ignore_dir_done(&dir);
+		dir = next;
 	}
+	ignore_dir_done(&dir);
 	return out;
 }
 

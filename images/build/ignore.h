@@ -23,7 +23,8 @@ bool ignore_is_empty(const struct ignore *g);   /* no patterns at all */
 bool ignore_leaves_out_root(const struct ignore *g); /* a pattern leaves out all of the root's entries */
 bool ignore_has_exceptions(const struct ignore *g); /* a "!" pattern */
 
-/* Is path (relative, "a/b/c", clean, no leading slash) left out? Its parents count: "a" leaves out "a/b". For single questions. */
+/* Is path (relative, "a/b/c", clean, no leading slash) left out? Its parents count: "a" leaves out "a/b". For single questions: the answer of a walk
+ * that comes down to it. */
 bool ignore_match(const struct ignore *g, const char *path);
 
 /* The walk of a tree asks for one directory after the other. A state of a directory remembers which patterns matched it, so that an entry costs

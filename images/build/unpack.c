@@ -84,6 +84,7 @@ int unpack_into(int fd, const struct copy_options *o, const struct view *dest, s
 		rc = unpack_context(fd, dir_fd, err);
 	plain.dest = into;
 	plain.unpack = false;
+	plain.replace = true;
 	plain.excludes = NULL;
 	src.stat = statcache_open(-1, "");
 	if (rc == 0)

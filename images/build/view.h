@@ -77,9 +77,9 @@ int view_make_dirs(struct view_walk *w, const char *path, const struct view_owne
 int view_upper(struct view_walk *w, struct err *err);
 /* Makes the directory name where nothing is. 0 or -1 + err. */
 int view_mkdir(struct view_walk *w, const char *name, const struct view_owner *owner, struct err *err);
-/* Makes room for something else at name: what is there goes, an empty directory too. Returns the descriptor of view_upper(), -1 + err
- * (ENOTEMPTY: a directory with something in it). */
-int view_clear(struct view_walk *w, const char *name, struct err *err);
+/* Makes room for something else at name: what is there goes, an empty directory too, with `all` one with something in it. Returns the descriptor of
+ * view_upper(), -1 + err (ENOTEMPTY: a directory with something in it). */
+int view_clear(struct view_walk *w, const char *name, bool all, struct err *err);
 /* Copies the extended attributes that layers may have (security.capability, user.*) from one open file to another. 0 or -1 + err. */
 int view_copy_xattrs(int from_fd, int to_fd, struct err *err);
 

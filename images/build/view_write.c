@@ -99,7 +99,7 @@ static int is_empty(struct view_walk *w, const char *name, struct err *err)
 	return rc < 0 ? -1 : names.n == 0;
 }
 
-int view_clear(struct view_walk *w, const char *name, struct err *err)
+int view_clear(struct view_walk *w, const char *name, bool all, struct err *err)
 {
 	const int upper = view_upper(w, err);
 	struct stat st, here;
@@ -107,7 +107,7 @@ int view_clear(struct view_walk *w, const char *name, struct err *err)
 	int found = upper < 0 ? -1 : view_find(w, name, &st, err);
 	if (found < 0)
 		return -1;
-	if (found == 0 && S_ISDIR(st.st_mode)) {
+	if (found == 0 && S_ISDIR(st.st_mode) && !all) {
 		int empty = is_empty(w, name, err);
 		if (empty <= 0)
 			return empty < 0 ? -1 : err_sys(err, ENOTEMPTY, "replace directory %s", name);

@@ -82,7 +82,7 @@ static void test_matching(void)
 		{ "a|!a/b", "a/c", true }, { "a/*|!a/b", "a/b/c", false }, { "a|!a/b|a/b/c", "a/b/c", true }, { "a|!a/b|a/b/c", "a/b/d", false },
 		{ "**|!u/w", "u/w/f", false }, { "**|!u/w|u/w/f", "u/w/f", true }, { "*|!*.md|R*.md", "a.md", false }, { "*|!*.md|R*.md", "R.md", true },
 		{ "! /a|*|! /b ", "b", false }, { "*|!**/k", "x/y/k", false }, { "x|!**/k", "x/y/k", false }, { "x|!**/k", "x/y", true },
-		{ "*|!a|a/b", "a/b", true },
+		{ "*|!a|a/b", "a/b", true }, { "a|!a/b|a", "a/b/c", false },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		expect_match(rows[i].patterns, rows[i].path, rows[i].want);
