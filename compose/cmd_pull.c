@@ -37,38 +37,49 @@ static void select_services(const struct app *app, const struct project *p, stru
 	}
 }
 
+/* Why `pull` leaves a service alone; NULL: it does not. */
+static const char *skip_reason(struct app *app, const json_t *service)
+{
+	const char *ref = json_get_str(service, "image", NULL), *own = json_get_str(service, "pull_policy", "");
+	const char *policy = cli_str(app->args, "policy");
+	bool missing_only = *policy ? strcmp(policy, "missing") == 0 : strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0;
+	if (!ref)
+		return "No image to be pulled";
+	if (!*policy && (strcmp(own, "never") == 0 || strcmp(own, "build") == 0))
+		return "";
+	if (missing_only && pulls_have(app, ref))
+		return "Image is already present locally";
+	return json_object_get(service, "build") && cli_bool(app->args, "ignore-buildable") ? "Image can be built" : NULL;
+}
+
 int cmd_pull(struct app *app)
 {
 	const struct cli_args *a = app->args;
 	AUTO_STRV struct strv names = {0};
-	const char *policy = cli_str(a, "policy");
-	bool ignore = cli_bool(a, "ignore-pull-failures"), missing_only = strcmp(policy, "missing") == 0;
+	bool ignore = cli_bool(a, "ignore-pull-failures"), quiet = cli_bool(a, "quiet");
 	struct pulls list = {0};
+	struct progress *screen;
 	struct project p;
-	int failed;
+	int failed = 0;
 	if (cmd_paths(app, !app->dry_run) || project_load(app, &a->args, 0, &p))
 		return 1;
 	select_services(app, &p, &names);
+	screen = progress_new(quiet ? PROGRESS_QUIET : app->progress, 2, app->colour_err, app->dry_run);
 	for (size_t i = 0; i < names.n; i++) {
 		const json_t *service = load_service(&p.load, names.v[i]);
-		const char *ref = json_get_str(service, "image", NULL), *own = json_get_str(service, "pull_policy", "");
+		const char *ref = json_get_str(service, "image", NULL), *reason = skip_reason(app, service);
 		AUTO_FREE char *who = xasprintf("service %s", names.v[i]);
-		if (!ref || (json_object_get(service, "build") && cli_bool(a, "ignore-buildable")))
-			continue;
-		if (!*policy && (strcmp(own, "never") == 0 || strcmp(own, "build") == 0))
-			continue;
-		if ((*policy ? missing_only : strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0) && pulls_have(app, ref))
-			continue;
-		pulls_add(app, &list, ref, json_get_str(service, "platform", NULL), who);
+		if (reason)
+			progress_event(screen, ref ? "image" : "service", ref ? ref : names.v[i], "Skipped", reason, clock_mono_ns());
+		else
+			pulls_add(app, &list, ref, json_get_str(service, "platform", NULL), who);
 	}
-	if (app->dry_run) {
-		for (size_t i = 0; i < list.n; i++)
-			fprintf(stderr, " DRY-RUN MODE -  Image %s  Pulling\n", list.v[i].ref);
-		free(list.v);
-		failed = 0;
-	} else {
-		failed = pulls_run(app, &list, cli_bool(a, "quiet"), ignore);
-	}
+	for (size_t i = 0; app->dry_run && i < list.n; i++)
+		progress_event(screen, "image", list.v[i].ref, "Pulling", "", clock_mono_ns());
+	progress_free(screen);
+	if (!app->dry_run)
+		failed = pulls_run(app, &list, quiet, ignore);
+	pulls_done(&list);
 	project_done(&p);
 	return failed && !ignore;
 }

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import threading
 import registry
@@ -62,6 +63,13 @@ def test_pull_plain(t):
         t.has(pulled(t, s, image).err, "up to date")
         t.eq([x for x in s.seen[n:] if x[1].split("/")[-1] in image.layers], [], "layers fetched twice")
         t.muster("image", "pull", f"{s.host}/a/b@{registry.sha256(image.manifest)}")
+        t.muster("image", "rm", "-f", f"{s.host}/a/b:1")
+        shutil.rmtree(t.root + "/images/oci/blobs")
+        events = [json.loads(x) for x in t.muster("--progress", "json", "image", "pull", f"{s.host}/a/b:1").err.splitlines()]
+        done = [e for e in events if e.get("text") == "Pulled" and "parent_id" in e]
+        t.eq(sorted(e["id"] for e in done), sorted("Layer " + x[7:19] for x in image.layers))
+        t.eq({(e["parent_id"], e["status"], e["percent"]) for e in done}, {(f"Image {s.host}/a/b:1", "Done", 100)})
+        t.eq(sum(e["total"] for e in done), sum(len(image.blobs[x]) for x in image.layers))
         refused(t, s, "not found", "manifest unknown", ref="a/b:nope")
         t.muster("image", "rm", f"{s.host}/a/b:1")
         t.true(f"{s.host}/a/b:1" not in images(t), "still there")
@@ -361,7 +369,7 @@ def test_pull_policies(t):
         age(400 * 86400)
         t.true(not pulls("missing"), "missing does not look at the age")
         n = len(s.seen)
-        t.muster("pull", "--policy", "missing")
+        t.has(t.muster("pull", "--policy", "missing").err, f"Image {s.host}/a/b:1  Skipped Image is already present locally")
         t.eq(len(s.seen), n)
         t.muster("pull")
         t.eq(len(s.seen), n, "missing, as the file says, and it is there")
