@@ -14,7 +14,8 @@ static int failures;
 
 static const char first[] =
 	"unqualified-search-registries = ['quay.io']\n"
-	"[[registry]]\nlocation = 'docker.io'\n[[registry.mirror]]\nlocation = 'hub.example'\n[[registry.mirror]]\nlocation = '127.0.0.1:5000/hub'\ninsecure = true\n"
+	"[[registry]]\nlocation = 'docker.io'\n[[registry.mirror]]\nlocation = 'hub.example'\n"
+	"[[registry.mirror]]\nlocation = '127.0.0.1:5000/hub'\ninsecure = true\n"
 	"[[registry]]\nprefix = 'docker.io/team'\nlocation = 'team.example/x'\n"
 	"[[registry]]\nprefix = '*.corp.example'\ninsecure = true\n"
 	"[[registry]]\nprefix = '*.moved.example'\nlocation = 'new.example/old'\n"
@@ -61,7 +62,8 @@ static void test_places(const json_t *conf)
 		size_t n = 0;
 		int rc = regconf_resolve(conf, cases[i].name, cases[i].push, places, &n, &err);
 		for (size_t k = 0; rc == 0 && k < n; k++)
-			str_addf(&got, "%s/%s%s%s ", places[k].registry, places[k].repository, places[k].insecure ? "!" : "", places[k].mirror ? "~" : "");
+			str_addf(&got, "%s/%s%s%s ", places[k].registry, places[k].repository, places[k].insecure ? "!" : "",
+				places[k].mirror ? "~" : "");
 		if (rc < 0)
 			EXPECT(strstr(err.msg, cases[i].want), "%s: %s", cases[i].name, err.msg);
 		else
@@ -88,7 +90,8 @@ static void test_refusals(void)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		json_t *conf = NULL;
 		struct err err = {0};
-		EXPECT(regconf_add(&conf, cases[i].text, strlen(cases[i].text), &err) < 0 && !conf && strstr(err.msg, cases[i].want), "case %zu: %s", i, err.msg);
+		int rc = regconf_add(&conf, cases[i].text, strlen(cases[i].text), &err);
+		EXPECT(rc < 0 && !conf && strstr(err.msg, cases[i].want), "case %zu: %s", i, err.msg);
 		json_decref(conf);
 	}
 }
