@@ -132,6 +132,14 @@ static const struct cli_option build_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option builder_prune_options[] = {
+	{ "all", 'a', CLI_BOOL, 0, .help = "Also remove the directories of RUN --mount=type=cache" },
+	{ "force", 'f', CLI_BOOL, CLI_HIDDEN, .help = "Do not ask, which is never done" },
+	{ "keep-storage", 0, CLI_STRING, 0, .help = "How much may stay; what was used longest ago goes first", .var = "bytes" },
+	{ "until", 0, CLI_STRING, 0, .help = "Only what was not used for this long (24h, 10m)", .var = "duration" },
+	{ 0 },
+};
+
 static const struct cli_option commit_options[] = {
 	{ "author", 'a', CLI_STRING, 0, .help = "Author (e.g., \"John Hannibal Smith <hannibal@a-team.com>\")" },
 	{ "change", 'c', CLI_STRINGS, 0, .help = "Apply Dockerfile instruction to the created image", .var = "list" },
@@ -713,6 +721,10 @@ const struct cli_command cli_commands[] = {
 	  NULL, bridge_transformations_list_options, NULL, 0, 0, CLI_LATER, NULL },
 	{ "build", "build [OPTIONS] [SERVICE...]", "Build or rebuild services",
 	  NULL, build_options, NULL, 0, -1, 0, "service" },
+	{ "builder", "builder COMMAND", "Manage what builds keep",
+	  NULL, NULL, NULL, 0, 0, CLI_GROUP, NULL },
+	{ "builder prune", "builder prune [OPTIONS]", "Remove cached steps of builds that no image needs",
+	  NULL, builder_prune_options, NULL, 0, 0, 0, NULL },
 	{ "commit", "commit [OPTIONS] SERVICE [REPOSITORY[:TAG]]", "Create a new image from a service container's changes",
 	  NULL, commit_options, NULL, 1, 2, 0, "service" },
 	{ "completion", "completion SHELL", "Print the completion script for bash or zsh",

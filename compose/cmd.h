@@ -59,6 +59,7 @@ int cmd_image_load(struct app *app);
 int cmd_image_ls(struct app *app);
 int cmd_image_rm(struct app *app);
 int cmd_build(struct app *app);
+int cmd_builder_prune(struct app *app);
 int cmd_image_build(struct app *app);
 int cmd_image_pull(struct app *app);
 int cmd_image_push(struct app *app);

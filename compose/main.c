@@ -15,6 +15,7 @@ static const struct {
 	int (*run)(struct app *app);
 } handlers[] = {
 	{ "build", cmd_build },           { "image build", cmd_image_build },
+	{ "builder prune", cmd_builder_prune },
 	{ "completion", cmd_completion }, { "config", cmd_config },           { "convert", cmd_config },
 	{ "create", cmd_create },         { "debug", cmd_debug },             { "down", cmd_down },
 	{ "exec", cmd_exec },             { "image import", cmd_image_import }, { "image load", cmd_image_load },

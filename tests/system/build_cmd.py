@@ -315,6 +315,24 @@ def test_networks(t):
     t.nothing_left(ignore=("state", "run"))
 
 
+def test_prune(t):
+    """builder prune removes cached steps, not what images are made of; a budget and an age keep the rest; --all takes cache mounts too."""
+    ctx = dockerfile(t, BASE + "RUN --mount=type=cache,target=/c dd if=/dev/zero of=/big bs=64k count=32 2>/dev/null; touch /c/x\n")
+    build(t, "-t", "keep", ctx)
+    t.match(t.muster("builder", "prune", "--keep-storage", "1g").out, r"Total:\s+0B")
+    t.match(t.muster("builder", "prune", "--until", "1h").out, r"Total:\s+0B")
+    t.has(build(t, ctx).err, "CACHED")
+    t.muster("image", "rm", "keep")
+    layers = len(os.listdir(t.root + "/layers"))
+    t.match(t.muster("builder", "prune").out, r"Total:\s+[0-9.]+MB")
+    t.true(len(os.listdir(t.root + "/layers")) < layers, "the layer stays")
+    t.lacks(build(t, ctx).err, "CACHED")
+    t.true(os.listdir(t.root + "/buildcache/mounts"), "the cache mount has gone")
+    t.muster("builder", "prune", "-a", "-f")
+    t.eq(os.listdir(t.root + "/buildcache/mounts"), [])
+    t.has(t.muster("builder", "prune", "--keep-storage", "much", rc=1).err, "keep-storage")
+
+
 def test_exec_privileged(t):
     """exec --privileged has every capability and no filter, without it docker's."""
     t.compose("services: {a: {image: busybox, command: sleep 1000, stop_grace_period: 0s}}\n")
