@@ -51,6 +51,7 @@ static void tell_layer(void *arg, const struct image_event *ev)
 static int get_image(const struct app *app, const char *ref, const char *platform, bool pull, int fd, char ret_id[static 65], struct err *err)
 {
 	struct image_pull p = { .ref = ref, .platform = *platform ? platform : NULL };
+	struct registries known = { 0 };
 	AUTO_FREE char *warning = NULL;
 	AUTO_STORE struct store *store = NULL;
 	AUTO_IMAGE struct image img = { 0 };
@@ -59,7 +60,9 @@ static int get_image(const struct app *app, const char *ref, const char *platfor
 		snprintf(ret_id, 65, "%s", img.id);
 		return 0;
 	}
-	if (registry_describe(ref, false, NULL, &p.registry, &warning, err) < 0)
+	rc = registry_describe(&known, ref, false, NULL, &p.registry, &warning, err);
+	registries_done(&known);
+	if (rc < 0)
 		return -1;
 	if (warning)
 		write_object(fd, json_pack("{s:o}", "warning", json_text(warning)));

@@ -79,7 +79,7 @@ static void find_sources(struct app *app, const char *name, struct strv *ret)
 }
 
 /* Finds out about all registries. 0, or -1 + err (a file of credentials that is damaged, a name that is none). */
-static int describe_all(struct app *app, struct pulls *list, struct err *err)
+static int describe_all(struct app *app, struct pulls *list, struct registries *known, struct err *err)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		AUTO_FREE char *warning = NULL;
@@ -87,7 +87,7 @@ static int describe_all(struct app *app, struct pulls *list, struct err *err)
 		struct image_pull *p = &list->v[i];
 		if (p->push)
 			find_sources(app, p->ref, &sources);
-		if (registry_describe(p->ref, p->push, &sources, &p->registry, &warning, err) < 0)
+		if (registry_describe(known, p->ref, p->push, &sources, &p->registry, &warning, err) < 0)
 			return -1;
 		if (warning)
 			cmd_warn(app, "%s", warning);
@@ -98,9 +98,11 @@ static int describe_all(struct app *app, struct pulls *list, struct err *err)
 /* The work; results are in the list. Returns the number of failures, -1 after a message. */
 static int pull_all(struct app *app, struct pulls *list, bool quiet)
 {
+	struct registries known = {0};
 	struct pull_screen s;
 	struct err err;
-	int failed = list->n ? describe_all(app, list, &err) : 0;
+	int failed = list->n ? describe_all(app, list, &known, &err) : 0;
+	registries_done(&known);
 	if (failed == 0 && list->n) {
 		pull_screen_init(&s, app->arena, quiet ? PROGRESS_QUIET : app->progress, app->colour_err);
 		failed = image_client_pull(app->paths.root_fd, list->v, list->n, PARALLEL, pull_screen_event, &s, &err);

@@ -26,8 +26,46 @@ static char *docker_folder(void)
 
 /* ---- credentials ---- */
 
-static int look_in(const char *path, const char *registry, const char *repository, bool paths, struct account *ret, char **warning,
-	struct err *err)
+struct helper_answer {
+	int rc;               /* as of credhelper_get() */
+	struct account account;
+};
+
+void registries_done(struct registries *r)
+{
+	for (struct map_entry *e = map_next(&r->answers, NULL); e; e = map_next(&r->answers, e)) {
+		struct helper_answer *a = e->value;
+		account_done(&a->account);
+		free(a);
+	}
+	map_done(&r->answers);
+	json_decref(r->conf);
+	*r = (struct registries){0};
+}
+
+/* As credhelper_get(), but each question is asked once; a failure is told the first time and later is as if nothing were kept. */
+static int ask_helper(struct registries *r, const char *helper, const char *registry, struct account *ret, struct err *err)
+{
+	AUTO_FREE char *key = xasprintf("%s %s", helper, registry);
+	struct helper_answer *a = map_get(&r->answers, key);
+	bool first = !a;
+	if (first) {
+		a = xcalloc(1, sizeof(*a));
+		a->rc = credhelper_get(helper, registry, &a->account, err);
+		map_put(&r->answers, key, a);
+	}
+	*ret = (struct account){0};
+	if (a->account.username)
+		ret->username = xstrdup(a->account.username);
+	if (a->account.password)
+		ret->password = xstrdup(a->account.password);
+	if (a->account.identity_token)
+		ret->identity_token = xstrdup(a->account.identity_token);
+	return a->rc < 0 && !first ? 1 : a->rc;
+}
+
+static int look_in(struct registries *r, const char *path, const char *registry, const char *repository, bool paths, struct account *ret,
+	char **warning, struct err *err)
 {
 	AUTO_JSON json_t *doc = NULL;
 	const char *helper;
@@ -36,13 +74,14 @@ static int look_in(const char *path, const char *registry, const char *repositor
 	if (rc != 0)
 		return rc < 0 ? err_wrap(err, "%s", path) : 1;
 	helper = authfile_helper(doc, registry);
-	rc = helper ? credhelper_get(helper, registry, ret, &own) : 1;
+	rc = helper ? ask_helper(r, helper, registry, ret, &own) : 1;
 	if (rc < 0 && !*warning)
 		*warning = xasprintf("credentials for %s: %s: going without", registry, own.msg);
 	return rc == 0 ? 0 : authfile_find(doc, registry, repository, paths, ret);
 }
 
-int registry_find_account(const char *registry, const char *repository, struct account *ret, char **ret_warning, struct err *err)
+int registry_find_account(struct registries *r, const char *registry, const char *repository, struct account *ret, char **ret_warning,
+	struct err *err)
 {
 	const char *file = getenv("REGISTRY_AUTH_FILE"), *run = getenv("XDG_RUNTIME_DIR");
 	AUTO_FREE char *docker = docker_folder();
@@ -58,7 +97,7 @@ int registry_find_account(const char *registry, const char *repository, struct a
 	strv_pushf(&paths, "/run/containers/%u/auth.json", getuid());
 	strv_pushf(&paths, "%s/.config/containers/auth.json", home());
 	for (size_t i = 0; i < paths.n && rc == 1; i++)
-		rc = look_in(paths.v[i], registry, repository, i > 0, ret, ret_warning, err);
+		rc = look_in(r, paths.v[i], registry, repository, i > 0, ret, ret_warning, err);
 	if (rc < 0)
 		account_done(ret);
 	if (rc <= 0)
@@ -270,12 +309,12 @@ static json_t *wrap_endpoints(json_t *list)
 }
 
 /* ret_warning: what came first of them stays. */
-static int describe_place(const struct place *p, bool push, const struct strv *sources, json_t *list, char **ret_warning, struct err *err)
+static int describe_place(struct registries *r, const struct place *p, bool push, const struct strv *sources, json_t *list, char **ret_warning, struct err *err)
 {
 	AUTO_FREE char *warning = NULL;
 	struct account account;
 	json_t *j;
-	if (registry_find_account(p->registry, p->repository, &account, &warning, err) < 0)
+	if (registry_find_account(r, p->registry, p->repository, &account, &warning, err) < 0)
 		return -1;
 	j = describe_host(p->registry, p->repository);
 	put_account(j, &account);
@@ -291,16 +330,20 @@ static int describe_place(const struct place *p, bool push, const struct strv *s
 	return 0;
 }
 
-int registry_describe(const char *ref, bool push, const struct strv *sources, json_t **ret, char **ret_warning, struct err *err)
+int registry_describe(struct registries *r, const char *ref, bool push, const struct strv *sources, json_t **ret, char **ret_warning,
+	struct err *err)
 {
-	AUTO_JSON json_t *conf = NULL, *list = json_array();
+	AUTO_JSON json_t *list = json_array();
 	struct place places[REGCONF_MAX_PLACES];
 	size_t n;
 	*ret_warning = NULL;
-	if (read_conf(&conf, err) < 0 || regconf_resolve(conf, ref, push, places, &n, err) < 0)
+	if (!r->conf_read && read_conf(&r->conf, err) < 0)
+		return -1;
+	r->conf_read = true;
+	if (regconf_resolve(r->conf, ref, push, places, &n, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
-		if (describe_place(&places[i], push, sources, list, ret_warning, err) < 0) {
+		if (describe_place(r, &places[i], push, sources, list, ret_warning, err) < 0) {
 			free(TAKE_PTR(*ret_warning));
 			return -1;
 		}

@@ -10,11 +10,22 @@
 #ifndef COMPOSE_REGISTRIES_H
 #define COMPOSE_REGISTRIES_H
 
+#include "base/map.h"
 #include "images/authfile.h"
 
+/* What one command has found out already: registries.conf is read once, and a credential helper is asked once for each registry. Zeroed =
+ * nothing. */
+struct registries {
+	json_t *conf;
+	bool conf_read;
+	struct map answers;   /* "helper registry" -> struct helper_answer */
+};
+void registries_done(struct registries *r);
+
 /* The account for this registry ("docker.io", "localhost:5000") and repository. 0; 1 when there is none; -1 + err (a file that is
- * damaged). A helper that fails is told in *ret_warning (free() it, NULL: none) and passed over. */
-int registry_find_account(const char *registry, const char *repository, struct account *ret, char **ret_warning, struct err *err);
+ * damaged). A helper that fails is told in *ret_warning (free() it, NULL: none), once, and passed over. */
+int registry_find_account(struct registries *r, const char *registry, const char *repository, struct account *ret, char **ret_warning,
+	struct err *err);
 
 /* "https://index.docker.io/v1/", "localhost:5000/x" → "docker.io", "localhost:5000". free() *ret. 0 or -1 + ERR_INVALID. */
 int registry_parse_name(const char *text, char **ret, struct err *err);
@@ -25,7 +36,8 @@ int registry_keep_account(const char *registry, const char *username, const char
 
 /* The description for images/fetch.h of where the image that `ref` names is; push: ask for the right to push. sources: repositories of the
  * same registry that blobs may be mounted from, NULL: none. New reference in *ret; *ret_warning as above. 0 or -1 + err. */
-int registry_describe(const char *ref, bool push, const struct strv *sources, json_t **ret, char **ret_warning, struct err *err);
+int registry_describe(struct registries *r, const char *ref, bool push, const struct strv *sources, json_t **ret, char **ret_warning,
+	struct err *err);
 /* The description of a registry without a repository, to try these credentials. */
 int registry_describe_login(const char *registry, const char *username, const char *password, json_t **ret, struct err *err);
 

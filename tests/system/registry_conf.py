@@ -76,6 +76,9 @@ def test_helper(t):
         done = t.muster("image", "pull", f"{s.host}/a/b:1", env=env, rc=1)
         t.has(done.err, "not found at")
         t.lacks(done.err + done.out, "NOISE", "s3cret")
+        n = open(folder + "/db.log", encoding="ascii").read().count("get")
+        t.muster("image", "pull", f"{s.host}/a/b:1", f"{s.host}/a/c:1", f"{s.host}/d:1", env=env, rc=1)
+        t.eq(open(folder + "/db.log", encoding="ascii").read().count("get") - n, 1, "questions for three images of one registry")
         with open(folder + "/db", "w", encoding="ascii") as f:
             f.write(stored.replace(s.host, f"https://{s.host}/v2/"))
         t.has(t.muster("image", "pull", f"{s.host}/a/b:1", env=env, rc=1).err, "not found at")
