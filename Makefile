@@ -205,6 +205,10 @@ demo-down:
 
 # figures: the floor program does the bare kernel work, everything else is measured against it
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/bench/imagefloor: tests/bench/imagefloor.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -O2 $(CFLAGS) $(LDFLAGS) -o $@ $< -lcrypto -lz -lzstd
 $(BUILD)/bench/%: tests/bench/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
@@ -212,6 +216,7 @@ $(BUILD)/bench/%: tests/bench/%.c
 .PHONY: bench
 bench: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' tests/bench/run
+	$(Q)BUILD='$(BUILD)' tests/bench/images
 
 # fuzz targets: tests/fuzz/<folder>_<what>.c with LLVMFuzzerTestOneInput, corpus beside it in tests/fuzz/corpus/<folder>_<what>/
 FUZZ_SECONDS ?= 30
