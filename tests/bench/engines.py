@@ -53,9 +53,9 @@ class Engine:
         return type(self).__name__.lower()
 
     def hold(self, script="exec sleep 100000"):
-        """A process in network and mount namespaces of its own, with an empty /run."""
+        """A process in network and mount namespaces of its own, with an empty /run and /dev/shm."""
         self.holder = subprocess.Popen(["unshare", "-n", "-m", "--propagation", "private", "sh", "-c",
-                                        f"ip link set lo up; mount -t tmpfs tmpfs /run; {script}"],
+                                        f"ip link set lo up; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /dev/shm; {script}"],
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                        stderr=open(f"{self.work}/log", "w", encoding="utf-8"))  # pylint: disable=consider-using-with
         time.sleep(0.3)

@@ -4,11 +4,11 @@
  * as ratios to this one, measured in the same run, because the machine under it changes more than the code. One file, no library,
  * every error ends it.
  *
- *   floor [-c] [-r ROUNDS] COUNT ROOTFS COMMAND [ARGUMENT...]
+ *   floor [-c] [-g PARENT] [-r ROUNDS] COUNT ROOTFS COMMAND [ARGUMENT...]
  *
- * -c: also a v1 cgroup per container in each hierarchy. COMMAND should run until it is killed (sleep 1000). It prints, per round, the
- * time until every command was exec'd and the time from the first kill until processes, bridge and veths are gone, in the end the
- * medians. */
+ * -c: also a v1 cgroup per container in each hierarchy, below PARENT where one is given. COMMAND should run until it is killed (sleep
+ * 1000). It prints, per round, the time until every command was exec'd and the time from the first kill until processes, bridge and veths
+ * are gone, in the end the medians. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -58,6 +58,7 @@ static struct {
 	char bridge[16], base[32];
 	unsigned count;
 	bool with_cgroups;
+	const char *parent; /* "" or "NAME/" */
 } state;
 
 static void clean_up(void);
@@ -361,7 +362,7 @@ static void start_one(struct container *c, unsigned n, const char *rootfs, int n
 	bool with_cgroups = state.with_cgroups;
 	char path[512], cgroup[64];
 	int go[2], done[2], netns;
-	snprintf(cgroup, sizeof(cgroup), "floor-%d-%u", (int)getpid(), n);
+	snprintf(cgroup, sizeof(cgroup), "%sfloor-%d-%u", state.parent, (int)getpid(), n);
 	for (size_t i = 0; with_cgroups && i < sizeof(cgroups) / sizeof(cgroups[0]); i++) {
 		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", cgroups[i], cgroup);
 		if (mkdir(path, 0755) < 0)
@@ -449,7 +450,7 @@ static void remove_round(void)
 	waitpid(pid, NULL, 0);
 	for (unsigned i = 0; state.with_cgroups && i < state.count; i++)
 		for (size_t h = 0; h < sizeof(cgroups) / sizeof(cgroups[0]); h++) {
-			snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/floor-%d-%u", cgroups[h], (int)getpid(), i);
+			snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%sfloor-%d-%u", cgroups[h], state.parent, (int)getpid(), i);
 			for (int tries = 0; rmdir(path) < 0 && errno == EBUSY && tries < 1000; tries++)
 				usleep(1000);
 		}
@@ -509,14 +510,18 @@ static double run_round(unsigned round, char **argv, int nl, double *ret_gone)
 int main(int argc, char **argv)
 {
 	static double starts[MAX_ROUNDS], ends[MAX_ROUNDS];
+	static char parent[40];
 	unsigned rounds = 1;
 	int opt, nl;
 	signal(SIGPIPE, SIG_IGN);
 	state.owner = getpid();
+	state.parent = parent;
 	strcpy(state.base, "/tmp/floor-XXXXXX");
-	while ((opt = getopt(argc, argv, "+cr:")) != -1) {
+	while ((opt = getopt(argc, argv, "+cg:r:")) != -1) {
 		if (opt == 'c')
 			state.with_cgroups = true;
+		else if (opt == 'g')
+			snprintf(parent, sizeof(parent), "%.38s/", optarg);
 		else if (opt == 'r')
 			rounds = (unsigned)atoi(optarg);
 		else
@@ -524,7 +529,7 @@ int main(int argc, char **argv)
 	}
 	state.count = argc - optind >= 3 ? (unsigned)atoi(argv[optind]) : 0;
 	if (state.count < 1 || state.count > MAX_CONTAINERS || rounds < 1 || rounds > MAX_ROUNDS) {
-		fprintf(stderr, "usage: floor [-c] [-r ROUNDS] COUNT ROOTFS COMMAND [ARGUMENT...]\n");
+		fprintf(stderr, "usage: floor [-c] [-g PARENT] [-r ROUNDS] COUNT ROOTFS COMMAND [ARGUMENT...]\n");
 		return 2;
 	}
 	nl = open_netlink();
