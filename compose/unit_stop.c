@@ -84,7 +84,9 @@ static void kill_rest(struct unit *u)
  * containers' ends every replaced file waits. */
 static int save_going(struct unit *u, bool durable, struct err *err)
 {
-	return u->rec->want == WANT_REMOVED ? record_save_state(u->rec, u->sv->run_fd, err) : unit_save(u, durable, err);
+	const struct record *r = u->rec;
+	bool going = r->want == WANT_REMOVED || (durable && r->oneoff && r->remove_on_exit);
+	return going ? record_save_state(r, u->sv->run_fd, err) : unit_save(u, durable, err);
 }
 
 /* The first process is dead: note it durably (unless the container goes anyway), reap it, have the log drained. From here on plans see it as
