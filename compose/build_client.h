@@ -45,6 +45,8 @@ int build_spec_fd(struct build_spec *s, int fd, struct err *err);
 /* Builds them all. Returns the number of those that failed; their errors are not printed. Signals: the first one cancels, the second one
  * kills. */
 size_t build_client_run(struct app *app, struct build_spec *list, size_t n, struct build_progress *p);
+/* Fetches a URL (http, https) into a file; waits for it. 0 or -1 + err. */
+int build_client_fetch(const char *url, int out_fd, uint64_t max_bytes, struct err *err);
 /* Prints what went wrong, as `docker build` words it. */
 void build_client_report(const struct app *app, const struct build_spec *s);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -12,7 +13,7 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "compose/build_client_impl.h"
-#include "compose/image_client.h"
+#include "compose/image_child.h"
 #include "compose/registries.h"
 
 static void reply(struct build *b, int64_t need, json_t *fields, const struct err *failure)
@@ -76,11 +77,12 @@ static int get_image(const struct app *app, const char *ref, const char *platfor
 	return 0;
 }
 
-_Noreturn static void child_image(const struct app *app, const json_t *need, int fd)
+_Noreturn static void child_image(const struct app *app, const json_t *need, int out_fd, int fd)
 {
 	struct err err = { 0 };
 	char id[65];
 	const char *ref = json_get_str(need, "ref", "");
+	(void)out_fd;
 	if (get_image(app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
 		char quoted[200];
 		err_wrap(&err, "image \"%s\"", err_quote(quoted, sizeof(quoted), ref));
@@ -88,6 +90,83 @@ _Noreturn static void child_image(const struct app *app, const json_t *need, int
 	} else {
 		write_object(fd, json_pack("{s:{s:s}}", "reply", "image", id));
 	}
+	_exit(0);
+}
+
+/* The description for images/download.h: certificates and proxies are those that a registry at the same place would get; no credentials. */
+static json_t *describe_url(const char *url, int64_t max_bytes, struct err *err)
+{
+	bool tls = str_starts(url, "https://");
+	const char *host = url + strlen(tls ? "https://" : "http://"), *at;
+	size_t n = strcspn(host, "/?#");
+	AUTO_FREE char *authority = xstrndup(host, n), *ref = NULL, *warning = NULL;
+	struct registries known = { 0 };
+	json_t *conf = NULL, *one;
+	size_t i;
+	int rc;
+	at = strrchr(authority, '@');
+	at = at ? at + 1 : authority;
+	ref = strrchr(at, ':') && !str_ends(at, "]") ? xasprintf("%s/muster/download", at) : xasprintf("%s:%d/muster/download", at, tls ? 443 : 80);
+	rc = registry_describe(&known, ref, false, NULL, &conf, &warning, err);
+	registries_done(&known);
+	if (rc < 0)
+		return NULL;
+	json_array_foreach(json_object_get(conf, "endpoints"), i, one) {
+		json_object_del(one, "username");
+		json_object_del(one, "password");
+		json_object_del(one, "identity_token");
+	}
+	json_object_set_new(conf, "url", json_text(url));
+	json_put_int(conf, "max_bytes", max_bytes);
+	return conf;
+}
+
+/* Runs muster-image download: 0 and its last line in *ret, or -1 + err. */
+static int get_url(const json_t *conf, int out_fd, json_t **ret, struct err *err)
+{
+	char name[] = "muster-image", verb[] = "download";
+	char *const argv[] = { name, verb, NULL };
+	AUTO_CLOSE int conf_fd = memfd_create("download", MFD_CLOEXEC);
+	AUTO_FREE char *text = json_canonical(conf);
+	AUTO_STR struct str answer = { 0 };
+	pid_t pid;
+	int p[2], rc;
+	if (conf_fd < 0 || fs_write_all(conf_fd, text, strlen(text), err) < 0 || lseek(conf_fd, 0, SEEK_SET) < 0 || pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "prepare the download");
+	rc = image_spawn(&(struct image_fds){ .input = conf_fd, .answer = p[1], .root = out_fd }, argv, &pid, err);
+	close(p[1]);
+	if (rc == 0)
+		rc = fs_read_fd(p[0], 1 << 20, &answer, err);
+	close(p[0]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	*ret = rc < 0 ? NULL : json_loadb(str_get(&answer), answer.len, JSON_DISABLE_EOF_CHECK, NULL);
+	if (rc == 0 && strcmp(json_get_str(*ret, "event", ""), "done") != 0)
+		rc = json_is_object(*ret) ? message_to_err(*ret, err) : err_set(err, ERR_CORRUPT, "the process that fetches it has ended");
+	return rc < 0 ? -1 : 0;
+}
+
+int build_client_fetch(const char *url, int out_fd, uint64_t max_bytes, struct err *err)
+{
+	AUTO_JSON json_t *conf = describe_url(url, (int64_t)max_bytes, err), *got = NULL;
+	return conf ? get_url(conf, out_fd, &got, err) : -1;
+}
+
+_Noreturn static void child_fetch(const struct app *app, const json_t *need, int out_fd, int fd)
+{
+	const char *url = json_get_str(need, "url", "");
+	AUTO_JSON json_t *conf = NULL, *got = NULL;
+	struct err err = { 0 };
+	(void)app;
+	if (!str_starts(url, "http://") && !str_starts(url, "https://"))
+		err_set(&err, ERR_INVALID, "it is no http or https URL");
+	else
+		conf = describe_url(url, json_get_int(need, "max_bytes", 0), &err);
+	if (!conf || out_fd < 0 || get_url(conf, out_fd, &got, &err) < 0)
+		write_object(fd, json_pack("{s:o}", "error", message_from_err(&err)));
+	else
+		write_object(fd, json_pack("{s:{s:I,s:O,s:I,s:O}}", "reply", "size", (json_int_t)json_get_int(got, "size", 0), "name",
+			json_object_get(got, "name"), "modified", (json_int_t)json_get_int(got, "modified", 0), "etag", json_object_get(got, "etag")));
 	_exit(0);
 }
 
@@ -161,7 +240,9 @@ static void job_readable(struct loop_source *s, uint32_t events)
 	}
 }
 
-static int start_job(struct build *b, const json_t *need, const char *what, void (*child)(const struct app *, const json_t *, int), struct err *err)
+/* out_fd: where bytes go, the child's; -1: none. */
+static int start_job(struct build *b, const json_t *need, const char *what, int out_fd,
+	void (*child)(const struct app *, const json_t *, int, int), struct err *err)
 {
 	struct build_job *job;
 	pid_t parent = getpid();
@@ -179,7 +260,7 @@ static int start_job(struct build *b, const json_t *need, const char *what, void
 		signal(SIGPIPE, SIG_IGN);
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1);
-		child(b->client->app, need, p[1]);
+		child(b->client->app, need, out_fd, p[1]);
 		_exit(1);
 	}
 	close(p[1]);
@@ -194,24 +275,19 @@ static int start_job(struct build *b, const json_t *need, const char *what, void
 	return 0;
 }
 
-static void child_image_fn(const struct app *app, const json_t *need, int fd)
-{
-	child_image(app, need, fd);
-}
-
 void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_fds)
 {
 	const char *what = json_get_str(need, "need", "");
 	char quoted[300];
 	struct err err = { 0 };
 	int rc = -1;
-	(void)fds;
-	(void)n_fds;
 	if (strcmp(what, "image") == 0)
-		rc = start_job(b, need, "pulling", child_image_fn, &err);
-	else if (strcmp(what, "fetch") == 0 || strcmp(what, "git") == 0)
-		err_set(&err, ERR_UNSUPPORTED, "%s: %s is not supported yet", err_quote(quoted, sizeof(quoted), json_get_str(need, "url", "")),
-			*what == 'g' ? "a git repository as source" : "fetching a URL");
+		rc = start_job(b, need, "pulling", -1, child_image, &err);
+	else if (strcmp(what, "fetch") == 0)
+		rc = start_job(b, need, "fetching", n_fds ? fds[0] : -1, child_fetch, &err);
+	else if (strcmp(what, "git") == 0)
+		err_set(&err, ERR_UNSUPPORTED, "%s: a git repository as source is not supported",
+			err_quote(quoted, sizeof(quoted), json_get_str(need, "url", "")));
 	else
 		err_set(&err, ERR_CORRUPT, "the builder needs something unknown");
 	if (rc < 0)

@@ -9,7 +9,8 @@
 #include "base/fs.h"
 #include "spec/bytes.h"
 
-enum { MAX_DOCKERFILE = 16 << 20, MAX_SECRET = 500 << 10 };
+enum { MAX_DOCKERFILE = 16 << 20, MAX_SECRET = 500 << 10, TAR_MAGIC_AT = 257, HEAD_BYTES = 512 };
+#define MAX_CONTEXT_BYTES (64ULL << 30)
 
 /* The array `key` of the request, made when it is not there; borrowed. */
 static json_t *list(json_t *request, const char *key)
@@ -73,7 +74,8 @@ int build_request_context(struct build_spec *s, const char *name, const char *va
 	} else if (str_starts(value, "oci-layout://") || str_starts(value, "target:")) {
 		return err_set(err, ERR_UNSUPPORTED, "context \"%s\" is not supported; a directory, docker-image://REF or service:NAME is", quoted);
 	} else if (build_request_is_url(value)) {
-		return err_set(err, ERR_UNSUPPORTED, "context \"%s\": URLs are not supported yet; fetch it and give the directory", quoted);
+		return err_set(err, ERR_UNSUPPORTED, "context \"%s\": %s not supported; fetch it and give the directory", quoted,
+			build_request_is_download(value) ? "a URL as additional context is" : "git repositories are");
 	} else {
 		return add_directory(s, c, value, err);
 	}
@@ -308,4 +310,63 @@ void build_request_arg(struct build_spec *s, const char *arg)
 	AUTO_FREE char *whole = value ? xasprintf("%s=%s", arg, value) : xstrdup(arg);
 	if (strchr(whole, '='))
 		json_array_append_new(list(s->request, "build_args"), json_text(whole));
+}
+
+/* Is this the beginning of an archive, as docker tells it? */
+static bool is_archive(const unsigned char *head, size_t n)
+{
+	static const struct {
+		unsigned char bytes[6];
+		size_t n;
+	} magic[] = { { { 0x1f, 0x8b }, 2 }, { { 'B', 'Z', 'h' }, 3 }, { { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6 }, { { 0x28, 0xb5, 0x2f, 0xfd }, 4 } };
+	for (size_t i = 0; i < ARRAY_SIZE(magic); i++)
+		if (n >= magic[i].n && memcmp(head, magic[i].bytes, magic[i].n) == 0)
+			return true;
+	return n > TAR_MAGIC_AT + 5 && memcmp(head + TAR_MAGIC_AT, "ustar", 5) == 0;
+}
+
+int build_request_stream(struct build_spec *s, int fd, const char *dockerfile, struct err *err)
+{
+	unsigned char head[HEAD_BYTES];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+	json_t *c = json_pack("{s:s}", "name", "");
+	int at = build_spec_fd(s, fd, err);
+	json_array_append_new(list(s->request, "contexts"), c);
+	if (n < 0 || at < 0)
+		return at < 0 ? -1 : err_sys(err, errno, "read the context");
+	if (!is_archive(head, (size_t)n)) {
+		AUTO_STR struct str text = { 0 };
+		json_put_str(c, "kind", "empty");
+		if (dockerfile && *dockerfile)
+			return err_set(err, ERR_INVALID, "a Dockerfile is named, and there is no context: what comes is a Dockerfile");
+		if (fs_read_fd(fd, MAX_DOCKERFILE, &text, err) < 0)
+			return err_wrap(err, "read the Dockerfile");
+		return build_request_text(s, "Dockerfile", str_get(&text), text.len, err);
+	}
+	json_put_str(c, "kind", "tar");
+	json_put_int(c, "fd", at);
+	dockerfile = dockerfile && *dockerfile ? dockerfile : "Dockerfile";
+	json_object_set_new(s->request, "dockerfile", json_pack("{s:o,s:o}", "path", json_text(dockerfile), "name", json_text(dockerfile)));
+	free(s->dockerfile);
+	s->dockerfile = xstrdup(dockerfile);
+	return 0;
+}
+
+bool build_request_is_download(const char *text)
+{
+	size_t n = strcspn(text, "#");
+	return (str_starts(text, "http://") || str_starts(text, "https://")) && !(n >= 4 && strncmp(text + n - 4, ".git", 4) == 0);
+}
+
+int build_request_url(struct build_spec *s, int root_fd, const char *url, const char *dockerfile, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char quoted[200];
+	if (fd < 0)
+		return err_sys(err, errno, "make a file for the context");
+	if (build_client_fetch(url, fd, MAX_CONTEXT_BYTES, err) < 0)
+		return err_wrap(err, "context \"%s\"", err_quote(quoted, sizeof(quoted), url));
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(err, errno, "read the context");
+	return build_request_stream(s, TAKE_FD(fd), dockerfile, err);
 }

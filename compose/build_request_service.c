@@ -40,9 +40,12 @@ static int contexts(const struct making *m, struct err *err)
 {
 	const char *context = json_get_str(m->build, "context", "."), *text = json_get_str(m->build, "dockerfile_inline", NULL), *name;
 	json_t *more = json_object_get(m->build, "additional_contexts"), *v;
-	if (build_request_context(m->spec, "", context, err) < 0)
+	if (build_request_is_download(context) && !text) {
+		if (build_request_url(m->spec, m->app->paths.root_fd, context, json_get_str(m->build, "dockerfile", NULL), err) < 0)
+			return -1;
+	} else if (build_request_context(m->spec, "", context, err) < 0) {
 		return err_wrap(err, "context");
-	if (text ? build_request_text(m->spec, "dockerfile_inline", text, strlen(text), err) < 0 :
+	} else if (text ? build_request_text(m->spec, "dockerfile_inline", text, strlen(text), err) < 0 :
 		build_request_dockerfile(m->spec, context, json_get_str(m->build, "dockerfile", NULL), err) < 0)
 		return -1;
 	json_object_foreach(more, name, v)

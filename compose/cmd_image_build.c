@@ -12,20 +12,7 @@
 #include "spec/bytes.h"
 #include "spec/imageref.h"
 
-enum { TAR_MAGIC_AT = 257, HEAD_BYTES = 512, COPY_BYTES = 1 << 16 };
-
-/* Is this the beginning of an archive, as docker tells it? */
-static bool is_archive(const unsigned char *head, size_t n)
-{
-	static const struct {
-		unsigned char bytes[6];
-		size_t n;
-	} magic[] = { { { 0x1f, 0x8b }, 2 }, { { 'B', 'Z', 'h' }, 3 }, { { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6 }, { { 0x28, 0xb5, 0x2f, 0xfd }, 4 } };
-	for (size_t i = 0; i < ARRAY_SIZE(magic); i++)
-		if (n >= magic[i].n && memcmp(head, magic[i].bytes, magic[i].n) == 0)
-			return true;
-	return n > TAR_MAGIC_AT + 5 && memcmp(head + TAR_MAGIC_AT, "ustar", 5) == 0;
-}
+enum { COPY_BYTES = 1 << 16, MAX_DOCKERFILE = 16 << 20 };
 
 /* Standard input in an unnamed file of the state root: what it is can be told only by reading it. */
 static int spool_stdin(const struct app *app, struct err *err)
@@ -46,48 +33,12 @@ static int spool_stdin(const struct app *app, struct err *err)
 	return lseek(fd, 0, SEEK_SET) < 0 ? err_sys(err, errno, "keep standard input") : TAKE_FD(fd);
 }
 
-static json_t *add_context(struct build_spec *s)
-{
-	json_t *all = json_object_get(s->request, "contexts"), *c = json_pack("{s:s}", "name", "");
-	if (!all)
-		json_object_set_new(s->request, "contexts", all = json_array());
-	json_array_append_new(all, c);
-	return c;
-}
-
 static int text_of(struct build_spec *s, int fd, struct err *err)
 {
 	AUTO_STR struct str text = {0};
-	if (fs_read_fd(fd, 16 << 20, &text, err) < 0)
+	if (fs_read_fd(fd, MAX_DOCKERFILE, &text, err) < 0)
 		return err_wrap(err, "Dockerfile from standard input");
 	return build_request_text(s, "Dockerfile", str_get(&text), text.len, err);
-}
-
-/* Context "-": an archive with the Dockerfile in it, or a Dockerfile alone. */
-static int stdin_context(struct app *app, struct build_spec *s, const char *file, struct err *err)
-{
-	unsigned char head[HEAD_BYTES];
-	int fd = spool_stdin(app, err), at;
-	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
-	json_t *c;
-	if (n < 0)
-		return fd < 0 ? -1 : err_sys(err, errno, "keep standard input");
-	c = add_context(s);
-	if (!is_archive(head, (size_t)n)) {
-		int rc = text_of(s, fd, err);
-		close(fd);
-		json_put_str(c, "kind", "empty");
-		return *file && rc == 0 ? err_set(err, ERR_INVALID, "-f names a file, and there is no context: standard input is a Dockerfile") : rc;
-	}
-	at = build_spec_fd(s, fd, err);
-	if (at < 0)
-		return -1;
-	json_put_str(c, "kind", "tar");
-	json_put_int(c, "fd", at);
-	file = *file ? file : "Dockerfile";
-	json_object_set_new(s->request, "dockerfile", json_pack("{s:o,s:o}", "path", json_text(file), "name", json_text(file)));
-	s->dockerfile = xstrdup(file);
-	return 0;
 }
 
 static int context_and_file(struct app *app, struct build_spec *s, struct err *err)
@@ -97,8 +48,13 @@ static int context_and_file(struct app *app, struct build_spec *s, struct err *e
 	AUTO_FREE char *path = NULL;
 	if (strcmp(context, "-") == 0 && strcmp(file, "-") == 0)
 		return err_set(err, ERR_INVALID, "standard input cannot be both the context and the Dockerfile");
-	if (strcmp(context, "-") == 0)
-		return stdin_context(app, s, file, err);
+	if (strcmp(context, "-") == 0) {
+		int fd = spool_stdin(app, err);
+		return fd < 0 ? -1 : build_request_stream(s, fd, file, err);
+	}
+	if (build_request_is_download(context))
+		return strcmp(file, "-") == 0 ? err_set(err, ERR_UNSUPPORTED, "a Dockerfile on standard input with a URL as context is not supported") :
+						build_request_url(s, app->paths.root_fd, context, file, err);
 	if (build_request_context(s, "", context, err) < 0)
 		return -1;
 	if (strcmp(file, "-") == 0)

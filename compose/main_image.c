@@ -18,6 +18,7 @@
 #include "compose/image_task.h"
 #include "images/import.h"
 #include "images/confine.h"
+#include "images/download.h"
 #include "images/fetch.h"
 #include "images/load.h"
 #include "images/pull.h"
@@ -286,6 +287,28 @@ static int prepare(int with, struct work *w, struct err *err)
 	return 0;
 }
 
+/* One file by its URL: the description is our input, descriptor 3 the file. */
+static int run_download(void)
+{
+	json_t *j = NULL;
+	struct err err = {0};
+	int rc;
+	proc_close_from(ROOT_FD + 1, NULL, 0);
+	proc_reset_signals();
+	umask(077);
+	rc = download_run(INPUT_FD, ROOT_FD, &j, &err);
+	if (rc < 0) {
+		j = event("error");
+		json_put_int(j, "code", err.code);
+		json_put_int(j, "errno", err.sys);
+		put_safe(j, "message", err.msg);
+	} else {
+		json_put_str(j, "event", "done");
+	}
+	tell(j);
+	return rc < 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct teller teller = {0};
@@ -299,6 +322,8 @@ int main(int argc, char **argv)
 	size_t i = 0;
 	if (argc == 2 && strcmp(argv[1], "fetch") == 0)
 		_exit(run_fetch());
+	if (argc == 2 && strcmp(argv[1], "download") == 0)
+		_exit(run_download());
 	if (argc == 2 && strcmp(argv[1], "build") == 0)
 		_exit(run_build());
 	while (i < ARRAY_SIZE(commands) && (argc < 2 || strcmp(argv[1], commands[i].name) != 0))

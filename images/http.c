@@ -135,6 +135,12 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 		keep(&r->content_type, v);
 	else if ((v = header_value(p, n, "docker-content-digest")))
 		keep(&r->digest, v);
+	else if ((v = header_value(p, n, "last-modified")))
+		keep(&r->modified, v);
+	else if ((v = header_value(p, n, "etag")))
+		keep(&r->etag, v);
+	else if ((v = header_value(p, n, "content-disposition")))
+		keep(&r->disposition, v);
 	else if ((v = header_value(p, n, "range")))
 		keep(&r->range, v);
 	else if ((v = header_value(p, n, "oci-chunk-min-length")))
@@ -327,9 +333,13 @@ void http_reply_done(struct http_reply *r)
 	free(r->location);
 	free(r->content_type);
 	free(r->digest);
+	free(r->modified);
+	free(r->etag);
+	free(r->disposition);
 	free(r->range);
 	free(r->chunk_min);
 	strv_done(&r->challenges);
+	r->modified = r->etag = r->disposition = NULL;
 	r->location = r->content_type = r->digest = r->range = r->chunk_min = NULL;
 }
 

@@ -51,6 +51,7 @@ struct http_reply {
 	long status;
 	struct str text;           /* body without a sink, or of an error status: at most max_text bytes */
 	char *location, *content_type, *digest; /* headers; NULL when absent */
+	char *modified, *etag, *disposition; /* Last-Modified, ETag, Content-Disposition; NULL when absent */
 	char *range, *chunk_min;   /* Range and OCI-Chunk-Min-Length of an upload; NULL when absent */
 	struct strv challenges;    /* values of WWW-Authenticate */
 	int64_t retry_after_s;     /* 0: none */

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands around builds: build, image build, up --build; what they honour, what they refuse, what they show, and what a kill leaves."""
+import hashlib
+import http.server
 import io
 import json
 import os
 import re
 import signal
+import subprocess
 import tarfile
+import threading
 import time
 
 import systest
@@ -331,6 +335,64 @@ def test_prune(t):
     t.muster("builder", "prune", "-a", "-f")
     t.eq(os.listdir(t.root + "/buildcache/mounts"), [])
     t.has(t.muster("builder", "prune", "--keep-storage", "much", rc=1).err, "keep-storage")
+
+
+def test_add_url(t):
+    """ADD of a URL: redirects, the name and time that the server gives, a checksum that holds or not; no credentials of ours go along."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    seen, contexts = [], {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(dict(self.headers))
+            if self.path in contexts:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(contexts[self.path])
+                return
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/dir/file.txt?x=1")
+            elif self.path.startswith("/loop"):
+                self.send_response(302)
+                self.send_header("Location", "/loop")
+            elif self.path.startswith("/dir/"):
+                self.send_response(200)
+                self.send_header("Last-Modified", "Sat, 01 Jan 2022 00:00:00 GMT")
+                self.send_header("Content-Length", "5")
+            else:
+                self.send_response(404)
+            self.end_headers()
+            if self.path.startswith("/dir/"):
+                self.wfile.write(b"data\n")
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    digest = hashlib.sha256(b"data\n").hexdigest()
+    done = build(t, dockerfile(t, f"{BASE}ADD --checksum=sha256:{digest} {url}/dir/file.txt /d/\nADD {url}/moved /e\nRUN stat -c '%n %a %Y %s' /d/file.txt /e\n"))
+    t.has(done.err, "/d/file.txt 600 1640995200 5", "/e 600 1640995200 5")
+    t.true(seen and not any("Authorization" in h for h in seen), str(seen))
+    t.has(build(t, dockerfile(t, f"{BASE}ADD --checksum=sha256:{'0' * 64} {url}/dir/file.txt /d/\n"), rc=1).err, "digest mismatch")
+    t.has(build(t, dockerfile(t, f"{BASE}ADD {url}/nosuch /d/\n"), rc=1).err, "404")
+    t.has(build(t, dockerfile(t, f"{BASE}ADD {url}/loop /d/\n"), rc=1).err, "redirects")
+    t.has(build(t, dockerfile(t, f"{BASE}ADD http://127.0.0.1:1/x /d/\n"), rc=1).err, "127.0.0.1:1")
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for name, content in (("Dockerfile", BASE.encode() + b"COPY f /f\nRUN cat /f\n"), ("f", b"by tar\n")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    contexts["/context.tar.gz"], contexts["/Dockerfile"] = data.getvalue(), BASE.encode() + b"RUN echo alone\n"
+    t.has(build(t, f"{url}/context.tar.gz").err, "by tar")
+    t.has(build(t, f"{url}/Dockerfile").err, "alone")
+    t.has(build(t, f"{url}/no.tar", rc=1).err, "no.tar", "404")
+    t.has(build(t, f"{url}/repo.git", rc=1).err, "git repositories")
+    t.compose(f"services: {{a: {{build: {{context: '{url}/context.tar.gz'}}}}}}\n")
+    t.has(t.muster("build", "--no-cache").err, "by tar")
+    server.shutdown()
 
 
 def test_exec_privileged(t):
