@@ -223,9 +223,14 @@ void peers_cancel(struct peers *p)
 	size_t n = 0;
 	pthread_mutex_lock(&p->lock);
 	*p->cancelled = true;
-	for (struct waiter *w = p->waiters; w; w = w->next)
+	for (struct waiter *w = p->waiters; w; w = w->next) {
 		if (w->executor && n < ARRAY_SIZE(ids))
 			ids[n++] = w->id;
+		if (w->executor)
+			continue;
+		w->done = true; /* nobody wants the image that is still being pulled; its answer will find no one */
+		pthread_cond_broadcast(&w->changed);
+	}
 	pthread_mutex_unlock(&p->lock);
 	for (size_t i = 0; i < n; i++) {
 		AUTO_JSON json_t *j = json_object();
