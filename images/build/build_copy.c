@@ -229,7 +229,9 @@ static int read_options(struct build_stage *st, struct job *j, json_t *op, struc
 	const bool add = j->in->kind == INSTRUCTION_ADD;
 	mode_t ignored;
 	j->dest = build_absolute(&st->state, c->dest, true);
-	j->options = (struct copy_options){ .dest = j->dest, .chmod = c->chmod, .parents = c->parents, .cancelled = &st->b->cancelled, .tmp_fd = -1 };
+	j->options = (struct copy_options){
+		.dest = j->dest, .chmod = c->chmod, .parents = c->parents, .cancelled = &st->b->cancelled, .tmp_fd = -1, .replace = true,
+	};
 	j->options.unpack = add && c->unpack != 0;
 	if (*c->chmod && copy_chmod(c->chmod, 0644, false, &ignored, err) < 0)
 		return -1;

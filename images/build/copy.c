@@ -33,13 +33,39 @@ static int add_match(struct copy_matches *m, const char *path, const char *base,
 	return 0;
 }
 
+/* Is something below the directory rel not left out? An exception of .dockerignore may name what is not there. */
+static bool holds_kept(const struct copy_source *src, const char *rel)
+{
+	AUTO_WALK struct view_walk w = {0};
+	AUTO_STRV struct strv names = {0};
+	AUTO_FREE char *copy = xstrdup(rel);
+	if (view_walk_init(&w, src->view, NULL) < 0)
+		return true;
+	for (char *save, *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+		if (view_down(&w, part, NULL) < 0)
+			return true;
+	}
+	if (view_list(&w, &names, NULL) < 0)
+		return true;
+	for (size_t i = 0; i < names.n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", rel, names.v[i]);
+		struct stat st;
+		if (!ignore_match(src->ignore, path))
+			return true;
+		if (view_find(&w, names.v[i], &st, NULL) == 0 && S_ISDIR(st.st_mode) && ignore_may_hold_exceptions(src->ignore, path) &&
+		    holds_kept(src, path))
+			return true;
+	}
+	return false;
+}
+
 /* Is the path, absolute in the view, left out by .dockerignore with all that is below it? */
 static bool is_ignored(const struct copy_source *src, const char *path, bool directory)
 {
 	const char *rel = path + strspn(path, "/");
 	if (!src->ignore || !*rel || !ignore_match(src->ignore, rel))
 		return false;
-	return !directory || !ignore_may_hold_exceptions(src->ignore, rel);
+	return !directory || !ignore_may_hold_exceptions(src->ignore, rel) || !holds_kept(src, rel);
 }
 
 /* ---- selection ---- */
