@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 
 #include "images/import.h"
+#include "images/load.h"
+#include "images/verify.h"
 #include "tests/unit/images_rig.h"
 
 static void no_progress(void *arg, uint64_t done, uint64_t total)
@@ -123,6 +125,83 @@ static void test_kill(void)
 	scratch_done(&scratch);
 }
 
+/* A docker-archive of one layer: loading it also writes blobs of the layout. */
+static int make_image_archive(const char *mark)
+{
+	AUTO_STR struct str layer = {0}, config = {0}, manifest = {0}, tar = {0};
+	int fd = memfd_create("archive", MFD_CLOEXEC);
+	char hex[65];
+	for (int i = 0; i < 60; i++) {
+		AUTO_FREE char *name = xasprintf("d%d/f%d", i % 7, i);
+		tar_add(&layer, &(struct entry){ .name = name, .data = mark });
+	}
+	tar_end(&layer);
+	sha256_hex(layer.p, layer.len, hex);
+	str_addf(&config, "{\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}}", hex);
+	str_add(&manifest, "[{\"Config\":\"c.json\",\"RepoTags\":[\"app:1\"],\"Layers\":[\"l.tar\"]}]");
+	const struct entry l = { .name = "l.tar" };
+	tar_header(&tar, &l, l.name, '0', (long long)layer.len);
+	str_addn(&tar, layer.p, layer.len); /* whole blocks */
+	tar_add(&tar, &(struct entry){ .name = "c.json", .data = config.p });
+	tar_add(&tar, &(struct entry){ .name = "manifest.json", .data = manifest.p });
+	tar_end(&tar);
+	NEED(fd >= 0 && fs_write_all(fd, tar.p, tar.len, NULL) == 0);
+	return fd;
+}
+
+static int load_fd(int root, int archive, struct err *err)
+{
+	AUTO_STORE struct store *s = NULL;
+	struct work w = { .listener = &silent };
+	char path[32];
+	AUTO_CLOSE int fd = open(fs_fd_path(archive, path), O_RDONLY | O_CLOEXEC);
+	if (store_open(root, &s, err) < 0)
+		return -1;
+	w.store = s;
+	w.input_fd = fd;
+	return load_archive(&w, err);
+}
+
+static void bad_found(void *arg, const char *text)
+{
+	printf("round %d: %s\n", *(int *)arg, text);
+}
+
+/* Killed anywhere in a load, the store verifies, the layout names only what is there, and the next load completes. */
+static void test_kill_load(void)
+{
+	struct scratch scratch;
+	scratch_init(&scratch);
+	for (int round = 0; round < 30; round++) {
+		AUTO_STORE struct store *s = NULL;
+		const struct work w = { .listener = &silent };
+		struct work verified = w;
+		struct verify_result r = {0};
+		struct err err = {0};
+		char mark[32];
+		snprintf(mark, sizeof(mark), "load %d", round);
+		AUTO_CLOSE int archive = make_image_archive(mark);
+		fflush(stdout);
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(load_fd(scratch.fd, archive, NULL) < 0);
+		usleep((useconds_t)(round * 811 % 25000));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		NEED(store_open(scratch.fd, &s, &err) == 0);
+		EXPECT(store_collect(s, 0, NULL, &err) == 0, "round %d: %s", round, err.msg);
+		verified.store = s;
+		EXPECT(verify_store(&verified, false, bad_found, &round, &r, &err) == 0 && r.n_bad == 0, "round %d: %s", round, err.msg);
+		EXPECT(r.n_blobs == 3 * r.n_images && n_in(scratch.fd, "images/oci/ingest") == 0, "round %d: %zu blobs, %zu images", round, r.n_blobs,
+			r.n_images);
+		if (round % 5 == 4) {
+			EXPECT(load_fd(scratch.fd, archive, &err) == 0, "round %d: %s", round, err.msg);
+			EXPECT(verify_store(&verified, false, bad_found, &round, &r, &err) == 0 && r.n_bad == 0, "round %d: %s", round, err.msg);
+		}
+	}
+	scratch_done(&scratch);
+}
+
 /* On a full disk the import says so and leaves no byte; with room again it works. */
 static void test_full_disk(void)
 {
@@ -198,6 +277,7 @@ int main(void)
 	}
 	stream_prepare();
 	test_kill();
+	test_kill_load();
 	test_full_disk();
 	test_together();
 	printf("%s\n", failures ? "failed" : "passed");
