@@ -415,7 +415,7 @@ def test_flag_conflicts(t):
 def test_later_flags_refused(t):
     """What a later version brings answers "not supported yet" with exit 1 and does nothing."""
     t.compose(TWO)
-    for args in (("watch",), ("build",), ("cp", "web:/a", "b"), ("events",), ("top",), ("up", "-d", "--build"), ("up", "--watch")):
+    for args in (("watch",), ("cp", "web:/a", "b"), ("events",), ("top",), ("up", "--watch")):
         done = t.muster(*args, rc=1)
         t.has(done.err, "not supported yet")
     t.eq(t.ps(), {})
