@@ -218,10 +218,11 @@ class Dockerd:
     def __init__(self, t):
         d = t.folder + "/docker"
         os.makedirs(d)
-        self.socket = "unix://" + d + "/s"
+        self.short = tempfile.mkdtemp(prefix="md")  # the paths of its sockets must be short
+        self.socket = f"unix://{self.short}/s"
         self.log = open(d + "/log", "wb")
         self.p = subprocess.Popen(
-            ["dockerd", "--data-root", d + "/root", "--exec-root", d + "/exec", "-p", d + "/pid", "-H", self.socket, "--bridge", "none",
+            ["dockerd", "--data-root", d + "/root", "--exec-root", self.short + "/exec", "-p", d + "/pid", "-H", self.socket, "--bridge", "none",
              "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--storage-driver", "vfs", "--containerd-namespace", "t",
              "--containerd-plugins-namespace", "tp"], stdout=self.log, stderr=self.log, start_new_session=True)
         until = time.monotonic() + 40
@@ -244,6 +245,7 @@ class Dockerd:
                 os.killpg(self.p.pid, signal.SIGKILL)
                 self.p.wait()
         self.log.close()
+        shutil.rmtree(self.short, ignore_errors=True)
 
 
 @systest.timeout(120)

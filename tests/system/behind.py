@@ -158,9 +158,9 @@ def test_dockerd_comes_and_goes(t):
 
 
 def dockerd(t, at):
-    """A dockerd of its own, once it listens; it is not asked to run anything."""
+    """A dockerd of its own, once it listens; it is not asked to run anything. Its sockets are in the test's own /run: a socket's path is short."""
     with open(at + "/log", "wb") as log:
-        docker = subprocess.Popen(["dockerd", "--data-root", at + "/data", "--exec-root", at + "/exec", "--pidfile", at + "/pid", "-H", f"unix://{at}/sock",
+        docker = subprocess.Popen(["dockerd", "--data-root", at + "/data", "--exec-root", "/run/exec", "--pidfile", at + "/pid", "-H", "unix:///run/sock",
                                    "--storage-driver", "vfs"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def said_so():
