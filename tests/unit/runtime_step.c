@@ -65,6 +65,7 @@ static void test_root_and_files(struct rig *r)
 	CHECK(made >= 0 && fstat(made, &st) == 0 && st.st_size == 6, "the caller's descriptor does not see what the step made");
 	close(made);
 	stubs_remove(&stubs);
+	stubs_done(&stubs);
 	CHECK(there(r, "upper/made") && there(r, "upper/run/kept") && !there(r, "upper/run/secrets") && !there(r, "upper/scratch") &&
 			!there(r, "upper/proc") && there(r, "layer/bin"),
 		"stubs stay, or more than they goes");
@@ -99,6 +100,7 @@ static void test_stubs(struct rig *r)
 	rig_file(r->dirfd, "tree/precious/other", "", 0644);
 	CHECK(linkat(r->dirfd, "tree/precious/other", r->dirfd, "tree/replaced", 0) == 0, "link");
 	stubs_remove(&stubs);
+	stubs_done(&stubs);
 	CHECK(there(r, "tree/precious/data") && there(r, "tree/replaced") && there(r, "tree/filled") && there(r, "tree/cache"),
 		"something that the step made was deleted");
 	CHECK(!there(r, "tree/etc/hosts") && !there(r, "tree/etc/resolv.conf") && !there(r, "tree/moved/data"), "a stub stays");
