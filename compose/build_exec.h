@@ -19,7 +19,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
 #include "runtime/seccomp.h"
-#include "runtime/stubs.h"
+#include "runtime/mountpoints.h"
 
 enum {
 	BUILD_EXEC_FD_ROOT = 3,
@@ -83,7 +83,7 @@ struct step {
 	size_t n_own, n_mounts;
 	struct container_rlimit limits[RLIM_NLIMITS];
 	size_t n_limits;
-	struct stubs stubs;
+	struct mountpoints mountpoints;
 	struct cgroup *cgroup;
 	struct container_proc proc;
 	struct loop_source sync, exit;
@@ -102,7 +102,7 @@ int step_lock_caches(struct step *s, struct err *err);
 /* Fills mounts[], the environment and the files for it. */
 int step_prepare_mounts(struct step *s, struct err *err);
 /* Mount points in the step's own layers, noted for removal. */
-int step_make_stubs(struct step *s, struct err *err);
+int step_make_mountpoints(struct step *s, struct err *err);
 void step_mounts_done(struct step *s);
 /* A memfd with these bytes; -1 + err. */
 int step_memory_file(const char *name, const char *text, size_t n, struct err *err);

@@ -442,11 +442,11 @@ static bool below_kernel_dirs(const char *target)
 	return str_starts(target, "/dev/") || str_starts(target, "/proc/") || str_starts(target, "/sys/");
 }
 
-int step_make_stubs(struct step *s, struct err *err)
+int step_make_mountpoints(struct step *s, struct err *err)
 {
 	static const char *const dirs[] = { "/proc", "/dev", "/sys" };
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (stubs_make(&s->stubs, s->root_fd, dirs[i], true, err) < 0)
+		if (mountpoints_make(&s->mountpoints, s->root_fd, dirs[i], true, err) < 0)
 			return -1;
 	for (size_t i = 0; i < s->n_mounts; i++) {
 		const struct container_mount *m = &s->mounts[i];
@@ -454,7 +454,7 @@ int step_make_stubs(struct step *s, struct err *err)
 		for (size_t k = 0; k < s->n_own && m->kind == CONTAINER_MOUNT_BIND; k++)
 			if (s->own[k].target == m->target)
 				directory = s->own[k].directory;
-		if (!below_kernel_dirs(m->target) && stubs_make(&s->stubs, s->root_fd, m->target, directory, err) < 0)
+		if (!below_kernel_dirs(m->target) && mountpoints_make(&s->mountpoints, s->root_fd, m->target, directory, err) < 0)
 			return err_wrap(err, "mount %s", m->target);
 	}
 	return 0;

@@ -76,11 +76,11 @@ static int release(struct step *s)
 	step_ssh_done(s);
 	container_proc_done(&s->proc);
 	if (s->root_fd >= 0 && !s->cancelled)
-		stubs_remove(&s->stubs);
+		mountpoints_remove(&s->mountpoints);
 	util_close(&s->root_fd);
 	if (s->upper_fd >= 0)
-		stubs_tidy(&s->stubs, s->upper_fd);
-	stubs_done(&s->stubs);
+		mountpoints_tidy(&s->mountpoints, s->upper_fd);
+	mountpoints_done(&s->mountpoints);
 	util_close(&s->upper_fd);
 	step_mounts_done(s);
 	build_net_release(&s->exec->net, s->lease);
@@ -359,7 +359,7 @@ static int start(struct step *s, struct err *err)
 	json_get_strv(s->j, "argv", &s->argv);
 	if (!s->argv.n || s->argv.n > EXECUTOR_MAX_ARGS || s->env.n > EXECUTOR_MAX_ARGS)
 		return err_set(err, ERR_INVALID, "a step without a command, or with too many words");
-	if (make_files(s, network, err) < 0 || make_limits(s, err) < 0 || step_prepare_mounts(s, err) < 0 || step_make_stubs(s, err) < 0 ||
+	if (make_files(s, network, err) < 0 || make_limits(s, err) < 0 || step_prepare_mounts(s, err) < 0 || step_make_mountpoints(s, err) < 0 ||
 		load_filter(s->exec, err) < 0 || make_cgroup(s, err) < 0)
 		return -1;
 	rc = open_outputs(s, out, err);

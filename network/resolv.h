@@ -28,7 +28,7 @@ struct resolv {
 };
 
 /* Reads the text of a resolv.conf: never fails, ignores what it does not understand, keeps the first RESOLV_MAX_SERVERS
- * servers. Loopback stubs (127.0.0.53) are kept: they answer whoever asks from the host's namespace. Without any server it is
+ * servers. Loopback resolvers (127.0.0.53) are kept: they answer whoever asks from the host's namespace. Without any server it is
  * 127.0.0.1, as resolv.conf(5) says. */
 void resolv_parse(const char *text, struct resolv *ret);
 /* Reads the host's file (path normally /etc/resolv.conf, at most RESOLV_MAX_BYTES). Absent: as an empty one. 0 or -1 + err. */

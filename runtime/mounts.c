@@ -13,7 +13,7 @@
 #include <sys/statvfs.h>
 
 #include "base/fs.h"
-#include "runtime/stubs.h"
+#include "runtime/mountpoints.h"
 
 enum { LINKS_MAX = 16 };
 
@@ -135,7 +135,7 @@ int mounts_fs(const char *type, int target_fd, unsigned long flags, const char *
 struct making {
 	int root_fd;
 	int depth; /* of dangling symlinks */
-	struct stubs *made;
+	struct mountpoints *made;
 };
 
 static int make(const struct making *m, const char *path, bool directory, struct err *err);
@@ -168,7 +168,7 @@ static int make_component(const struct making *m, int parent_fd, const char *pre
 	if (rc >= 0) {
 		if (!directory)
 			close(rc);
-		stubs_note(m->made, parent_fd, name, &before);
+		mountpoints_note(m->made, parent_fd, name, &before);
 		return 0;
 	}
 	if (errno == EEXIST)
@@ -216,7 +216,7 @@ int mounts_target(int root_fd, const char *path, bool directory, struct err *err
 	return mounts_target_noted(root_fd, path, directory, NULL, err);
 }
 
-int mounts_target_noted(int root_fd, const char *path, bool directory, struct stubs *made, struct err *err)
+int mounts_target_noted(int root_fd, const char *path, bool directory, struct mountpoints *made, struct err *err)
 {
 	const struct making m = { root_fd, 0, made };
 	char quoted[256];

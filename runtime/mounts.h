@@ -26,9 +26,9 @@ void mounts_source_done(struct mounts_source *s);
 /* O_PATH descriptor of an absolute path inside root_fd, symlinks resolved against it; what lacks is created (directories 0755, file
  * 0644). */
 int mounts_target(int root_fd, const char *path, bool directory, struct err *err);
-/* The same, and notes what had to be made (runtime/stubs.h; NULL: does not). */
-struct stubs;
-int mounts_target_noted(int root_fd, const char *path, bool directory, struct stubs *made, struct err *err);
+/* The same, and notes what had to be made (runtime/mountpoints.h; NULL: does not). */
+struct mountpoints;
+int mounts_target_noted(int root_fd, const char *path, bool directory, struct mountpoints *made, struct err *err);
 /* Makes the mount namespace's own root our root. The supervisor may live in a chroot, which is no boundary: pivot_root would then move only
  * the chroot's mount aside and leave the host's tree above the container, within reach of CAP_SYS_CHROOT and of every later setns. Also,
  * what mounts_reopen() reads is a path from that root. */

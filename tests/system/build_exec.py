@@ -214,7 +214,7 @@ def test_tmpfs(t):
     e.close()
 
 
-def test_stubs(t):
+def test_mountpoints(t):
     """Mount points that had to be made are gone from the layer, unless the step made something of them; what it put in their place, behind a link
     or elsewhere, is not touched (CVE-2024-23652)."""
     e = Executor(t)

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "runtime/overlay.h"
-#include "runtime/stubs.h"
+#include "runtime/mountpoints.h"
 
 static bool says(const struct rig *r, const char *text)
 {
@@ -39,7 +39,7 @@ static void test_root_and_files(struct rig *r)
 		{ .kind = CONTAINER_MOUNT_TMPFS, .target = "/scratch", .source_fd = -1, .fill_fd = -1, .exec = true },
 	};
 	struct container_spec s;
-	struct stubs stubs = { 0 };
+	struct mountpoints points = { 0 };
 	struct err err = { 0 };
 	struct stat st;
 	int root = detached(r), made;
@@ -52,10 +52,10 @@ static void test_root_and_files(struct rig *r)
 	CHECK(write(m[0].source_fd, "swordfish", 9) == 9, "memfd");
 	s.mounts = m;
 	s.n_mounts = 2;
-	CHECK(stubs_make(&stubs, root, "/run/secrets/key", false, &err) == 0 && stubs_make(&stubs, root, "/scratch", true, &err) == 0 &&
-			stubs_make(&stubs, root, "/proc", true, &err) == 0 && stubs_make(&stubs, root, "/bin", true, &err) == 0,
+	CHECK(mountpoints_make(&points, root, "/run/secrets/key", false, &err) == 0 && mountpoints_make(&points, root, "/scratch", true, &err) == 0 &&
+			mountpoints_make(&points, root, "/proc", true, &err) == 0 && mountpoints_make(&points, root, "/bin", true, &err) == 0,
 		"%s", err.msg);
-	CHECK(stubs.n == 5, "run, secrets, key, scratch, proc: %zu were noted", stubs.n);
+	CHECK(points.n == 5, "run, secrets, key, scratch, proc: %zu were noted", points.n);
 	CHECK(rig_sh(r, &s, "stat -c '%u:%g %a' /run/secrets/key; cat /run/secrets/key; echo; "
 			    "echo x >>/run/secrets/key && echo WRITTEN; cp /bin/busybox /scratch/true; /bin/busybox cp /bin/busybox /scratch/true; "
 			    "/scratch/true && echo RUNS; echo hello >/made; echo kept >/run/kept") == 0,
@@ -64,20 +64,20 @@ static void test_root_and_files(struct rig *r)
 	made = openat(root, "made", O_RDONLY | O_CLOEXEC);
 	CHECK(made >= 0 && fstat(made, &st) == 0 && st.st_size == 6, "the caller's descriptor does not see what the step made");
 	close(made);
-	stubs_remove(&stubs);
-	stubs_done(&stubs);
+	mountpoints_remove(&points);
+	mountpoints_done(&points);
 	CHECK(there(r, "upper/made") && there(r, "upper/run/kept") && !there(r, "upper/run/secrets") && !there(r, "upper/scratch") &&
 			!there(r, "upper/proc") && there(r, "layer/bin"),
-		"stubs stay, or more than they goes");
+		"mount points stay, or more than they go");
 	close(m[0].source_fd);
 	close(root);
 }
 
-/* A stub that was replaced, filled or moved behind a link by the step is not ours any more: nothing else is deleted in its place
+/* A mount point that was replaced, filled or moved behind a link by the step is not ours any more: nothing else is deleted in its place
  * (CVE-2024-23652). The directory's time is as it was before. */
-static void test_stubs(struct rig *r)
+static void test_mountpoints(struct rig *r)
 {
-	struct stubs stubs = { 0 };
+	struct mountpoints points = { 0 };
 	struct err err = { 0 };
 	struct timespec old[2] = { { 1000000000, 0 }, { 1000000000, 123 } };
 	struct stat st;
@@ -89,9 +89,9 @@ static void test_stubs(struct rig *r)
 	rig_file(r->dirfd, "tree/precious/data", "", 0644);
 	utimensat(r->dirfd, "tree/etc", old, 0);
 	dir = openat(r->dirfd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CHECK(stubs_make(&stubs, dir, "/etc/hosts", false, &err) == 0 && stubs_make(&stubs, dir, "/etc/resolv.conf", false, &err) == 0 &&
-			stubs_make(&stubs, dir, "/cache/data", true, &err) == 0 && stubs_make(&stubs, dir, "/filled", false, &err) == 0 &&
-			stubs_make(&stubs, dir, "/replaced", false, &err) == 0,
+	CHECK(mountpoints_make(&points, dir, "/etc/hosts", false, &err) == 0 && mountpoints_make(&points, dir, "/etc/resolv.conf", false, &err) == 0 &&
+			mountpoints_make(&points, dir, "/cache/data", true, &err) == 0 && mountpoints_make(&points, dir, "/filled", false, &err) == 0 &&
+			mountpoints_make(&points, dir, "/replaced", false, &err) == 0,
 		"%s", err.msg);
 	/* the step: /cache becomes a link to what the image has, others are filled or replaced */
 	CHECK(renameat(r->dirfd, "tree/cache", r->dirfd, "tree/moved") == 0 && symlinkat("precious", r->dirfd, "tree/cache") == 0, "rename");
@@ -99,11 +99,11 @@ static void test_stubs(struct rig *r)
 	unlinkat(r->dirfd, "tree/replaced", 0);
 	rig_file(r->dirfd, "tree/precious/other", "", 0644);
 	CHECK(linkat(r->dirfd, "tree/precious/other", r->dirfd, "tree/replaced", 0) == 0, "link");
-	stubs_remove(&stubs);
-	stubs_done(&stubs);
+	mountpoints_remove(&points);
+	mountpoints_done(&points);
 	CHECK(there(r, "tree/precious/data") && there(r, "tree/replaced") && there(r, "tree/filled") && there(r, "tree/cache"),
 		"something that the step made was deleted");
-	CHECK(!there(r, "tree/etc/hosts") && !there(r, "tree/etc/resolv.conf") && !there(r, "tree/moved/data"), "a stub stays");
+	CHECK(!there(r, "tree/etc/hosts") && !there(r, "tree/etc/resolv.conf") && !there(r, "tree/moved/data"), "a mount point stays");
 	CHECK(fstatat(r->dirfd, "tree/etc", &st, 0) == 0 && st.st_mtim.tv_sec == 1000000000 && st.st_mtim.tv_nsec == 123, "the time of /etc is another");
 }
 
@@ -191,7 +191,7 @@ int main(void)
 	struct rig r;
 	rig_init(&r);
 	test_root_and_files(&r);
-	test_stubs(&r);
+	test_mountpoints(&r);
 	test_bound(&r);
 	test_privileged(&r);
 	test_layer_twice(&r);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See stubs.h. Reverse order, so that a directory that was made for a stub goes after it, and that several stubs of one directory hand its
- * time back from one to the next. A stub that cannot be taken away stays: an empty file in a layer does no harm. */
-#include "runtime/stubs.h"
+/* See mountpoints.h. Reverse order, so that a directory that was made for a mount point goes after it, and that several mount points of
+ * one directory hand its time back from one to the next. A mount point that cannot be taken away stays: an empty file in a layer does no
+ * harm. */
+/* See mountpoints.h. Reverse order, so that a directory that was made for a mount point goes after it, and that several mount points of one directory hand its
+ * time back from one to the next. A mount point that cannot be taken away stays: an empty file in a layer does no harm. */
+#include "runtime/mountpoints.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -10,7 +13,7 @@
 #include "base/fs.h"
 #include "runtime/mounts.h"
 
-int stubs_make(struct stubs *s, int root_fd, const char *path, bool directory, struct err *err)
+int mountpoints_make(struct mountpoints *s, int root_fd, const char *path, bool directory, struct err *err)
 {
 	int fd = mounts_target_noted(root_fd, path, directory, s, err);
 	if (fd < 0)
@@ -32,15 +35,15 @@ static char *path_of(int fd)
 	return n > 0 && path[0] == '/' ? xstrndup(path, (size_t)n) : NULL;
 }
 
-void stubs_note(struct stubs *s, int parent_fd, const char *name, const struct stat *before)
+void mountpoints_note(struct mountpoints *s, int parent_fd, const char *name, const struct stat *before)
 {
 	struct stat st, after;
-	AUTO_CLOSE int fd = !s || s->n == STUBS_MAX ? -1 : openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int fd = !s || s->n == MOUNTPOINTS_MAX ? -1 : openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	AUTO_CLOSE int parent = fd < 0 ? -1 : fcntl(parent_fd, F_DUPFD_CLOEXEC, 3);
 	if (parent < 0 || fstat(fd, &st) < 0 || fstat(parent_fd, &after) < 0)
 		return;
 	s->v = vec_grow(s->v, s->n, &s->cap, sizeof(*s->v));
-	s->v[s->n++] = (struct stub){
+	s->v[s->n++] = (struct mountpoint){
 		.parent_fd = TAKE_FD(parent),
 		.fd = TAKE_FD(fd),
 		.name = xstrdup(name),
@@ -53,7 +56,7 @@ void stubs_note(struct stubs *s, int parent_fd, const char *name, const struct s
 	};
 }
 
-static void remove_one(const struct stub *s)
+static void remove_one(const struct mountpoint *s)
 {
 	struct timespec times[2];
 	struct stat st, parent;
@@ -69,7 +72,7 @@ static void remove_one(const struct stub *s)
 		utimensat(AT_FDCWD, fs_fd_path(s->parent_fd, path), times, 0);
 }
 
-void stubs_remove(struct stubs *s)
+void mountpoints_remove(struct mountpoints *s)
 {
 	for (size_t i = s->n; i > 0; i--)
 		remove_one(&s->v[i - 1]);
@@ -80,7 +83,7 @@ void stubs_remove(struct stubs *s)
 }
 
 /* Removes an empty directory that says nothing: it is as the layers below have it. */
-static void tidy_one(const struct stub *s, int upper_fd)
+static void tidy_one(const struct mountpoint *s, int upper_fd)
 {
 	AUTO_CLOSE int dir = fs_open_in_root(upper_fd, s->parent, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	AUTO_CLOSE int above = dir < 0 ? -1 : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -98,15 +101,15 @@ static void tidy_one(const struct stub *s, int upper_fd)
 	}
 }
 
-void stubs_tidy(struct stubs *s, int upper_fd)
+void mountpoints_tidy(struct mountpoints *s, int upper_fd)
 {
 	for (size_t i = s->n; i > 0; i--)
 		if (s->v[i - 1].parent)
 			tidy_one(&s->v[i - 1], upper_fd);
-	stubs_done(s);
+	mountpoints_done(s);
 }
 
-void stubs_done(struct stubs *s)
+void mountpoints_done(struct mountpoints *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		util_close(&s->v[i].parent_fd);
@@ -115,5 +118,5 @@ void stubs_done(struct stubs *s)
 		free(s->v[i].parent);
 	}
 	free(s->v);
-	*s = (struct stubs){ 0 };
+	*s = (struct mountpoints){ 0 };
 }
