@@ -49,6 +49,25 @@ void str_addf(struct str *s, const char *fmt, ...)
 	s->len += (size_t)n;
 }
 
+void str_add_utf8(struct str *s, uint32_t c)
+{
+	if (c < 0x80) {
+		str_addc(s, (char)c);
+	} else if (c < 0x800) {
+		str_addc(s, (char)(0xc0 | c >> 6));
+		str_addc(s, (char)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		str_addc(s, (char)(0xe0 | c >> 12));
+		str_addc(s, (char)(0x80 | (c >> 6 & 0x3f)));
+		str_addc(s, (char)(0x80 | (c & 0x3f)));
+	} else {
+		str_addc(s, (char)(0xf0 | c >> 18));
+		str_addc(s, (char)(0x80 | (c >> 12 & 0x3f)));
+		str_addc(s, (char)(0x80 | (c >> 6 & 0x3f)));
+		str_addc(s, (char)(0x80 | (c & 0x3f)));
+	}
+}
+
 const char *str_get(const struct str *s)
 {
 	return s->p ? s->p : "";

@@ -24,6 +24,8 @@ void str_clear(struct str *s);
 void str_done(struct str *s);
 #define AUTO_STR CLEANUP(str_done)
 
+/* Appends the code point c as UTF-8; what is above U+10FFFF or a surrogate is the caller's matter. */
+void str_add_utf8(struct str *s, uint32_t c);
 /* Length of the valid UTF-8 sequence at s (1 to 4 bytes; 1 for NUL), 0 when it is not one. */
 size_t str_utf8_len(const unsigned char *s);
 

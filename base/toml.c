@@ -77,25 +77,6 @@ static int skip_lines(struct toml *t)
 
 /* ---- strings ---- */
 
-static void add_utf8(struct str *s, uint32_t c)
-{
-	if (c < 0x80) {
-		str_addc(s, (char)c);
-	} else if (c < 0x800) {
-		str_addc(s, (char)(0xc0 | c >> 6));
-		str_addc(s, (char)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		str_addc(s, (char)(0xe0 | c >> 12));
-		str_addc(s, (char)(0x80 | (c >> 6 & 0x3f)));
-		str_addc(s, (char)(0x80 | (c & 0x3f)));
-	} else {
-		str_addc(s, (char)(0xf0 | c >> 18));
-		str_addc(s, (char)(0x80 | (c >> 12 & 0x3f)));
-		str_addc(s, (char)(0x80 | (c >> 6 & 0x3f)));
-		str_addc(s, (char)(0x80 | (c & 0x3f)));
-	}
-}
-
 static int take_unicode(struct toml *t, unsigned digits, struct str *s)
 {
 	uint32_t c = 0;
@@ -108,7 +89,7 @@ static int take_unicode(struct toml *t, unsigned digits, struct str *s)
 	}
 	if (c == 0 || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
 		return fail(t, "\\u names no character");
-	add_utf8(s, c);
+	str_add_utf8(s, c);
 	return 0;
 }
 

@@ -112,8 +112,7 @@ void attach_print_text(struct attach_printer *p, int container, const char *fmt,
 	AUTO_FREE char *text = NULL;
 	va_list ap;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	str_addf(&p->out, "%s%s%s\n", p->colour ? l->colour : "", text, p->colour ? "\033[0m" : "");
 }

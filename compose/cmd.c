@@ -24,8 +24,7 @@ int cmd_failf(const struct app *app, const char *fmt, ...)
 	AUTO_FREE char *text = NULL;
 	va_list ap;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "%s: %s\n", app->prog, text);
 	return 1;
@@ -36,8 +35,7 @@ void cmd_hint(const struct app *app, const char *fmt, ...)
 	AUTO_FREE char *text = NULL;
 	va_list ap;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "%shint:%s %s\n", app->colour_err ? "\033[36m" : "", app->colour_err ? "\033[0m" : "", text);
 }
@@ -47,8 +45,7 @@ void cmd_warn(const struct app *app, const char *fmt, ...)
 	AUTO_FREE char *text = NULL;
 	va_list ap;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "%swarning:%s %s\n", app->colour_err ? "\033[33m" : "", app->colour_err ? "\033[0m" : "", text);
 }

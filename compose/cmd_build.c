@@ -22,24 +22,6 @@ static int refuse(struct app *app)
 	return 0;
 }
 
-/* The services named, all when none is; with --with-dependencies also what they depend on. */
-static void select_services(const struct app *app, const struct project *p, struct strv *ret)
-{
-	if (p->selected.n == 0) {
-		project_services(p, ret);
-		return;
-	}
-	for (size_t i = 0; i < p->selected.n; i++)
-		strv_push(ret, p->selected.v[i]);
-	for (size_t i = 0; cli_bool(app->args, "with-dependencies") && i < ret->n; i++) {
-		const char *name;
-		json_t *value;
-		json_object_foreach(json_object_get(load_service(&p->load, ret->v[i]), "depends_on"), name, value)
-			if (!strv_has(ret, name) && load_service(&p->load, name))
-				strv_push(ret, name);
-	}
-}
-
 /* One target of a bake file. */
 static json_t *bake_target(struct app *app, struct project *p, const char *name)
 {
@@ -110,7 +92,7 @@ int cmd_build(struct app *app)
 	int rc;
 	if (refuse(app) || cmd_paths(app, false) || project_load(app, &app->args->args, 0, &p))
 		return 1;
-	select_services(app, &p, &names);
+	project_requested(&p, cli_bool(app->args, "with-dependencies"), &names);
 	rc = cli_bool(app->args, "print") ? print_bake(app, &p, &names) : builds_run(app, &p, &names, flags);
 	if (rc == 0 && cli_bool(app->args, "push") && !cli_bool(app->args, "print") && !app->dry_run && !(flags & BUILDS_CHECK))
 		rc = push_all(app, &p, &names);

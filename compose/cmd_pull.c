@@ -19,24 +19,6 @@ int cmd_image_pull(struct app *app)
 	return pulls_run(app, &list, cli_bool(a, "quiet"), false) ? 1 : 0;
 }
 
-/* The named services and, with --include-deps, what they depend on. */
-static void select_services(const struct app *app, const struct project *p, struct strv *ret)
-{
-	if (p->selected.n == 0) {
-		project_services(p, ret);
-		return;
-	}
-	for (size_t i = 0; i < p->selected.n; i++)
-		strv_push(ret, p->selected.v[i]);
-	for (size_t i = 0; cli_bool(app->args, "include-deps") && i < ret->n; i++) {
-		const char *name;
-		json_t *value;
-		json_object_foreach(json_object_get(load_service(&p->load, ret->v[i]), "depends_on"), name, value)
-			if (!strv_has(ret, name) && load_service(&p->load, name))
-				strv_push(ret, name);
-	}
-}
-
 /* Why `pull` leaves a service alone; NULL: it does not. */
 static const char *skip_reason(struct app *app, const json_t *service)
 {
@@ -63,7 +45,7 @@ int cmd_pull(struct app *app)
 	int failed = 0;
 	if (cmd_paths(app, !app->dry_run) || project_load(app, &a->args, 0, &p))
 		return 1;
-	select_services(app, &p, &names);
+	project_requested(&p, cli_bool(app->args, "include-deps"), &names);
 	screen = progress_new(quiet ? PROGRESS_QUIET : app->progress, 2, app->colour_err, app->dry_run);
 	for (size_t i = 0; i < names.n; i++) {
 		const json_t *service = load_service(&p.load, names.v[i]);
@@ -171,7 +153,7 @@ int cmd_push(struct app *app)
 	int failed = 0;
 	if (cmd_paths(app, !app->dry_run) || project_load(app, &a->args, 0, &p))
 		return 1;
-	select_services(app, &p, &names);
+	project_requested(&p, cli_bool(app->args, "include-deps"), &names);
 	screen = progress_new(quiet ? PROGRESS_QUIET : app->progress, 2, app->colour_err, app->dry_run);
 	for (size_t i = 0; i < names.n; i++)
 		add_service(app, screen, names.v[i], load_service(&p.load, names.v[i]), &list);

@@ -68,6 +68,23 @@ void project_services(const struct project *p, struct strv *ret)
 		strv_push(ret, name);
 }
 
+void project_requested(const struct project *p, bool deps, struct strv *ret)
+{
+	if (p->selected.n == 0) {
+		project_services(p, ret);
+		return;
+	}
+	for (size_t i = 0; i < p->selected.n; i++)
+		strv_push(ret, p->selected.v[i]);
+	for (size_t i = 0; deps && i < ret->n; i++) {
+		const char *name;
+		json_t *value;
+		json_object_foreach(json_object_get(load_service(&p->load, ret->v[i]), "depends_on"), name, value)
+			if (!strv_has(ret, name) && load_service(&p->load, name))
+				strv_push(ret, name);
+	}
+}
+
 void project_done(struct project *p)
 {
 	load_result_done(&p->load);

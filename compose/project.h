@@ -44,5 +44,7 @@ const char *project_image(const struct app *app, const struct project *p, const 
 
 /* Names of all services in the model, sorted. */
 void project_services(const struct project *p, struct strv *ret);
+/* The services that the command line names, all when it names none; deps: after them what they depend on, and so on. */
+void project_requested(const struct project *p, bool deps, struct strv *ret);
 
 #endif

@@ -29,8 +29,7 @@ void table_cellf(struct table *t, const char *fmt, ...)
 	AUTO_FREE char *text = NULL;
 	va_list ap;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	table_cell(t, text);
 }

@@ -39,12 +39,8 @@ static size_t diag_count(const struct diags *ds, enum diag_severity severity)
 
 static char *diag_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
-	char *text = NULL, *copy;
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
-	copy = arena_strdup(a, text);
-	free(text);
-	return copy;
+	AUTO_FREE char *text = xvasprintf(fmt, ap);
+	return arena_strdup(a, text);
 }
 
 void diag_set_by(struct diags *ds, struct pos pos, struct pos from, const char *name)

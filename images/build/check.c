@@ -131,11 +131,10 @@ static void check_vadd(struct checker *c, enum check_rule rule, const struct doc
 {
 	struct check_config config = config_of(c, node);
 	struct check_report *r = c->report;
-	char *text = NULL, *message, *url;
+	char *text, *message, *url;
 	if (rules[rule].experimental ? !config.experimental_all && !config.experimental[rule] : config.skip_all || config.skip[rule])
 		return;
-	if (vasprintf(&text, fmt, ap) < 0)
-		util_oom();
+	text = xvasprintf(fmt, ap);
 	message = arena_strdup(c->arena, text);
 	free(text);
 	for (size_t i = 0; i < r->n; i++) {

@@ -16,25 +16,6 @@ static void reader_space(struct reader *r)
 		r->p++;
 }
 
-static void add_utf8(struct str *s, uint32_t c)
-{
-	if (c < 0x80) {
-		str_addc(s, (char)c);
-	} else if (c < 0x800) {
-		str_addc(s, (char)(0xc0 | c >> 6));
-		str_addc(s, (char)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		str_addc(s, (char)(0xe0 | c >> 12));
-		str_addc(s, (char)(0x80 | (c >> 6 & 0x3f)));
-		str_addc(s, (char)(0x80 | (c & 0x3f)));
-	} else {
-		str_addc(s, (char)(0xf0 | c >> 18));
-		str_addc(s, (char)(0x80 | (c >> 12 & 0x3f)));
-		str_addc(s, (char)(0x80 | (c >> 6 & 0x3f)));
-		str_addc(s, (char)(0x80 | (c & 0x3f)));
-	}
-}
-
 /* Four hexadecimal digits; -1. */
 static int32_t reader_hex(const char *p)
 {
@@ -63,7 +44,7 @@ static bool reader_unicode(struct reader *r)
 		c = 0xfffd;
 	}
 	if (c)
-		add_utf8(&r->text, (uint32_t)c);
+		str_add_utf8(&r->text, (uint32_t)c);
 	else
 		str_add(&r->text, DOCKERFILE_NUL);
 	return true;
@@ -98,7 +79,7 @@ static bool reader_string(struct reader *r)
 			if (!reader_escape(r))
 				return false;
 		} else if (!n) {
-			add_utf8(&r->text, 0xfffd);
+			str_add_utf8(&r->text, 0xfffd);
 			r->p++;
 		} else {
 			str_addn(&r->text, r->p, n);

@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "runtime/cgroup.h"
+#include "tests/unit/check.h"
 
 struct rig {
 	char dir[64];
@@ -22,16 +23,6 @@ struct rig {
 	unsigned n;
 	struct str out; /* of the last run */
 };
-
-#define CHECK(cond, ...) \
-	do { \
-		if (!(cond)) { \
-			fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
-			fprintf(stderr, __VA_ARGS__); \
-			fputc('\n', stderr); \
-			exit(1); \
-		} \
-	} while (0)
 
 static inline void rig_file(int dirfd, const char *path, const char *text, mode_t mode)
 {

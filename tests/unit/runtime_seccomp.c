@@ -14,16 +14,7 @@
 
 #include "base/fs.h"
 #include "runtime/container.h"
-
-#define CHECK(cond, ...) \
-	do { \
-		if (!(cond)) { \
-			fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
-			fprintf(stderr, __VA_ARGS__); \
-			fputc('\n', stderr); \
-			exit(1); \
-		} \
-	} while (0)
+#include "tests/unit/check.h"
 
 static char dir[] = "/tmp/muster-seccomp-XXXXXX";
 
