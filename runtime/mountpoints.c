@@ -2,8 +2,6 @@
 /* See mountpoints.h. Reverse order, so that a directory that was made for a mount point goes after it, and that several mount points of
  * one directory hand its time back from one to the next. A mount point that cannot be taken away stays: an empty file in a layer does no
  * harm. */
-/* See mountpoints.h. Reverse order, so that a directory that was made for a mount point goes after it, and that several mount points of one directory hand its
- * time back from one to the next. A mount point that cannot be taken away stays: an empty file in a layer does no harm. */
 #include "runtime/mountpoints.h"
 
 #include <fcntl.h>
