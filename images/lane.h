@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 
-enum { LANE_MAX_FRAME = 256 << 10, LANE_MAX_LANES = 4, LANE_MAX_WANT = 1 << 20 };
+enum { LANE_MAX_FRAME = 256 << 10, LANE_MAX_LANES = 6, LANE_MAX_WANT = 1 << 20 };
 
 struct lane {
 	int fd;

@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Both forms come down to the same thing, an image_plan: a configuration and, bottom to top, a member and what it must hash to.
  * manifest.json is looked at first, as archives of newer docker versions hold both forms and their names are in it. Platforms:
- * of an index, the manifest for this machine; an index or archive without one is an error, never a silent choice. */
+ * of an index, the manifest for this machine; an index or archive without one is an error, never a silent choice. The layers of an
+ * image are read side by side, as a plain archive can be read anywhere. */
 #include "images/load.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "images/bundle.h"
+#include "images/crew.h"
 #include "images/decode.h"
 #include "images/manifest.h"
 #include "spec/imageref.h"
 
-enum { MAX_JSON_BYTES = 8 << 20, MAX_IMAGES = 1000, MAX_REFS = 1000, MAX_DEPTH = 4, MAX_TRIES = 3 };
+enum { MAX_JSON_BYTES = 8 << 20, MAX_IMAGES = 1000, MAX_REFS = 1000, MAX_DEPTH = 4, MAX_TRIES = 3, LOAD_HANDS = 6 };
 
 struct loader {
 	const struct work *w;
 	struct bundle bundle;
 	size_t n_loaded, n_other_platform;
-	uint64_t layer_bytes;        /* of the layers that are done, for progress */
+	pthread_mutex_t lock;        /* of layer_bytes, and so that what is told of it never goes back */
+	uint64_t layer_bytes;        /* read of all layers so far, for progress */
 };
 
 struct layer_plan {
@@ -97,25 +101,71 @@ static int add_ref(struct image_plan *p, const char *name, struct err *err)
 /* ---- committing a plan ---- */
 
 struct unpacked {
-	struct store_new_layer layers[IMAGE_MAX_LAYERS];
+	struct store_new_layer layers[IMAGE_MAX_LAYERS]; /* without a name: not unpacked by us */
 	int lock_fds[IMAGE_MAX_LAYERS];
-	size_t n;
 };
 
-static bool is_unpacked(const struct unpacked *u, const char *diff_id)
+/* An image that is being loaded, and the layer that one hand is at. */
+struct load_job {
+	struct loader *l;
+	struct image_plan *p;
+	const struct image *img;
+	struct unpacked *u;
+	struct crew crew;
+};
+
+struct layer_job {
+	struct load_job *load;
+	size_t i;
+	uint64_t told;               /* bytes of it that are in the loader's sum */
+};
+
+/* The first layer of the image that is the same one. */
+static size_t first_of(const struct image *img, size_t i)
 {
-	for (size_t i = 0; i < u->n; i++)
-		if (strcmp(u->layers[i].diff_id, diff_id) == 0)
-			return true;
-	return false;
+	size_t k = 0;
+	while (strcmp(img->diff_ids.v[k], img->diff_ids.v[i]) != 0)
+		k++;
+	return k;
+}
+
+static void layer_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct layer_job *j = arg;
+	struct loader *l = j->load->l;
+	const struct work_listener *to = l->w->listener;
+	pthread_mutex_lock(&l->lock);
+	l->layer_bytes += done - j->told;
+	j->told = done;
+	to->progress(to->arg, l->bundle.spooled + l->layer_bytes, total);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void layer_warning(void *arg, const char *text)
+{
+	const struct layer_job *j = arg;
+	const struct work_listener *to = j->load->l->w->listener;
+	pthread_mutex_lock(&j->load->l->lock);
+	to->warning(to->arg, text);
+	pthread_mutex_unlock(&j->load->l->lock);
 }
 
 /* A member as a stream. What registries do not take (xz, bzip2) is decompressed before it is kept. */
 struct member_source {
 	struct bundle_cursor cursor;
+	struct stream_source plain;
+	const struct crew *crew;     /* whose failure ends the reading; NULL: none */
 	struct decode *decode;
 	enum decode_kind kind;
 };
+
+static ssize_t read_member(void *arg, void *buf, size_t n, struct err *err)
+{
+	struct member_source *m = arg;
+	if (m->crew && crew_failed(m->crew))
+		return err_set(err, ERR_SYS, "given up, as another layer failed");
+	return m->plain.read(m->plain.arg, buf, n, err);
+}
 
 static ssize_t read_decoded(void *arg, void *buf, size_t n, struct err *err)
 {
@@ -127,11 +177,12 @@ static int open_member(struct loader *l, const struct member *member, struct mem
 {
 	unsigned char head[DECODE_PEEK];
 	ssize_t n;
-	*ret = bundle_source(&l->bundle, member, &m->cursor);
-	n = ret->read(ret->arg, head, sizeof(head), err);
+	m->plain = bundle_source(&l->bundle, member, &m->cursor);
+	n = m->plain.read(m->plain.arg, head, sizeof(head), err);
 	if (n < 0)
 		return -1;
-	*ret = bundle_source(&l->bundle, member, &m->cursor);
+	m->plain = bundle_source(&l->bundle, member, &m->cursor);
+	*ret = (struct stream_source){ .read = read_member, .arg = m, .wait_fd = -1 };
 	m->kind = decode_sniff(head, (size_t)n);
 	if (m->kind != DECODE_XZ && m->kind != DECODE_BZIP2)
 		return 0;
@@ -148,22 +199,21 @@ static const char *layer_type(enum decode_kind kind)
 }
 
 /* Unpacks, unless the layer is there, and keeps, when part is not NULL. */
-static int take_layer(struct loader *l, const struct layer_plan *layer, const struct image *img, size_t i, struct oci_part *part, bool have,
-	struct work_layer *ret, struct unpacked *u, struct err *err)
+static int take_layer(struct layer_job *j, struct oci_part *part, bool have, struct work_layer *ret, struct err *err)
 {
-	struct member_source m = {0};
-	struct work w = *l->w;
+	struct loader *l = j->load->l;
+	const struct layer_plan *layer = &j->load->p->layers[j->i];
+	const struct work_listener listener = { .arg = j, .progress = layer_progress, .warning = layer_warning };
+	struct member_source m = { .crew = &j->load->crew };
+	struct unpacked *u = j->load->u;
+	struct work w = { .store = l->w->store, .listener = &listener, .input_fd = -1, .total_bytes = l->bundle.spooled + l->bundle.bytes };
 	int rc;
-	*ret = (struct work_layer){ .expect_diff_id = img->diff_ids.v[i], .keep = part };
+	*ret = (struct work_layer){ .expect_diff_id = j->load->img->diff_ids.v[j->i], .keep = part };
 	if (open_member(l, layer->member, &m, &ret->src, err) < 0)
 		return -1;
 	if (layer->digest[0] && !m.decode)
 		ret->expect_digest = layer->digest;
-	w.done_before = l->bundle.spooled + l->layer_bytes;
-	w.total_bytes = l->bundle.spooled + l->bundle.bytes;
-	rc = have ? work_keep(&w, ret, err) : work_unpack(&w, ret, &u->layers[u->n], &u->lock_fds[u->n], err);
-	if (rc == 0 && !have)
-		u->n++;
+	rc = have ? work_keep(&w, ret, err) : work_unpack(&w, ret, &u->layers[j->i], &u->lock_fds[j->i], err);
 	decode_free(m.decode);
 	return rc;
 }
@@ -179,14 +229,18 @@ static void note_kept(struct loader *l, struct layer_plan *layer, const char *he
 	decode_free(m.decode);
 }
 
-static int load_layer(struct loader *l, struct image_plan *p, const struct image *img, size_t i, struct unpacked *u, struct err *err)
+/* A layer that is the same as an earlier one must come when that one is done. */
+static int load_layer(struct load_job *load, size_t i, struct err *err)
 {
+	struct loader *l = load->l;
+	struct image_plan *p = load->p;
+	struct layer_job j = { .load = load, .i = i };
 	struct layer_plan *layer = &p->layers[i];
-	const char *diff_id = img->diff_ids.v[i], *hex = layer->digest[0] ? layer->digest : NULL;
+	const char *diff_id = load->img->diff_ids.v[i], *hex = layer->digest[0] ? layer->digest : NULL;
 	struct oci *oci = store_oci(l->w->store);
 	struct oci_part part = { .fd = -1 };
 	struct work_layer taken;
-	bool have = store_has_layer(l->w->store, diff_id) || is_unpacked(u, diff_id);
+	bool have = store_has_layer(l->w->store, diff_id) || first_of(load->img, i) != i;
 	int rc = 1;
 	if (have && (!p->keep || !layer->member))
 		return 0;
@@ -200,19 +254,34 @@ static int load_layer(struct loader *l, struct image_plan *p, const struct image
 		note_kept(l, layer, hex);
 	if (rc == 1 && have)
 		return 0;
-	if (rc >= 0 && take_layer(l, layer, img, i, rc == 0 ? &part : NULL, have, &taken, u, err) < 0)
+	if (rc >= 0 && take_layer(&j, rc == 0 ? &part : NULL, have, &taken, err) < 0)
 		rc = -1;
-	l->layer_bytes += layer->member->size;
+	if (rc >= 0)
+		layer_progress(&j, layer->member->size, l->bundle.spooled + l->bundle.bytes);
 	if (rc == 0 && (rc = oci_commit(oci, &part, taken.digest, err)) == 0)
 		note_kept(l, layer, taken.digest);
 	oci_discard(oci, &part);
 	return rc < 0 ? -1 : 0;
 }
 
-static int load_layers(struct loader *l, struct image_plan *p, const struct image *img, struct unpacked *u, struct err *err)
+static int load_job(void *arg, size_t hand, size_t i, struct err *err)
 {
-	for (size_t i = 0; i < p->n_layers; i++)
-		if (load_layer(l, p, img, i, u, err) < 0)
+	struct load_job *load = arg;
+	(void)hand;
+	if (first_of(load->img, i) == i && load_layer(load, i, err) < 0)
+		return err_wrap(err, "layer %zu", i + 1);
+	return 0;
+}
+
+static int load_layers(struct load_job *load, struct err *err)
+{
+	uint64_t sizes[IMAGE_MAX_LAYERS];
+	for (size_t i = 0; i < load->p->n_layers; i++)
+		sizes[i] = load->p->layers[i].member ? load->p->layers[i].member->size : 0;
+	if (crew_run(&load->crew, LOAD_HANDS, sizes, load->p->n_layers, load_job, load, err) < 0)
+		return -1;
+	for (size_t i = 0; i < load->p->n_layers; i++)
+		if (first_of(load->img, i) != i && load_layer(load, i, err) < 0)
 			return err_wrap(err, "layer %zu", i + 1);
 	return 0;
 }
@@ -255,11 +324,14 @@ static bool is_complete(struct store *s, const char *id)
 static int try_load(struct loader *l, struct image_plan *p, const struct image *img, struct err *err)
 {
 	struct unpacked *u = xcalloc(1, sizeof(*u));
+	struct load_job load = { .l = l, .p = p, .img = img, .u = u };
 	struct store_commit c = { .config = str_get(&p->config), .n_config = p->config.len, .layers = u->layers, .refs = p->refs.v, .n_refs = p->refs.n };
 	char id[65];
 	int rc;
+	for (size_t i = 0; i < p->n_layers; i++)
+		u->lock_fds[i] = -1;
 	p->keep = !is_complete(l->w->store, img->id);
-	rc = load_layers(l, p, img, u, err);
+	rc = load_layers(&load, err);
 	if (rc == 0 && p->keep && !p->manifest.len)
 		make_manifest(p, img);
 	if (p->keep && p->manifest.len) {
@@ -267,13 +339,13 @@ static int try_load(struct loader *l, struct image_plan *p, const struct image *
 		c.n_manifest = p->manifest.len;
 		c.manifest_type = p->manifest_type;
 	}
-	c.n_layers = u->n;
+	c.n_layers = p->n_layers;
 	if (rc == 0)
 		rc = store_commit(l->w->store, &c, id, err);
-	for (size_t i = 0; i < u->n; i++) {
+	for (size_t i = 0; i < p->n_layers; i++) {
 		if (rc < 0)
 			store_abandon_layer(l->w->store, u->layers[i].tmp_name);
-		close(u->lock_fds[i]);
+		util_close(&u->lock_fds[i]);
 	}
 	free(u);
 	return rc;
@@ -558,7 +630,7 @@ static int load_oci(struct loader *l, const struct member *index, struct err *er
 
 int load_archive(const struct work *w, struct err *err)
 {
-	struct loader l = { .w = w };
+	struct loader l = { .w = w, .lock = PTHREAD_MUTEX_INITIALIZER };
 	const struct member *m;
 	int rc = bundle_open(w, &l.bundle, err);
 	if (rc == 0 && (m = bundle_find(&l.bundle, "manifest.json")))
@@ -573,5 +645,6 @@ int load_archive(const struct work *w, struct err *err)
 	else if (rc == 0 && l.n_loaded == 0)
 		rc = err_set(err, ERR_INVALID, "the archive holds no image");
 	bundle_done(&l.bundle);
+	pthread_mutex_destroy(&l.lock);
 	return rc < 0 ? err_wrap(err, "load") : 0;
 }

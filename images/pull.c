@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Index, manifest and configuration come over the first lane; then each lane has a thread that takes the next layer nobody has
- * begun. The first error stops the others at their next read. A layer whose bytes are wrong is fetched once more, as a cache on the
- * way may have been at fault. */
+/* Index, manifest and configuration come over the first lane; then each lane has a hand of images/crew.h for the layers. The first error
+ * stops the others at their next read. A layer whose bytes are wrong is fetched once more, as a cache on the way may have been at
+ * fault. */
 #include "images/pull.h"
 
-#include <pthread.h>
 #include <stdio.h>
 
 #include "base/failpoint.h"
 #include "base/str.h"
+#include "images/crew.h"
 #include "images/manifest.h"
 #include "spec/imageref.h"
 
@@ -25,12 +25,9 @@ struct pull {
 	struct str text, config;           /* the manifest's and the configuration's bytes */
 	char top_digest[80], digest[80];   /* what the name leads to; the manifest of the image */
 	/* layers */
-	pthread_mutex_t lock;
-	size_t next;
 	struct store_new_layer layers[IMAGE_MAX_LAYERS];
 	int lock_fds[IMAGE_MAX_LAYERS];    /* -1: not unpacked by us */
-	_Atomic bool failed;               /* seen by the other layers between two reads */
-	struct err err;
+	struct crew crew;
 };
 
 /* ---- small documents ---- */
@@ -157,7 +154,7 @@ static ssize_t read_lane(void *arg, void *buf, size_t n, struct err *err)
 {
 	struct layer_job *j = arg;
 	ssize_t got;
-	if (j->p->failed)
+	if (crew_failed(&j->p->crew))
 		return err_set(err, ERR_SYS, "given up, as another layer failed");
 	if (failpoint_err("pull.read", err) < 0)
 		return -1;
@@ -267,49 +264,19 @@ static int get_layer(struct layer_job *j, struct err *err)
 	return 0;
 }
 
-static void *layer_thread(void *arg)
+static int layer_work(void *arg, size_t hand, size_t i, struct err *err)
 {
-	struct layer_job j = *(struct layer_job *)arg; /* a copy for each thread, used for one layer after the other */
-	struct pull *p = j.p;
-	for (;;) {
-		struct err err = {0};
-		bool more;
-		pthread_mutex_lock(&p->lock);
-		more = !p->failed && p->next < p->manifest.n_layers;
-		j.i = p->next;
-		p->next += more;
-		pthread_mutex_unlock(&p->lock);
-		if (!more)
-			return NULL;
-		if (get_layer(&j, &err) == 0)
-			continue;
-		pthread_mutex_lock(&p->lock);
-		if (!p->failed)
-			p->err = err;
-		p->failed = true;
-		pthread_mutex_unlock(&p->lock);
-	}
+	struct pull *p = arg;
+	struct layer_job j = { .p = p, .i = i, .lane = &p->lanes[hand] };
+	return get_layer(&j, err);
 }
 
 static int get_layers(struct pull *p, struct err *err)
 {
-	pthread_t threads[LANE_MAX_LANES];
-	struct layer_job jobs[LANE_MAX_LANES];
-	size_t n = MIN(p->n_lanes, MAX(p->manifest.n_layers, (size_t)1)), started = 0;
-	p->next = 0;
-	p->failed = false;
-	for (size_t i = 1; i < n; i++) {
-		jobs[started] = (struct layer_job){ .p = p, .lane = &p->lanes[i] };
-		if (pthread_create(&threads[started], NULL, layer_thread, &jobs[started]) == 0)
-			started++;
-	}
-	jobs[LANE_MAX_LANES - 1] = (struct layer_job){ .p = p, .lane = &p->lanes[0] };
-	layer_thread(&jobs[LANE_MAX_LANES - 1]);
-	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
-	if (p->failed && err)
-		*err = p->err;
-	return p->failed ? -1 : 0;
+	uint64_t sizes[IMAGE_MAX_LAYERS];
+	for (size_t i = 0; i < p->manifest.n_layers; i++)
+		sizes[i] = p->manifest.layers[i].size;
+	return crew_run(&p->crew, p->n_lanes, sizes, p->manifest.n_layers, layer_work, p, err);
 }
 
 /* ---- the image ---- */
@@ -389,7 +356,6 @@ int pull_image(const struct work *w, const char *name, const char *platform, str
 	p->w = w;
 	p->lanes = lanes;
 	p->n_lanes = MIN(n_lanes, (size_t)LANE_MAX_LANES);
-	pthread_mutex_init(&p->lock, NULL);
 	for (size_t i = 0; i < IMAGE_MAX_LAYERS; i++)
 		p->lock_fds[i] = -1;
 	rc = imageref_parse(name, a, &p->ref, err);
@@ -397,7 +363,6 @@ int pull_image(const struct work *w, const char *name, const char *platform, str
 		rc = manifest_parse_platform(platform, &p->platform, err);
 	if (rc == 0)
 		rc = get_image(p, a, ret, err);
-	pthread_mutex_destroy(&p->lock);
 	image_done(&p->img);
 	str_done(&p->config);
 	str_done(&p->text);

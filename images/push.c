@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each lane has a thread that takes the next layer nobody has begun, packs it when it has to, and sends it; the manifest goes last, when
- * everything it names is there. A layer that several images share has one blob: the manifests of all images of the store say
+/* Each lane has a hand of images/crew.h, which packs a layer when it has to and sends it; the manifest goes last, when everything it
+ * names is there. A layer that several images share has one blob: the manifests of all images of the store say
  * which. Packed layers are checked against their diffID: the directory of a layer that was pulled, but whose blob is lost, gives
  * another archive than the one it came from, and must not go out under the old name. */
 #include "images/push.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #include "base/failpoint.h"
+#include "images/crew.h"
 #include "images/manifest.h"
 #include "spec/imageref.h"
 
@@ -31,11 +31,7 @@ struct push {
 	bool known[IMAGE_MAX_LAYERS];     /* the layout has a blob for it: layers[i] is filled */
 	int *layer_fds;                   /* of the directories, opened while the image was surely there */
 	size_t n_layers;
-	/* layers */
-	pthread_mutex_t lock;
-	size_t next;
-	_Atomic bool failed;
-	struct err err;
+	struct crew crew;
 };
 
 struct layer_job {
@@ -130,7 +126,7 @@ struct packing {
 static int take_packed(void *arg, const void *bytes, size_t n, struct err *err)
 {
 	struct packing *k = arg;
-	if (k->job->p->failed)
+	if (crew_failed(&k->job->p->crew))
 		return err_set(err, ERR_SYS, "given up, as another layer failed");
 	k->job->packed += n;
 	tell(k->job->p, k->job->i, WORK_LAYER_PREPARING, k->job->packed, 0);
@@ -194,7 +190,7 @@ static json_t *sources_of(const struct push *p, const char *diff_id)
 static int read_blob(void *arg, uint64_t offset, void *buf, size_t n, struct err *err)
 {
 	struct layer_job *j = arg;
-	if (j->p->failed)
+	if (crew_failed(&j->p->crew))
 		return err_set(err, ERR_SYS, "given up, as another layer failed");
 	if (failpoint_err("push.send", err) < 0)
 		return -1;
@@ -264,49 +260,26 @@ static size_t first_of(const struct push *p, size_t i)
 	return k;
 }
 
-static void *layer_thread(void *arg)
+static int layer_work(void *arg, size_t hand, size_t i, struct err *err)
 {
-	struct layer_job j = *(struct layer_job *)arg;
-	struct push *p = j.p;
-	for (;;) {
-		struct err err = {0};
-		bool more;
-		pthread_mutex_lock(&p->lock);
-		more = !p->failed && p->next < p->n_layers;
-		j.i = p->next;
-		p->next += more;
-		pthread_mutex_unlock(&p->lock);
-		if (!more)
-			return NULL;
-		if (first_of(p, j.i) != j.i || put_layer(&j, &err) == 0)
-			continue;
-		pthread_mutex_lock(&p->lock);
-		if (!p->failed)
-			p->err = err;
-		p->failed = true;
-		pthread_mutex_unlock(&p->lock);
-	}
+	struct push *p = arg;
+	struct layer_job j = { .p = p, .i = i, .lane = &p->lanes[hand], .fd = -1 };
+	return first_of(p, i) == i ? put_layer(&j, err) : 0;
 }
 
 static int put_layers(struct push *p, struct err *err)
 {
-	pthread_t threads[LANE_MAX_LANES];
-	struct layer_job jobs[LANE_MAX_LANES];
-	size_t n = MIN(p->n_lanes, MAX(p->n_layers, (size_t)1)), started = 0;
-	for (size_t i = 1; i < n; i++) {
-		jobs[started] = (struct layer_job){ .p = p, .lane = &p->lanes[i], .fd = -1 };
-		if (pthread_create(&threads[started], NULL, layer_thread, &jobs[started]) == 0)
-			started++;
+	uint64_t sizes[IMAGE_MAX_LAYERS];
+	int rc;
+	for (size_t i = 0; i < p->n_layers; i++) {
+		struct store_layer_info info;
+		store_layer_info(p->w->store, p->img.diff_ids.v[i], &info);
+		sizes[i] = p->known[i] ? p->layers[i].size : info.size_bytes;
 	}
-	jobs[LANE_MAX_LANES - 1] = (struct layer_job){ .p = p, .lane = &p->lanes[0], .fd = -1 };
-	layer_thread(&jobs[LANE_MAX_LANES - 1]);
-	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
-	for (size_t i = 0; i < p->n_layers; i++)
+	rc = crew_run(&p->crew, p->n_lanes, sizes, p->n_layers, layer_work, p, err);
+	for (size_t i = 0; rc == 0 && i < p->n_layers; i++)
 		p->layers[i] = p->layers[first_of(p, i)];
-	if (p->failed && err)
-		*err = p->err;
-	return p->failed ? -1 : 0;
+	return rc;
 }
 
 /* ---- the documents ---- */
@@ -404,13 +377,11 @@ int push_image(const struct work *w, const char *name, enum pack_codec codec, st
 	int rc;
 	*ret = (struct push_result){0};
 	*p = (struct push){ .w = w, .codec = codec, .lanes = lanes, .n_lanes = MIN(n_lanes, (size_t)LANE_MAX_LANES), .arena = arena };
-	pthread_mutex_init(&p->lock, NULL);
 	rc = push_all(p, name, ret, err);
 	for (size_t i = 0; i < p->n_layers; i++)
 		util_close(&p->layer_fds[i]);
 	free(p->layer_fds);
 	store_list_free(p->images, p->n_images);
-	pthread_mutex_destroy(&p->lock);
 	image_done(&p->img);
 	str_done(&p->config);
 	str_done(&p->manifest);
