@@ -23,8 +23,8 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
 
-/* Reads state and start time of pid; 0 or 1 as proc_start_time(). */
-static int proc_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
+/* Reads state, parent and start time of pid; 0 or 1 as proc_start_time(). */
+static int proc_stat(pid_t pid, char *ret_state, pid_t *ret_parent, uint64_t *ret_ticks)
 {
 	char path[40], buf[1024], *p;
 	AUTO_CLOSE int fd = -1;
@@ -39,7 +39,7 @@ static int proc_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
 		return 1;
 	buf[n] = '\0';
 	p = strrchr(buf, ')'); /* the name may hold anything */
-	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", ret_state, &ticks) != 2)
+	if (!p || sscanf(p + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", ret_state, ret_parent, &ticks) != 3)
 		return 1;
 	*ret_ticks = ticks;
 	return 0;
@@ -48,14 +48,24 @@ static int proc_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks)
 int proc_start_time(pid_t pid, uint64_t *ret_ticks)
 {
 	char state;
-	return proc_stat(pid, &state, ret_ticks);
+	pid_t parent;
+	return proc_stat(pid, &state, &parent, ret_ticks);
+}
+
+pid_t proc_parent(pid_t pid)
+{
+	char state;
+	pid_t parent;
+	uint64_t ticks;
+	return proc_stat(pid, &state, &parent, &ticks) == 0 ? parent : 0;
 }
 
 bool proc_is(pid_t pid, uint64_t ticks)
 {
 	uint64_t now;
+	pid_t parent;
 	char state;
-	return pid > 0 && proc_stat(pid, &state, &now) == 0 && now == ticks && state != 'Z' && state != 'X';
+	return pid > 0 && proc_stat(pid, &state, &parent, &now) == 0 && now == ticks && state != 'Z' && state != 'X';
 }
 
 void proc_boot_id(char buf[static 40])

@@ -11,6 +11,8 @@
 int proc_start_time(pid_t pid, uint64_t *ret_ticks);
 /* True when pid lives (zombies do not) and started at `ticks`. */
 bool proc_is(pid_t pid, uint64_t ticks);
+/* Pid of the parent; 0 when there is no such process. */
+pid_t proc_parent(pid_t pid);
 /* The boot id, 36 characters and NUL; "" when /proc has none. */
 void proc_boot_id(char buf[static 40]);
 

@@ -31,6 +31,7 @@
 #include "base/proc.h"
 #include "base/sock.h"
 #include "compose/own.h"
+#include "runtime/logs_holder.h"
 
 enum { MAX_KEPT = 8192, SPARE_FD = 100, OTHERS_MS = 50 };
 enum child_kind { CHILD_SUPERVISE, CHILD_LOGS, CHILD_DNS, CHILD_N_ };
@@ -435,10 +436,12 @@ static void anchor_end(struct anchor *a)
 {
 	failpoint("anchor.end");
 	for (int k = 0; k < CHILD_N_; k++)
-		if (a->children[k].pid) {
+		if (a->children[k].pid && !(a->keep && k == CHILD_LOGS)) { /* what runs on writes on */
 			kill(a->children[k].pid, SIGKILL);
 			waitpid(a->children[k].pid, NULL, 0);
 		}
+	if (!a->keep)
+		logs_holder_kill(a->project_run_fd);
 	own_leave(a->rootid, a->project);
 	failpoint("anchor.left");
 	if (!a->keep)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/failpoint.h"
+#include "base/fs.h"
 #include "compose/anchor.h"
 #include "compose/build_exec.h"
 #include "compose/supervisor.h"
@@ -24,9 +25,8 @@ static int run_supervise(int argc, char **argv)
 
 static int run_logs(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	return logs_main(ANCHOR_FD_LOGS);
+	int run_fd = argc == 4 ? fs_open_dir(ANCHOR_FD_RUN, argv[2], NULL) : -1;
+	return run_fd < 0 ? 2 : logs_main(ANCHOR_FD_LOGS, run_fd);
 }
 
 static int run_dns(int argc, char **argv)

@@ -21,6 +21,7 @@
 #include "base/proc.h"
 #include "network/forward.h"
 #include "network/nft.h"
+#include "runtime/logs_holder.h"
 
 enum { IDLE_MS = 1000, SYNC_MS = 1000 };
 
@@ -257,6 +258,8 @@ static void logs_event(struct logs_control *c, enum logs_op op, uint32_t serial,
 			if (sv->units[i]->phase != UNIT_IDLE && sv->units[i]->phase != UNIT_BACKOFF)
 				unit_tell_logs(sv->units[i]);
 		logs_control_sync(c); /* asks for outstanding drains again */
+	} else if (op == LOGS_OP_BUSY) {
+		logs_holder_tell(sv->run_fd);
 	} else if (op == LOGS_OP_DRAINED && (u = supervisor_find(sv, id)) && u->phase == UNIT_ENDING) {
 		unit_log_drained(u);
 	}

@@ -377,7 +377,7 @@ void unit_tell_dns(struct unit *u)
 
 static void tell_logs(struct unit *u, int log_fd, int out, int error)
 {
-	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd);
+	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd, u->proc.pidfd);
 }
 
 void unit_tell_logs(struct unit *u)

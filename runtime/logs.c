@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The supervisor's side of logging: the FIFOs and the control channel. Both ends of a FIFO are opened O_RDWR: nobody ever gets
- * SIGPIPE or an end of file, whoever dies, and a poll does not spin on a hang-up when the container closes its standard
- * output. O_NONBLOCK belongs to the file description, so the container gets one of its own. */
+/* The supervisor's side of logging: the FIFOs and the control channel. The container's end and the anchor's copy of a FIFO are
+ * opened O_RDWR: no container ever gets SIGPIPE, whoever dies. Only the log process has a reading end, which hangs up when the
+ * last of them has gone. O_NONBLOCK belongs to the file description, so the container gets one of its own. */
 #include "runtime/logs.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+
+#include "base/fs.h"
 
 const char *const logs_stream_files[LOGS_STREAM_N_] = {
 	[LOGS_STDOUT] = "stdout.log",
@@ -102,7 +104,7 @@ static void logs_control_receive(struct chan *chan, const void *p, size_t n, int
 	if (m.op == LOGS_OP_DRAINED) {
 		if (m.number == c->epoch && map_del(&c->draining, m.id))
 			c->fn(c, LOGS_OP_DRAINED, 0, m.id);
-	} else if (m.op == LOGS_OP_HELLO || m.op == LOGS_OP_ACK) {
+	} else if (m.op == LOGS_OP_HELLO || m.op == LOGS_OP_ACK || m.op == LOGS_OP_BUSY) {
 		c->fn(c, (enum logs_op)m.op, m.number, m.id);
 	}
 }
@@ -144,11 +146,25 @@ uint32_t logs_control_sync(struct logs_control *c)
 	return c->serial;
 }
 
-void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd)
+/* A description of its own for reading only: that of a FIFO. */
+static int reading_end(int fifo_fd)
 {
-	int fds[3] = { log_dirfd, out_fd, tty_fd >= 0 ? tty_fd : err_fd };
-	assert(fds[2] >= 0);
-	logs_control_send(c, LOGS_OP_ADD, id, fds, ARRAY_SIZE(fds), tty_fd >= 0);
+	char path[32];
+	int fd = open(fs_fd_path(fifo_fd, path), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 ? fd : fcntl(fifo_fd, F_DUPFD_CLOEXEC, 3);
+}
+
+void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd, int first_pidfd)
+{
+	if (tty_fd >= 0) { /* what the terminal prints is written into `out` */
+		int fds[4] = { log_dirfd, out_fd, tty_fd, first_pidfd };
+		logs_control_send(c, LOGS_OP_ADD, id, fds, first_pidfd >= 0 ? 4 : 3, true);
+	} else {
+		AUTO_CLOSE int out = reading_end(out_fd);
+		AUTO_CLOSE int error = reading_end(err_fd);
+		int fds[3] = { log_dirfd, out, error };
+		logs_control_send(c, LOGS_OP_ADD, id, fds, ARRAY_SIZE(fds), false);
+	}
 }
 
 void logs_control_remove(struct logs_control *c, const char *id)

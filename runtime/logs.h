@@ -7,6 +7,10 @@
  * is missing, and the next process writes it from the file's mtime. While nobody reads, the FIFOs hold up to 1 MiB and then
  * the writer waits.
  *
+ * A pipe lives as long as somebody has it open. The container has, the anchor has a copy; when the anchor and the supervisor die at
+ * once, the log process goes on alone, so that what a container has written before its end is not gone with it. Its successor, which has
+ * the pipes open too, finds the logs locked and says so (BUSY), the supervisor tells the old one to end, and the lock changes hands.
+ *
  * The process holds no truth: after each start it says HELLO and is told about all containers again: reset, add …, sync. What
  * was known before a reset and is not added again goes with the sync. A new supervisor does the same without waiting for a
  * HELLO. Nothing here blocks. */
@@ -37,10 +41,12 @@ struct logs_record {
 };
 static_assert(sizeof(struct logs_record) == 24, "the index is a file format");
 
-/* Runs `muster-run logs` until the channel on control_fd is closed for good; then drains what is there. Any other end, kill -9
- * at any point included, loses nothing either. Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd,
- * default signals, and jails itself (files only). Returns the exit code: 0, or 1 after one line on descriptor 2. */
-int logs_main(int control_fd);
+/* Runs `muster-run logs`. When the channel on control_fd is closed for good, it goes on alone until no process has any of its pipes open for
+ * writing; SIGTERM ends it at once, after what the pipes hold. Any other end, kill -9 at any point included, loses nothing as long as
+ * somebody else has the pipes open. Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd, default signals, and
+ * jails itself (files only). run_fd: <run>/<project>, where it notes itself (runtime/logs_holder.h). Returns the exit code: 0, or 1 after one line
+ * on descriptor 2. */
+int logs_main(int control_fd, int run_fd);
 
 /* Makes the FIFO `name` in dirfd when it is absent (mode 0622: whoever runs in the container may open /dev/stdout; owner
  * uid:gid as seen from the host), asks for LOGS_PIPE_BYTES and opens it O_RDWR | O_NONBLOCK. Returns the descriptor to keep
@@ -54,9 +60,10 @@ enum logs_op {
 	LOGS_OP_HELLO,   /* server: started, knows nothing */
 	LOGS_OP_ACK,     /* server: everything up to sync `number` is in force */
 	LOGS_OP_DRAINED, /* server: id, after a drain */
+	LOGS_OP_BUSY,    /* server: another process has a log that it needs; again and again until it has it */
 	LOGS_OP_RESET,
 	LOGS_OP_SYNC,    /* number */
-	LOGS_OP_ADD,     /* id; fds: log directory, out, err or (flag tty) the pty's master */
+	LOGS_OP_ADD,     /* id; fds: log directory, out, err or (flag tty) the pty's master and, where known, a pidfd of its first process */
 	LOGS_OP_REMOVE,  /* id */
 	LOGS_OP_DRAIN,   /* id */
 	LOGS_OP_N_,
@@ -68,7 +75,7 @@ struct logs_control {
 	uint32_t serial;     /* of the last sync */
 	uint32_t epoch;      /* random: receipts for a predecessor are not ours */
 	struct map draining; /* ids; asked again by itself after a HELLO */
-	/* LOGS_OP_HELLO: send everything (reset, add …, sync). LOGS_OP_ACK: `serial` is in force. LOGS_OP_DRAINED: id.
+	/* LOGS_OP_HELLO: send everything (reset, add …, sync). LOGS_OP_ACK: `serial` is in force. LOGS_OP_DRAINED: id. LOGS_OP_BUSY.
 	 * LOGS_OP_NONE: the channel is closed. id is "" where there is none. */
 	void (*fn)(struct logs_control *c, enum logs_op op, uint32_t serial, const char *id);
 };
@@ -84,9 +91,11 @@ void logs_control_reset(struct logs_control *c);
 uint32_t logs_control_sync(struct logs_control *c);
 
 /* A container's directory and FIFOs. tty_fd >= 0: the master of its pty, pumped through the FIFO `out` (err_fd may then be -1:
- * one stream). A known id is drained and replaced: do it again when a new start brought a new pty. The descriptors stay the
- * caller's. */
-void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd);
+ * one stream), and a pidfd of its first process, which tells a log process that is alone when nothing more can come (-1: the
+ * hang-up does). The log process gets reading ends of its own: it sees when nobody writes any more.
+ * A known id is drained and replaced: do it again when a new start brought a new pty. The descriptors stay the caller's. */
+void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd,
+		      int first_pidfd);
 /* Drains what is there and lets go of everything. */
 void logs_control_remove(struct logs_control *c, const char *id);
 /* After the container's exit: DRAINED follows when all that it wrote is in the files (at once for an unknown id). */

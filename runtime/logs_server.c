@@ -12,9 +12,11 @@
  * soon as one fits. */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -23,8 +25,9 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "runtime/logs.h"
+#include "runtime/logs_holder.h"
 
-enum { RETRY_MS = 250, LOCK_MS = 5, COPY_BYTES = 4096, DRAIN_TURNS = 64 };
+enum { RETRY_MS = 250, LOCK_MS = 5, BUSY_NS = 20000000, COPY_BYTES = 4096, DRAIN_TURNS = 64 };
 
 struct pump {
 	struct log *log;
@@ -37,6 +40,7 @@ struct pump {
 	int lost_errno;
 	uint64_t retry_ns;       /* no attempt before that */
 	bool copy;               /* the file system has no splice */
+	bool over;               /* empty, and nobody has it open for writing */
 };
 
 struct log {
@@ -53,6 +57,9 @@ struct log {
 	int tty_fd;              /* -1: none */
 	struct loop_source tty;
 	bool tty_copy;
+	int first_fd;            /* pidfd of the terminal's first process; -1: not known */
+	struct loop_source first;
+	bool first_ended;
 };
 
 struct server {
@@ -62,10 +69,15 @@ struct server {
 	struct map logs;         /* id → struct log */
 	int null_fd;
 	bool told;               /* a reset came: what follows is meant for this process */
+	bool alone;              /* the channel is closed: nobody will tell anything any more */
+	uint64_t busy_ns;        /* when it was last said that another has a log */
+	int signal_fd;
+	struct loop_source signals;
 	unsigned char copy[COPY_BYTES];
 };
 
 static void server_retry(struct server *s, uint64_t delay_ms);
+static void server_maybe_end(struct server *s);
 
 /* Records [p->recorded, p->offset). Failing is fine: the next record covers it. */
 static void pump_record(struct pump *p, uint64_t time_ns)
@@ -185,8 +197,14 @@ static bool pump_turn(struct pump *p)
 
 static void pump_ready(struct loop_source *s, uint32_t events)
 {
-	(void)events;
-	pump_turn(CONTAINER_OF(s, struct pump, source));
+	struct pump *p = CONTAINER_OF(s, struct pump, source);
+	if (events & EPOLLIN) {
+		pump_turn(p);
+		return;
+	}
+	p->over = true; /* a hang-up is level-triggered */
+	loop_remove(s);
+	server_maybe_end(p->log->server);
 }
 
 /* Until the pipe is empty, or so much came through that somebody must still be writing. */
@@ -233,6 +251,29 @@ static void tty_ready(struct loop_source *s, uint32_t events)
 	/* whoever comes may open it again; a hang-up is level-triggered, so look at intervals */
 	loop_remove(&l->tty);
 	server_retry(l->server, RETRY_MS);
+	server_maybe_end(l->server);
+}
+
+static void first_ended(struct loop_source *s, uint32_t events)
+{
+	struct log *l = CONTAINER_OF(s, struct log, first);
+	(void)events;
+	loop_remove(s);
+	l->first_ended = true;
+	server_maybe_end(l->server);
+}
+
+/* Whether nothing more can come. What a file could not be opened for is dropped and counts as written. */
+static bool log_over(const struct log *l)
+{
+	if (!l->locked && !l->failed)
+		return false;
+	if (l->tty_fd >= 0)
+		return l->first_fd >= 0 ? l->first_ended : !l->tty.loop;
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		if (l->pumps[i].fifo_fd >= 0 && !l->pumps[i].over)
+			return false;
+	return true;
 }
 
 static void log_drain(struct log *l)
@@ -251,6 +292,8 @@ static void log_free(struct log *l)
 		log_drain(l);
 	loop_remove(&l->tty);
 	util_close(&l->tty_fd);
+	loop_remove(&l->first);
+	util_close(&l->first_fd);
 	for (int i = 0; i < LOGS_STREAM_N_; i++) {
 		loop_remove(&l->pumps[i].source);
 		util_close(&l->pumps[i].fifo_fd);
@@ -299,9 +342,11 @@ static int log_listen(struct log *l, struct err *err)
 {
 	for (int i = 0; i < LOGS_STREAM_N_; i++) {
 		struct pump *p = &l->pumps[i];
-		if (p->fifo_fd >= 0 && !p->source.loop && loop_add(&l->server->loop, &p->source, p->fifo_fd, EPOLLIN, pump_ready, err) < 0)
+		if (p->fifo_fd >= 0 && !p->over && !p->source.loop && loop_add(&l->server->loop, &p->source, p->fifo_fd, EPOLLIN, pump_ready, err) < 0)
 			return -1;
 	}
+	if (l->first_fd >= 0 && !l->first_ended && !l->first.loop && loop_add(&l->server->loop, &l->first, l->first_fd, EPOLLIN, first_ended, err) < 0)
+		return -1;
 	if (l->tty_fd >= 0 && !l->tty.loop)
 		return loop_add(&l->server->loop, &l->tty, l->tty_fd, EPOLLIN, tty_ready, err);
 	return 0;
@@ -357,6 +402,44 @@ static void server_say(struct server *s, enum logs_op op, uint32_t number, const
 	chan_send(&s->control, buf, logs_control_encode(&m, buf), NULL, 0);
 }
 
+/* A predecessor writes on alone: the supervisor knows how to find it. */
+static void server_busy(struct server *s)
+{
+	uint64_t now = clock_mono_ns();
+	if (now - s->busy_ns < BUSY_NS)
+		return;
+	s->busy_ns = now;
+	failpoint("logs.busy");
+	server_say(s, LOGS_OP_BUSY, 0, "");
+}
+
+/* Nobody is there who could ask for more: the end is when nothing more can come. */
+static void server_maybe_end(struct server *s)
+{
+	for (struct map_entry *e = s->alone ? map_next(&s->logs, NULL) : NULL; e; e = map_next(&s->logs, e))
+		if (!log_over(e->value))
+			return;
+	s->loop.quit |= s->alone;
+}
+
+static void server_alone(struct server *s)
+{
+	s->alone = true;
+	failpoint("logs.alone");
+	if (s->logs.n)
+		log_warn("anchor and supervisor are gone: going on alone with %zu logs", s->logs.n);
+	server_maybe_end(s);
+}
+
+/* SIGTERM: the logs have another writer from now on. */
+static void server_told(struct loop_source *source, uint32_t events)
+{
+	struct server *s = CONTAINER_OF(source, struct server, signals);
+	(void)events;
+	failpoint("logs.told");
+	s->loop.quit = true;
+}
+
 /* Starts it, or sees to it that it is tried again: a container's output must not be given up. */
 static void server_start_log(struct server *s, struct log *l)
 {
@@ -364,6 +447,8 @@ static void server_start_log(struct server *s, struct log *l)
 	int rc = log_start(l, &err);
 	if (rc < 0)
 		log_fail(l, &err);
+	if (rc > 0)
+		server_busy(s);
 	if (rc) {
 		server_retry(s, rc > 0 ? LOCK_MS : RETRY_MS);
 		return;
@@ -391,6 +476,7 @@ static void server_tick(struct loop_timer *t)
 		if (l->tty_fd >= 0 && !l->tty.loop && loop_add(&s->loop, &l->tty, l->tty_fd, EPOLLIN, tty_ready, NULL) < 0)
 			server_retry(s, RETRY_MS);
 	}
+	server_maybe_end(s);
 }
 
 static void server_retry(struct server *s, uint64_t delay_ms)
@@ -399,7 +485,8 @@ static void server_retry(struct server *s, uint64_t delay_ms)
 		loop_timer_set(&s->loop, &s->retry, delay_ms, server_tick);
 }
 
-static void server_add(struct server *s, const struct logs_message *m, int *fds)
+/* n_fds: 3, or 4 with the pidfd that comes with a terminal. */
+static void server_add(struct server *s, const struct logs_message *m, int *fds, size_t n_fds)
 {
 	struct log *l = xcalloc(1, sizeof(*l));
 	log_free(map_del(&s->logs, m->id)); /* gives the lock back first */
@@ -411,6 +498,7 @@ static void server_add(struct server *s, const struct logs_message *m, int *fds)
 		l->pumps[i] = (struct pump){ .log = l, .stream = (enum logs_stream)i, .fifo_fd = -1, .file_fd = -1 };
 	l->pumps[LOGS_STDOUT].fifo_fd = TAKE_FD(fds[1]);
 	l->tty_fd = m->tty ? TAKE_FD(fds[2]) : -1;
+	l->first_fd = n_fds == 4 ? TAKE_FD(fds[3]) : -1;
 	l->pumps[LOGS_STDERR].fifo_fd = m->tty ? -1 : TAKE_FD(fds[2]);
 	map_put(&s->logs, l->id, l);
 	failpoint("logs.add");
@@ -461,7 +549,7 @@ static void server_control(struct chan *chan, const void *p, size_t n, int *fds,
 	struct logs_message m;
 	struct err err;
 	if (!p) {
-		s->loop.quit = true;
+		server_alone(s);
 		return;
 	}
 	if (logs_control_decode(p, n, &m, &err) < 0) {
@@ -477,8 +565,8 @@ static void server_control(struct chan *chan, const void *p, size_t n, int *fds,
 			server_sync(s, m.number);
 		break;
 	case LOGS_OP_ADD:
-		if (n_fds == 3)
-			server_add(s, &m, fds);
+		if (n_fds == 3 || (n_fds == 4 && m.tty))
+			server_add(s, &m, fds, n_fds);
 		else
 			log_warn("container %s came with %zu of 3 descriptors", m.id, n_fds);
 		break;
@@ -494,7 +582,19 @@ static void server_control(struct chan *chan, const void *p, size_t n, int *fds,
 	}
 }
 
-static int server_run(struct server *s, int control_fd, struct err *err)
+static int server_signals(struct server *s, struct err *err)
+{
+	sigset_t mask;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	s->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return err_sys(err, errno, "signalfd");
+	return loop_add(&s->loop, &s->signals, s->signal_fd, EPOLLIN, server_told, err);
+}
+
+static int server_run(struct server *s, int control_fd, int run_fd, struct err *err)
 {
 	struct rlimit files;
 	if (loop_init(&s->loop, err) < 0)
@@ -506,6 +606,8 @@ static int server_run(struct server *s, int control_fd, struct err *err)
 	s->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (s->null_fd < 0)
 		return err_sys(err, errno, "open /dev/null");
+	if (logs_holder_note(run_fd, err) < 0 || server_signals(s, err) < 0)
+		return -1;
 	if (jail_enter(JAIL_FILES, err) < 0 || chan_open(&s->control, &s->loop, control_fd, server_control, err) < 0)
 		return -1;
 	failpoint("logs.hello");
@@ -513,15 +615,15 @@ static int server_run(struct server *s, int control_fd, struct err *err)
 	return loop_run(&s->loop, err);
 }
 
-int logs_main(int control_fd)
+int logs_main(int control_fd, int run_fd)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 	struct err err;
 	int rc;
 	log_init("muster-logs", 2);
 	s->loop.epoll_fd = -1;
-	s->null_fd = -1;
-	rc = server_run(s, control_fd, &err);
+	s->null_fd = s->signal_fd = -1;
+	rc = server_run(s, control_fd, run_fd, &err);
 	if (rc < 0)
 		log_warn("%s", err.msg);
 	for (struct map_entry *e = map_next(&s->logs, NULL); e; e = map_next(&s->logs, e))
@@ -529,6 +631,8 @@ int logs_main(int control_fd)
 	map_done(&s->logs);
 	loop_timer_cancel(&s->retry);
 	chan_done(&s->control);
+	loop_remove(&s->signals);
+	util_close(&s->signal_fd);
 	util_close(&s->null_fd);
 	loop_done(&s->loop);
 	free(s);

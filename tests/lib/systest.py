@@ -260,6 +260,7 @@ class Test:
         self.env = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "HOME": folder + "/home", "LC_ALL": "C.UTF-8",
                     "TERM": "xterm", "MUSTER_ROOT": self.root, "MUSTER_RUN_ROOT": self.run}
         self.echo = os.path.normpath(folder + "/../../echo")  # tests/lib/echo.c, static
+        self.writer = os.path.normpath(folder + "/../../writer")  # tests/lib/writer.c
         self.jobs, self.roots = [], [(self.root, self.run)]
         self.world = 0
         self.prepared = None

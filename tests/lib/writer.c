@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Test program for containers. `writer`: numbered lines of 9 bytes, 60 000 a second by the clock (what it is behind it makes up for), until
- * SIGTERM; then "end N", N being the number of lines, and exit code 42. `writer serve`: accepts connections on port 80 until SIGTERM, exit code 7;
+ * SIGTERM; then "end N", N being the number of lines, and exit code 42. `writer count`: the same, with the number of lines that are surely
+ * written in the file /data/written, as the next does it. `writer serve`: accepts connections on port 80 until SIGTERM, exit code 7;
  * meanwhile lines from 0 on, 1000 a second, and in the file /data/written the number of starts, and of lines that are surely written by the
  * run before and by this one: who reads its log after a kill can tell whether the last ones are there. */
 #include <arpa/inet.h>
@@ -8,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,22 +47,6 @@ static unsigned long long now_ms(void)
 	return (unsigned long long)t.tv_sec * 1000 + (unsigned long long)t.tv_nsec / 1000000;
 }
 
-static int write_lines(void)
-{
-	unsigned long long n = 0, begun = now_ms();
-	char batch[BATCH * 9 + 1];
-	while (!ending) {
-		while (!ending && n < (now_ms() - begun) * RATE / 1000) {
-			for (int i = 0; i < BATCH; i++)
-				snprintf(batch + i * 9, 10, "%08llu\n", n++);
-			put(batch, BATCH * 9);
-		}
-		usleep(5000);
-	}
-	put(batch, (size_t)snprintf(batch, sizeof(batch), "end %llu\n", n));
-	return 42;
-}
-
 struct written {
 	unsigned long long starts, before, now;
 };
@@ -71,7 +57,30 @@ static volatile struct written *written_counter(void)
 	static struct written own;
 	int fd = open("/data/written", O_RDWR | O_CREAT, 0644);
 	void *p = fd < 0 || ftruncate(fd, sizeof(own)) < 0 ? MAP_FAILED : mmap(NULL, sizeof(own), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return p == MAP_FAILED ? &own : p;
+	volatile struct written *w = p == MAP_FAILED ? &own : p;
+	w->before = w->now;
+	w->now = 0;
+	w->starts++;
+	return w;
+}
+
+static int write_lines(bool count)
+{
+	volatile struct written *written = count ? written_counter() : NULL;
+	unsigned long long n = 0, begun = now_ms();
+	char batch[BATCH * 9 + 1];
+	while (!ending) {
+		while (!ending && n < (now_ms() - begun) * RATE / 1000) {
+			for (int i = 0; i < BATCH; i++)
+				snprintf(batch + i * 9, 10, "%08llu\n", n++);
+			put(batch, BATCH * 9);
+			if (written)
+				written->now = n;
+		}
+		usleep(5000);
+	}
+	put(batch, (size_t)snprintf(batch, sizeof(batch), "end %llu\n", n));
+	return 42;
 }
 
 static void serve_lines(unsigned long long *n, volatile struct written *written)
@@ -85,16 +94,14 @@ static void serve_lines(unsigned long long *n, volatile struct written *written)
 
 static int serve(void)
 {
-	volatile struct written *written = written_counter();
+	volatile struct written *written;
 	unsigned long long n = 0, begun = now_ms();
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80) };
 	int s = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(s, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(s, 16) < 0)
 		return 1;
-	written->before = written->now;
-	written->now = 0;
-	written->starts++;
+	written = written_counter();
 	while (!ending) {
 		struct pollfd p = { .fd = s, .events = POLLIN };
 		if (poll(&p, 1, 5) > 0)
@@ -109,5 +116,5 @@ int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_term };
 	sigaction(SIGTERM, &sa, NULL);
-	return argc > 1 && strcmp(argv[1], "serve") == 0 ? serve() : write_lines();
+	return argc > 1 && strcmp(argv[1], "serve") == 0 ? serve() : write_lines(argc > 1 && strcmp(argv[1], "count") == 0);
 }

@@ -19,7 +19,9 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/proc.h"
 #include "runtime/logs.h"
+#include "runtime/logs_holder.h"
 
 static int failures;
 
@@ -33,7 +35,7 @@ struct bench {
 	pid_t server;
 	char dir[64];
 	int dir_fd, log_fd, out_fd, err_fd;
-	unsigned n_hello, n_drained, acked;
+	unsigned n_hello, n_drained, n_busy, acked;
 	int not_inherited; /* closed in a new server: a lock goes with its descriptor */
 };
 
@@ -42,8 +44,19 @@ static struct bench bench;
 static void add_all(struct bench *b)
 {
 	logs_control_reset(&b->control);
-	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, b->err_fd, -1);
+	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, b->err_fd, -1, -1);
 	logs_control_sync(&b->control);
+}
+
+/* As the supervisor, who is the log process's sibling, does it. */
+static void as_sibling(const struct bench *b, void (*fn)(int dir_fd))
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		fn(b->dir_fd);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
 }
 
 static void on_event(struct logs_control *c, enum logs_op op, uint32_t serial, const char *id)
@@ -54,10 +67,20 @@ static void on_event(struct logs_control *c, enum logs_op op, uint32_t serial, c
 		add_all(b);
 	} else if (op == LOGS_OP_ACK) {
 		b->acked = serial;
+	} else if (op == LOGS_OP_BUSY) {
+		b->n_busy++;
+		as_sibling(b, logs_holder_tell);
 	} else if (op == LOGS_OP_DRAINED) {
 		CHECK(str_eq(id, "c1") || str_eq(id, "nobody"), "%s", id);
 		b->n_drained++;
 	}
+}
+
+static void close_container(struct bench *b)
+{
+	util_close(&b->log_fd);
+	util_close(&b->out_fd);
+	util_close(&b->err_fd);
 }
 
 static void start_server(struct bench *b)
@@ -66,8 +89,9 @@ static void start_server(struct bench *b)
 	b->server = fork();
 	if (b->server == 0) {
 		close(b->pair[0]);
+		close_container(b);
 		util_close(&b->not_inherited);
-		exit(logs_main(b->pair[1]));
+		exit(logs_main(b->pair[1], b->dir_fd));
 	}
 }
 
@@ -114,13 +138,6 @@ static void open_container(struct bench *b, const char *fifo_suffix)
 	b->out_fd = logs_fifo_open(b->dir_fd, out, 1000, 1000, &err);
 	b->err_fd = logs_fifo_open(b->dir_fd, errname, 1000, 1000, &err);
 	CHECK(b->log_fd >= 0 && b->out_fd >= 0 && b->err_fd >= 0, "%s", err.msg);
-}
-
-static void close_container(struct bench *b)
-{
-	util_close(&b->log_fd);
-	util_close(&b->out_fd);
-	util_close(&b->err_fd);
 }
 
 static void setup(struct bench *b)
@@ -406,7 +423,7 @@ static void test_tty(struct bench *b)
 	struct err err;
 	CHECK(openpty(&master, &slave, NULL, NULL, NULL) == 0, "openpty");
 	b->log_fd = fs_make_dir(b->dir_fd, "ttylog", 0700, &err);
-	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, -1, master);
+	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, -1, master, -1);
 	for (int i = 0; i < 2000; i++) {
 		char line[40];
 		int n = snprintf(line, sizeof(line), "tty line %d\n", i);
@@ -445,11 +462,109 @@ static void test_fifo(struct bench *b)
 	close(fd);
 }
 
+/* A log process that has another parent than its successor will have; returns that parent, whose exit code is that of the process. */
+static pid_t start_elsewhere(struct bench *b)
+{
+	pid_t parent;
+	fflush(stdout);
+	parent = fork();
+	if (parent == 0) {
+		int keep[] = { b->pair[1], b->dir_fd }, status = 0;
+		pid_t server;
+		proc_close_from(3, keep, ARRAY_SIZE(keep));
+		server = fork();
+		if (server == 0)
+			exit(logs_main(b->pair[1], b->dir_fd));
+		close(b->pair[1]);
+		waitpid(server, &status, 0);
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+	}
+	return parent;
+}
+
+/* Anchor and supervisor die: their ends and copies are gone. */
+static void leave_alone(struct bench *b)
+{
+	logs_control_done(&b->control);
+	loop_done(&b->loop);
+	close(b->pair[0]);
+	close(b->pair[1]);
+	close_container(b);
+}
+
+static void begin_anew(struct bench *b)
+{
+	struct err err;
+	CHECK(sock_pair(SOCK_SEQPACKET, b->pair, &err) == 0 && loop_init(&b->loop, &err) == 0, "%s", err.msg);
+	CHECK(logs_control_open(&b->control, &b->loop, b->pair[0], on_event, &err) == 0, "%s", err.msg);
+	open_container(b, "");
+}
+
+/* Exit code of pid within 10 s, -1 when it lives on. */
+static int ends(pid_t pid)
+{
+	int status;
+	for (int i = 0; i < 1000; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
+		usleep(10000);
+	}
+	return -1;
+}
+
+/* Whoever is left alone writes on, lets its successor take over in the middle of a flood, and ends with the last writer; each line is there once. */
+static void test_alone(void)
+{
+	static struct bench second;
+	struct bench *b = &second;
+	int stop[2], count[2];
+	unsigned n = 0, was;
+	struct err err;
+	pid_t first, w;
+	setup(b);
+	CHECK(pipe(stop) == 0 && pipe(count) == 0, "pipe");
+	first = start_elsewhere(b);
+	CHECK(wait_change(b, &b->acked, 0), "never told");
+	fflush(stdout);
+	w = fork();
+	if (w == 0) {
+		int keep[] = { stop[0], count[1], b->dir_fd };
+		proc_close_from(3, keep, ARRAY_SIZE(keep));
+		writer(b, stop[0], count[1]);
+	}
+	pump_for(b, 50);
+	leave_alone(b);
+	usleep(200000);
+	CHECK(waitpid(first, NULL, WNOHANG) == 0, "ended although a container writes");
+	begin_anew(b);
+	was = b->acked;
+	start_server(b);
+	CHECK(wait_change(b, &b->acked, was), "never told");
+	for (int i = 0; i < 100 && !b->n_busy; i++)
+		pump_for(b, 10);
+	CHECK(b->n_busy, "two at once");
+	CHECK(ends(first) == 0, "the first one does not let go");
+	leave_alone(b);
+	usleep(100000);
+	CHECK(write(stop[1], "x", 1) == 1, "stop");
+	CHECK(ends(w) == 0 && read(count[0], &n, sizeof(n)) == sizeof(n), "writer");
+	CHECK(ends(b->server) == 0, "nobody writes, and it lives on");
+	begin_anew(b);
+	start_server(b);
+	CHECK(drain(b, "c1"), "drain");
+	CHECK(check_lines(b, LOGS_STDOUT, n) + check_lines(b, LOGS_STDERR, n) == n, "of %u", n);
+	check_index(b, __LINE__);
+	as_sibling(b, logs_holder_kill);
+	CHECK(ends(b->server) == 98, "not killed");
+	leave_alone(b);
+	fs_remove_tree(AT_FDCWD, b->dir, &err);
+	close(b->dir_fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct bench *b = &bench;
 	struct err err;
-	int status;
 	if (geteuid() != 0) {
 		printf("skipped: needs root\n");
 		return 77;
@@ -465,14 +580,10 @@ int main(int argc, char **argv)
 	test_unwritable(b);
 	test_fifo(b);
 	test_tty(b);
-	/* the clean end: the channel is closed for good */
-	logs_control_done(&b->control);
-	close(b->pair[0]);
-	close(b->pair[1]);
-	waitpid(b->server, &status, 0);
-	CHECK(status == 0, "end: %x", status);
-	close_container(b);
-	loop_done(&b->loop);
+	/* the clean end: the channel is closed for good, and nobody writes */
+	leave_alone(b);
+	CHECK(ends(b->server) == 0, "end");
+	test_alone();
 	fs_remove_tree(AT_FDCWD, b->dir, &err);
 	close(b->dir_fd);
 	printf("%s\n", failures ? "FAILED" : "passed");
