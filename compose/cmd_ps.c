@@ -65,9 +65,11 @@ static json_t *publishers(const struct record *r)
 	return list;
 }
 
-static void put_lists(json_t *row, const struct record *r)
+/* Mounts are cut to 15 characters each unless no_trunc, numbers are text where docker compose has text. */
+static void put_lists(json_t *row, const struct record *r, bool no_trunc)
 {
 	AUTO_STR struct str labels = {0}, mounts = {0}, networks = {0}, ports = {0};
+	char local_text[16];
 	unsigned local = 0;
 	const char *key;
 	json_t *value;
@@ -75,23 +77,25 @@ static void put_lists(json_t *row, const struct record *r)
 		str_addf(&labels, "%s%s=%s", labels.len ? "," : "", key, json_string_value(value) ? json_string_value(value) : "");
 	for (size_t i = 0; i < r->n_mounts; i++) {
 		local += r->mounts[i].kind == MOUNT_VOLUME;
-		str_addf(&mounts, "%s%s", mounts.len ? "," : "", r->mounts[i].source ? r->mounts[i].source : "");
+		str_add(&mounts, i ? "," : "");
+		table_add_cut(&mounts, r->mounts[i].source ? r->mounts[i].source : "", no_trunc ? SIZE_MAX : 15);
 	}
 	for (size_t i = 0; i < r->n_endpoints; i++)
 		str_addf(&networks, "%s%s", networks.len ? "," : "", r->endpoints[i].network_name ? r->endpoints[i].network_name : "");
 	add_ports(r, &ports);
 	json_put_str(row, "Labels", str_get(&labels));
-	json_object_set_new(row, "LocalVolumes", json_integer(local));
+	snprintf(local_text, sizeof(local_text), "%u", local);
+	json_put_str(row, "LocalVolumes", local_text);
 	json_put_str(row, "Mounts", str_get(&mounts));
 	json_put_str(row, "Networks", str_get(&networks));
 	json_put_str(row, "Ports", str_get(&ports));
-	json_object_set_new(row, "Publishers", r->n_ports ? publishers(r) : json_null());
+	json_object_set_new(row, "Publishers", publishers(r));
 }
 
 /* The row of one container; Command is quoted and cut to 20 characters unless no_trunc, as docker does. */
 static json_t *container_row(const struct record *r, bool no_trunc, uint64_t now_ns)
 {
-	AUTO_FREE char *command = record_command(r), *status = status_text(r, now_ns), *running = NULL;
+	AUTO_FREE char *command = record_command(r), *status = status_text(r, now_ns), *running = NULL, *built = NULL;
 	AUTO_STR struct str cut = {0};
 	json_t *row = json_object();
 	char created[64] = "", id[SHORT_ID + 1], buf[40];
@@ -106,10 +110,11 @@ static json_t *container_row(const struct record *r, bool no_trunc, uint64_t now
 	running = xasprintf("%s ago", table_human_duration(seconds_since(r->created_ns, now_ns), buf));
 	json_put_str(row, "Command", str_get(&cut));
 	json_put_str(row, "CreatedAt", created);
-	json_put_int(row, "ExitCode", r->status == STATUS_RUNNING || r->status == STATUS_CREATED ? 0 : r->exit_code);
+	json_put_int(row, "ExitCode", r->status == STATUS_EXITED ? r->exit_code : 0);
 	json_put_str(row, "Health", "");
 	json_put_str(row, "ID", no_trunc ? r->id : id);
-	json_put_str(row, "Image", json_get_str(r->config, "image", json_get_str(r->image, "ref", "")));
+	built = xasprintf("%s-%s", r->project, r->service);
+	json_put_str(row, "Image", json_get_str(r->config, "image", built));
 	json_put_str(row, "Name", r->name);
 	json_put_str(row, "Names", r->name);
 	json_put_str(row, "Project", r->project);
@@ -118,7 +123,7 @@ static json_t *container_row(const struct record *r, bool no_trunc, uint64_t now
 	json_put_str(row, "Size", "0B");
 	json_put_str(row, "State", status_names[r->status]);
 	json_put_str(row, "Status", status);
-	put_lists(row, r);
+	put_lists(row, r, no_trunc);
 	return row;
 }
 
