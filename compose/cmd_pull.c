@@ -19,17 +19,31 @@ int cmd_image_pull(struct app *app)
 	return pulls_run(app, &list, cli_bool(a, "quiet"), false) ? 1 : 0;
 }
 
+/* A tag that is expected to move: an image that is here is asked for all the same when the user says `pull`. */
+static bool is_latest(struct app *app, const char *name)
+{
+	struct imageref ref;
+	return imageref_parse(name, app->arena, &ref, NULL) == 0 && (ref.tag ? strcmp(ref.tag, "latest") == 0 : !ref.digest);
+}
+
+/* Only what is not here is pulled by this service's policy; one with an age is due whenever the user says `pull`. */
+static bool is_missing_only(const json_t *service, const char *policy)
+{
+	if (strcmp(policy, "refresh") == 0)
+		return !json_get_str(service, "pull_refresh_after", NULL);
+	return strcmp(policy, "missing") == 0 || strcmp(policy, "if_not_present") == 0;
+}
+
 /* Why `pull` leaves a service alone; NULL: it does not. */
 static const char *skip_reason(struct app *app, const json_t *service)
 {
 	const char *ref = json_get_str(service, "image", NULL), *own = json_get_str(service, "pull_policy", "");
 	const char *policy = cli_str(app->args, "policy");
-	bool missing_only = *policy ? strcmp(policy, "missing") == 0 : strcmp(own, "missing") == 0 || strcmp(own, "if_not_present") == 0;
 	if (!ref)
 		return "No image to be pulled";
 	if (!*policy && (strcmp(own, "never") == 0 || strcmp(own, "build") == 0))
 		return "";
-	if (missing_only && pulls_have(app, ref))
+	if (is_missing_only(service, *policy ? policy : own) && !is_latest(app, ref) && pulls_have(app, ref))
 		return "Image is already present locally";
 	return json_object_get(service, "build") && cli_bool(app->args, "ignore-buildable") ? "Image can be built" : NULL;
 }

@@ -12,6 +12,7 @@ static const struct {
 } key_classes[] = {
 	{ "attach", KEY_IGNORED },         { "build", KEY_IGNORED },       { "depends_on", KEY_IGNORED },  { "develop", KEY_IGNORED },
 	{ "expose", KEY_IGNORED },         { "profiles", KEY_IGNORED },    { "pull_policy", KEY_IGNORED }, { "scale", KEY_IGNORED },
+	{ "pull_refresh_after", KEY_IGNORED },
 	{ "image", KEY_IGNORED },          { "annotations", KEY_IGNORED }, { "env_file", KEY_IGNORED },    { "label_file", KEY_IGNORED },
 	{ "cpus", KEY_IN_PLACE },          { "labels", KEY_IN_PLACE },     { "mem_limit", KEY_IN_PLACE },  { "pids_limit", KEY_IN_PLACE },
 	{ "restart", KEY_IN_PLACE },       { "stop_grace_period", KEY_IN_PLACE },                          { "stop_signal", KEY_IN_PLACE },

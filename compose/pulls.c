@@ -162,15 +162,18 @@ static bool is_fresh(struct app *app, const char *ref, uint64_t max_age_ns)
 	return pulled <= now && now - pulled < max_age_ns; /* a clock that went back does not keep an old image for ever */
 }
 
-/* How old an image may get by this policy, in nanoseconds. 0; 1 when age does not matter to it; -1 when its duration is none. */
-static int max_age(const char *policy, uint64_t *ret_ns)
+/* How old an image may get by this policy, in nanoseconds. 0; 1 when age does not matter to it (a refresh that no pull_refresh_after bounds is
+ * "missing", as in docker compose); -1 when its duration is none. */
+static int max_age(const json_t *service, const char *policy, uint64_t *ret_ns)
 {
-	const char *text = strcmp(policy, "daily") == 0 ? "24h" : strcmp(policy, "weekly") == 0 ? "168h" : policy;
+	const char *text = strcmp(policy, "daily") == 0 ? "24h" : strcmp(policy, "weekly") == 0 ? "168h" :
+		str_starts(policy, "every_") ? policy + strlen("every_") :
+		strcmp(policy, "refresh") == 0 ? json_get_str(service, "pull_refresh_after", NULL) : NULL;
 	const char *why;
 	int64_t ns;
-	if (text == policy && !str_starts(policy, "every_"))
+	if (!text)
 		return 1;
-	if (!duration_parse(text == policy ? policy + strlen("every_") : text, &ns, &why) || ns < 0)
+	if (!duration_parse(text, &ns, &why) || ns < 0)
 		return -1;
 	*ret_ns = (uint64_t)ns;
 	return 0;
@@ -186,7 +189,7 @@ static int is_due(struct app *app, const char *name, const json_t *service, cons
 		return 0;
 	if (strcmp(policy, "always") == 0)
 		return 1;
-	rc = max_age(policy, &age);
+	rc = max_age(service, policy, &age);
 	if (rc < 0)
 		return cmd_failf(app, "service %s: pull_policy %s: not a duration", name, policy), -1;
 	return rc == 0 ? !is_fresh(app, ref, age) : !pulls_have(app, ref);

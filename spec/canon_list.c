@@ -103,7 +103,7 @@ void canon_environment(const struct load_result *r, struct strv *ret)
 
 static void hash_service(const json_t *service, char ret[static 65])
 {
-	static const char *const mutable_keys[] = { "build", "pull_policy", "scale", "depends_on", "profiles" };
+	static const char *const mutable_keys[] = { "build", "pull_policy", "pull_refresh_after", "scale", "depends_on", "profiles" };
 	json_t *copy = json_deep_copy(service), *deploy;
 	AUTO_FREE char *text = NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(mutable_keys); i++)

@@ -16,6 +16,7 @@ enum rule_kind {
 	RULE_DEFAULT, /* only what is so anyway may be asked for: the values listed */
 	RULE_HEALTHCHECK, /* the same: none */
 	RULE_RESTART, /* honoured; a word that is no policy is told here, with its place */
+	RULE_REFRESH, /* honoured beside pull_policy: refresh; without it it would mean nothing */
 	RULE_NO_OP,
 	RULE_REFUSED,
 };
@@ -198,8 +199,8 @@ static const struct rule rules[] = {
 	{ "services.*.privileged", RULE_DEFAULT, "false" },
 	{ "services.*.profiles", RULE_YES, NULL },
 	{ "services.*.provider", RULE_REFUSED, NULL },
-	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never always build daily weekly every_*" },
-	{ "services.*.pull_refresh_after", RULE_REFUSED, "use pull_policy: every_DURATION" },
+	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never always build refresh daily weekly every_*" },
+	{ "services.*.pull_refresh_after", RULE_REFRESH, NULL },
 	{ "services.*.read_only", RULE_DEFAULT, "false" },
 	{ "services.*.restart", RULE_RESTART, NULL },
 	{ "services.*.runtime", RULE_REFUSED, NULL },
@@ -293,6 +294,7 @@ enum honoured_status honoured_status(const char *path)
 	case RULE_YES:
 	case RULE_DEEP:
 	case RULE_RESTART:
+	case RULE_REFRESH:
 		return HONOURED_YES;
 	case RULE_VALUES:
 		return HONOURED_VALUES;
@@ -333,7 +335,7 @@ struct walk {
 struct used {
 	struct node_path step;
 	struct pos pos;
-	const struct node *value;
+	const struct node *value, *in;  /* in: the map that has it, NULL in a list */
 };
 
 /* Nothing is asked for: no value, an empty one, or what the loader filled in. */
@@ -425,6 +427,13 @@ static void check_restart(struct walk *w, const struct used *u)
 	diag_hint(w->ds, d, "it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped");
 }
 
+static void check_refresh(struct walk *w, const struct used *u)
+{
+	const struct node *policy = u->in ? node_get(u->in, "pull_policy") : NULL;
+	if (!policy || strcmp(scalar_text(policy), "refresh") != 0)
+		diag_hint(w->ds, refuse(w, u, "has no effect without pull_policy: refresh"), "or write pull_policy: every_%s", scalar_text(u->value));
+}
+
 static void check_inside(struct walk *w, const struct node *v, const struct node_path *step);
 
 static void check_used(struct walk *w, const struct used *u)
@@ -454,6 +463,9 @@ static void check_used(struct walk *w, const struct used *u)
 	case RULE_RESTART:
 		check_restart(w, u);
 		break;
+	case RULE_REFRESH:
+		check_refresh(w, u);
+		break;
 	case RULE_REFUSED:
 		if (u->value->implied)
 			break;
@@ -480,7 +492,7 @@ static void check_inside(struct walk *w, const struct node *v, const struct node
 	cut_path(w, len);
 	for (size_t i = 0; v->kind == NODE_MAP && i < v->n; i++) {
 		const struct node_entry *e = &v->entries[i];
-		struct used u = { .step = { .up = step, .key = e->key }, .pos = e->key_pos, .value = e->value };
+		struct used u = { .step = { .up = step, .key = e->key }, .pos = e->key_pos, .value = e->value, .in = v };
 		if (!named && str_starts(e->key, "x-"))
 			continue;
 		if (!u.pos.src)

@@ -364,6 +364,7 @@ static const struct shape_field service_fields[] = {
 	{ "ports", NULL, SHAPE_LIST, 0, &shape_port },
 	{ "privileged", NULL, SHAPE_BOOL, 0, NULL },
 	{ "pull_policy", NULL, SHAPE_STRING, 0, NULL },
+	{ "pull_refresh_after", NULL, SHAPE_DURATION, 0, NULL },
 	{ "read_only", NULL, SHAPE_BOOL, 0, NULL },
 	{ "restart", NULL, SHAPE_STRING, 0, NULL },
 	{ "runtime", NULL, SHAPE_STRING, 0, NULL },

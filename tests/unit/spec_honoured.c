@@ -158,7 +158,7 @@ static const struct {
 		"      - {type: volume, source: v, target: /v, volume: {subpath: x}}\n"
 		"    networks: {default: {ipv4_address: 10.0.0.1}}\n",
 		"4:5: services.a.pull_policy: \"newest\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
-		"\"never\", \"always\", \"build\", \"daily\", \"weekly\", \"every_*\"\n"
+		"\"never\", \"always\", \"build\", \"refresh\", \"daily\", \"weekly\", \"every_*\"\n"
 		"5:5: services.a.restart: \"sometimes\" is no restart policy | "
 		"it can be \"no\", always, on-failure, on-failure:ATTEMPTS or unless-stopped\n"
 		"6:22: services.a.depends_on.b.condition: \"service_healthy\" is not supported yet | supported so far: "
@@ -171,6 +171,16 @@ static const struct {
 		"10:65: services.a.volumes[1].bind.propagation: \"shared\" is not supported yet | supported so far: \"rprivate\"\n"
 		"11:56: services.a.volumes[2].volume.subpath: not supported yet\n"
 		"12:26: services.a.networks.default.ipv4_address: not supported yet\n",
+	},
+	{
+		/* an age means something for a refresh only */
+		"services:\n"
+		"  a: {image: x, pull_policy: refresh, pull_refresh_after: 36h}\n"
+		"  b: {image: x, pull_policy: refresh}\n"
+		"  c: {image: x, pull_policy: always, pull_refresh_after: 36h}\n"
+		"  d: {image: x, pull_refresh_after: 1m}\n",
+		"4:38: services.c.pull_refresh_after: has no effect without pull_policy: refresh | or write pull_policy: every_36h\n"
+		"5:17: services.d.pull_refresh_after: has no effect without pull_policy: refresh | or write pull_policy: every_1m\n",
 	},
 	{
 		"services:\n"
