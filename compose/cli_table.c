@@ -321,9 +321,9 @@ static const struct cli_option image_load_options[] = {
 };
 
 static const struct cli_option image_ls_options[] = {
-	{ "all", 'a', CLI_BOOL, 0, .help = "Show all images (images that were built hide none here: the same list)" },
+	{ "all", 'a', CLI_BOOL, 0, .help = "Show all images (default hides those without a name)" },
 	{ "digests", 0, CLI_BOOL, 0, .help = "Show digests" },
-	{ "filter", 0, CLI_STRINGS, 0, .help = "Filter output based on conditions: before, dangling, label, reference, since, until", .var = "filter" },
+	{ "filter", 'f', CLI_STRINGS, 0, .help = "Filter output based on conditions: before, dangling, label, reference, since, until", .var = "filter" },
 	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
 	{ "no-trunc", 0, CLI_BOOL, 0, .help = "Don't truncate output" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only display IDs" },

@@ -40,8 +40,9 @@ int cmd_check_services(struct app *app, const struct observed *o, const struct s
 bool cmd_image_in_use(void *arg, const char *id, char by[static 64]);
 bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 64]);
 
-/* Removes the stopped containers of a project, as `rm -f`. Returns an exit code after a message. */
-int cmd_remove_stopped(struct app *app, const char *project);
+/* Removes these containers of a project that are stopped, and the networks ({NAME: KEY}, taken over) that nothing is on then. Returns an exit code
+ * after a message. */
+int cmd_remove_unused(struct app *app, const char *project, const struct strv *ids, json_t *networks);
 
 /* The commands, compose/cmd_*.c. */
 int cmd_config(struct app *app);

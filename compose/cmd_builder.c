@@ -6,7 +6,7 @@
 #include <sys/file.h>
 
 #include "base/fs.h"
-#include "compose/cmd.h"
+#include "compose/prune.h"
 #include "compose/table.h"
 #include "images/build/cache.h"
 #include "spec/bytes.h"
@@ -39,6 +39,13 @@ static int prune_mount(void *arg, const char *key)
 	fs_each(fd, ".", prune_instance, &fd, &ignored);
 	unlinkat(*mounts_fd, key, AT_REMOVEDIR);
 	return 0;
+}
+
+void builder_drop_mounts(const struct app *app)
+{
+	AUTO_CLOSE int mounts = openat(app->paths.root_fd, "buildcache/mounts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (mounts >= 0)
+		fs_each(mounts, ".", prune_mount, &mounts, NULL);
 }
 
 /* The bounds that the options ask for; 0, or 1 after a message. */
@@ -76,13 +83,10 @@ int cmd_builder_prune(struct app *app)
 	}
 	if (store_open(app->paths.root_fd, &store, &err) < 0 || cache_open(app->paths.root_fd, store, &cache, &err) < 0)
 		return cmd_fail(app, &err);
-	rc = cache_prune(cache, max_bytes, max_age_s, app->dry_run, &usage, &err);
+	rc = cache_prune(cache, max_bytes, max_age_s, NULL, app->dry_run, &usage, &err);
 	cache_close(cache);
-	if (rc == 0 && cli_bool(app->args, "all") && !app->dry_run) {
-		AUTO_CLOSE int mounts = openat(app->paths.root_fd, "buildcache/mounts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (mounts >= 0)
-			fs_each(mounts, ".", prune_mount, &mounts, NULL);
-	}
+	if (rc == 0 && cli_bool(app->args, "all") && !app->dry_run)
+		builder_drop_mounts(app);
 	if (rc == 0 && !app->dry_run)
 		rc = store_sweep(store, &err);
 	if (rc < 0)

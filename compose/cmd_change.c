@@ -184,12 +184,14 @@ int cmd_rm(struct app *app)
 	return send_request(app, project, json);
 }
 
-int cmd_remove_stopped(struct app *app, const char *project)
+int cmd_remove_unused(struct app *app, const char *project, const struct strv *ids, json_t *networks)
 {
 	static const struct strv all;
 	json_t *json = request_new(app, "rm", &all);
 	json_object_set_new(json, "stop", json_false());
 	json_object_set_new(json, "volumes", json_false());
+	json_object_set_new(json, "containers", json_from_strv(ids->v));
+	json_object_set_new(json, "networks", networks);
 	return send_request(app, project, json);
 }
 

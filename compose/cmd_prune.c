@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in the way on the disk, and how it goes: image prune, image verify, system df, system prune. What a container uses, running or not,
- * always stays; a project's networks and named volumes go with the project only. */
+/* What is in the way on the disk, and how it goes: image prune, image verify, system df. What a container uses, running or not, always stays. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,12 +9,12 @@
 #include "compose/cmd.h"
 #include "compose/image_client.h"
 #include "compose/image_rows.h"
+#include "compose/prune.h"
 #include "compose/table.h"
 #include "compose/table_template.h"
 #include "volumes/volume.h"
 
-/* Asks on the terminal; true for yes. */
-static bool confirm(const char *warning)
+bool prune_confirm(const char *warning)
 {
 	char line[16];
 	fprintf(stderr, "WARNING! %s\nAre you sure you want to continue? [y/N] ", warning);
@@ -23,11 +22,6 @@ static bool confirm(const char *warning)
 }
 
 /* ---- images ---- */
-
-struct pruned {
-	struct strv lines;
-	uint64_t bytes;
-};
 
 static int prune_image(struct app *app, struct store *s, const struct image *img, struct pruned *ret)
 {
@@ -45,7 +39,7 @@ static int prune_image(struct app *app, struct store *s, const struct image *img
 	return 0;
 }
 
-static int prune_images(struct app *app, struct store *s, bool all, const struct image_filter *f, struct pruned *ret)
+int prune_images(struct app *app, struct store *s, bool all, const struct image_filter *f, struct pruned *ret)
 {
 	struct image *images = NULL;
 	struct err err;
@@ -93,7 +87,7 @@ int cmd_image_prune(struct app *app)
 		all = true;
 	f.dangling = -1;
 	if (!cli_bool(app->args, "force") && !app->dry_run &&
-	    !confirm(all ? "This will remove all images without at least one container associated to them." : "This will remove all dangling images.")) {
+	    !prune_confirm(all ? "This will remove all images without at least one container associated to them." : "This will remove all dangling images.")) {
 		image_filter_done(&f);
 		return 0;
 	}
@@ -131,8 +125,7 @@ int cmd_image_verify(struct app *app)
 
 /* ---- what it all takes ---- */
 
-/* Bytes of the files below dir_fd/name, hard links once each time they are met, mounts not entered. */
-static uint64_t tree_bytes(int dir_fd, const char *name, dev_t dev, int depth)
+uint64_t prune_tree_bytes(int dir_fd, const char *name, dev_t dev, int depth)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -151,7 +144,7 @@ static uint64_t tree_bytes(int dir_fd, const char *name, dev_t dev, int depth)
 			if (S_ISREG(in.st_mode))
 				sum += (uint64_t)in.st_size / MAX((uint64_t)in.st_nlink, 1);
 			else if (S_ISDIR(in.st_mode) && depth < 1000)
-				sum += tree_bytes(fd, e->d_name, st.st_dev, depth + 1);
+				sum += prune_tree_bytes(fd, e->d_name, st.st_dev, depth + 1);
 		}
 	closedir(d);
 	return sum;
@@ -202,7 +195,7 @@ static int use_images(struct app *app, struct usage *u, struct err *err)
 static void use_container(struct app *app, const struct record *r, struct usage *u)
 {
 	AUTO_FREE char *path = xasprintf("projects/%s/c/%.12s/upper", r->project, r->id);
-	uint64_t bytes = tree_bytes(app->paths.root_fd, path, 0, 0);
+	uint64_t bytes = prune_tree_bytes(app->paths.root_fd, path, 0, 0);
 	bool alive = r->status == STATUS_RUNNING || r->status == STATUS_RESTARTING;
 	char size[24];
 	u->total++;
@@ -237,7 +230,7 @@ static int use_volumes(struct app *app, struct usage *u, struct err *err)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *path = xasprintf("volumes/%s/_data", v[i].name);
-		uint64_t bytes = tree_bytes(app->paths.root_fd, path, 0, 0);
+		uint64_t bytes = prune_tree_bytes(app->paths.root_fd, path, 0, 0);
 		char by[64], size[24];
 		bool used = cmd_volume_in_use(app, v[i].name, by);
 		u->total++;
@@ -263,7 +256,7 @@ static int use_cache(struct app *app, struct usage *u, struct err *err)
 		u->bytes += info.size_bytes;
 	}
 	u->total = pins.n;
-	u->bytes += tree_bytes(app->paths.root_fd, "buildcache", 0, 0);
+	u->bytes += prune_tree_bytes(app->paths.root_fd, "buildcache", 0, 0);
 	u->reclaimable = u->bytes;
 	return 0;
 }
@@ -347,90 +340,4 @@ int cmd_system_df(struct app *app)
 	for (size_t i = 0; i < ARRAY_SIZE(u); i++)
 		json_decref(u[i].rows);
 	return rc < 0 ? cmd_fail(app, &err) : cmd_print(app, &out);
-}
-
-/* ---- system prune ---- */
-
-static int prune_volumes(struct app *app, struct pruned *ret)
-{
-	struct volume *v = NULL;
-	struct err err;
-	size_t n = 0;
-	int rc = 0;
-	if (volume_list(app->paths.root_fd, &v, &n, &err) < 0)
-		return cmd_fail(app, &err);
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		AUTO_FREE char *path = xasprintf("volumes/%s/_data", v[i].name);
-		char by[64];
-		if (!v[i].anonymous || cmd_volume_in_use(app, v[i].name, by))
-			continue;
-		ret->bytes += tree_bytes(app->paths.root_fd, path, 0, 0);
-		if (!app->dry_run && volume_remove(app->paths.root_fd, v[i].name, &err) < 0)
-			rc = cmd_fail(app, &err);
-		strv_pushf(&ret->lines, "deleted volume: %s", v[i].name);
-	}
-	volume_list_free(v, n);
-	return rc;
-}
-
-/* Stopped containers of every project, by the projects' own supervisors. */
-static int prune_containers(struct app *app, struct pruned *ret)
-{
-	AUTO_STRV struct strv projects = {0};
-	struct err err;
-	int rc = 0;
-	if (observe_projects(&app->paths, &projects, &err) < 0)
-		return cmd_fail(app, &err);
-	for (size_t i = 0; i < projects.n && rc == 0; i++) {
-		struct observed o = {0};
-		size_t before = ret->lines.n;
-		if (observe_project(&app->paths, projects.v[i], &o, NULL) < 0)
-			continue;
-		for (size_t k = 0; k < o.n; k++) {
-			const struct record *r = o.containers[k];
-			AUTO_FREE char *path = xasprintf("projects/%s/c/%.12s/upper", r->project, r->id);
-			if (r->status != STATUS_CREATED && r->status != STATUS_EXITED)
-				continue;
-			ret->bytes += tree_bytes(app->paths.root_fd, path, 0, 0);
-			strv_pushf(&ret->lines, "deleted container: %s", r->name);
-		}
-		observe_done(&o);
-		if (ret->lines.n > before && !app->dry_run)
-			rc = cmd_remove_stopped(app, projects.v[i]);
-	}
-	return rc;
-}
-
-int cmd_system_prune(struct app *app)
-{
-	bool all = cli_bool(app->args, "all"), volumes = cli_bool(app->args, "volumes"), filtered = cli_list(app->args, "filter")->n > 0;
-	AUTO_FREE char *warning = xasprintf("This will remove:\n  - all stopped containers\n%s  - all %s\n  - what interrupted pulls have left\n",
-		volumes ? "  - all anonymous volumes not used by at least one container\n" : "",
-		all ? "images without at least one container associated to them" : "dangling images");
-	AUTO_STORE struct store *s = NULL;
-	struct image_filter f;
-	struct pruned p = {0};
-	struct err err;
-	int rc = 0;
-	if (cmd_paths(app, true))
-		return 1;
-	if (store_open(app->paths.root_fd, &s, &err) < 0 || image_filter_parse(cli_list(app->args, "filter"), "label until", s, &f, &err) < 0)
-		return cmd_fail(app, &err);
-	if (!cli_bool(app->args, "force") && !app->dry_run && !confirm(warning)) {
-		image_filter_done(&f);
-		return 0;
-	}
-	if (filtered)
-		cmd_warn(app, "with --filter only images are looked at");
-	else
-		rc = prune_containers(app, &p);
-	if (rc == 0 && volumes && !filtered)
-		rc = prune_volumes(app, &p);
-	if (rc == 0)
-		rc = prune_images(app, s, all, &f, &p);
-	if (rc == 0)
-		rc = print_pruned(app, NULL, &p);
-	strv_done(&p.lines);
-	image_filter_done(&f);
-	return rc;
 }

@@ -47,8 +47,9 @@ static json_t *recorded(struct supervisor *sv)
 static int nets_save(struct supervisor *sv, const struct netw *n, struct err *err)
 {
 	char subnet[20];
-	json_t *j = json_pack("{s:s,s:s,s:s,s:b}", "key", n->key, "bridge", n->bridge.name, "subnet",
-			      n->bridge.subnet.prefix_len ? ipam_subnet_text(n->bridge.subnet, subnet) : "", "internal", n->internal);
+	json_t *j = json_pack("{s:s,s:s,s:s,s:b,s:I}", "key", n->key, "bridge", n->bridge.name, "subnet",
+			      n->bridge.subnet.prefix_len ? ipam_subnet_text(n->bridge.subnet, subnet) : "", "internal", n->internal,
+			      "created_ns", (json_int_t)n->created_ns);
 	if (n->labels)
 		json_object_set(j, "labels", n->labels);
 	json_object_set_new(recorded(sv), n->name, j);
@@ -183,6 +184,7 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 	n->key = xstrdup(d->key);
 	n->name = xstrdup(d->name);
 	n->internal = d->internal;
+	n->created_ns = clock_real_ns();
 	n->labels = json_incref((json_t *)(uintptr_t)d->labels);
 	n->bridge.subnet = recorded_subnet(sv, n->name);
 	bridge_name(sv->rootid, sv->project, n->key, n->bridge.name);
@@ -240,6 +242,7 @@ int nets_load(struct supervisor *sv, struct err *err)
 		n->key = xstrdup(json_get_str(j, "key", name));
 		n->name = xstrdup(name);
 		n->internal = json_get_bool(j, "internal", false);
+		n->created_ns = (uint64_t)json_get_int(j, "created_ns", 0);
 		n->labels = json_incref(json_object_get(j, "labels"));
 		if (make_bridge(sv, n, err) < 0 || net_use(sv, n, err) < 0) {
 			log_warn("network %s: %s", name, err->msg);

@@ -55,6 +55,7 @@ struct plan_options {
 	const char *const *existing_networks, *const *existing_volumes; /* names that exist now, NULL-terminated */
 	uint64_t generation;            /* of the operation, when it is carried on after a crash: what it had started stays; 0 = none */
 	const char *const *ids;         /* rm: only these containers, NULL = by services */
+	const char *const *networks, *const *network_keys; /* rm: these go too when nothing that stays is on them: names, and their keys in the file */
 };
 
 /* What `up` (and create, scale, run's dependencies) does. -1 + err: the wish cannot be met (fixed port and replicas, missing image, unknown service). */

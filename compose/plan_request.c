@@ -3,7 +3,7 @@
 #include "compose/plan_request.h"
 
 struct lists {
-	struct strv services, known, ids;
+	struct strv services, known, ids, networks, network_keys;
 };
 
 static void lists_done(struct lists *l)
@@ -11,10 +11,24 @@ static void lists_done(struct lists *l)
 	strv_done(&l->services);
 	strv_done(&l->known);
 	strv_done(&l->ids);
+	strv_done(&l->networks);
+	strv_done(&l->network_keys);
+}
+
+/* {"p_default": "default"}: names of networks and their keys. */
+static void read_networks(const json_t *request, struct lists *l)
+{
+	const char *name;
+	json_t *key;
+	json_object_foreach(json_object_get(request, "networks"), name, key) {
+		strv_push(&l->networks, name);
+		strv_push(&l->network_keys, json_is_string(key) ? json_string_value(key) : name);
+	}
 }
 
 static void read_options(const json_t *request, struct lists *l, struct plan_options *opt)
 {
+	static const char *const none[] = { NULL };
 	const json_t *o = json_object_get(request, "options");
 	const char *recreate = json_get_str(o, "recreate", "diverged");
 	json_get_strv(request, "services", &l->services);
@@ -30,7 +44,10 @@ static void read_options(const json_t *request, struct lists *l, struct plan_opt
 	opt->remove_volumes = json_get_bool(request, "volumes", false);
 	opt->stop_first = json_get_bool(request, "stop", false);
 	opt->known = json_object_get(request, "known") ? (const char *const *)l->known.v : NULL;
-	opt->ids = l->ids.n ? (const char *const *)l->ids.v : NULL;
+	opt->ids = l->ids.n ? (const char *const *)l->ids.v : json_object_get(request, "containers") ? none : NULL;
+	read_networks(request, l);
+	opt->networks = (const char *const *)l->networks.v;
+	opt->network_keys = (const char *const *)l->network_keys.v;
 }
 
 int plan_request_scale(const json_t *request, struct desired *d, struct err *err)

@@ -254,6 +254,36 @@ int plan_kill(const struct observed *o, const struct plan_options *opt, struct p
 	return 0;
 }
 
+/* Some container that stays is on the network, or would be when it is started again. */
+static bool needs_network(const struct verb *v, const char *name, const char *key)
+{
+	for (size_t i = 0; i < v->o->n; i++) {
+		const struct record *r = v->o->containers[i];
+		if (v->remove[i])
+			continue;
+		if (json_object_get(json_object_get(r->config, "networks"), key))
+			return true;
+		for (size_t k = 0; k < r->n_endpoints; k++)
+			if (strcmp(r->endpoints[k].network_name, name) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void remove_unused_networks(struct verb *v)
+{
+	for (size_t i = 0; v->opt->networks && v->opt->networks[i]; i++) {
+		const char *name = v->opt->networks[i];
+		size_t n;
+		if (!plan_selected(v->opt->existing_networks, name, false) || needs_network(v, name, v->opt->network_keys[i]))
+			continue;
+		n = plan_add(v->p, ACTION_NETWORK_REMOVE, name, "nothing is on it");
+		for (size_t k = 0; k < v->o->n; k++)
+			if (v->remove[k])
+				plan_after(v->p, n, v->remove[k] - 1);
+	}
+}
+
 int plan_remove(const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err)
 {
 	struct verb v;
@@ -268,5 +298,6 @@ int plan_remove(const struct observed *o, const struct plan_options *opt, struct
 		add_remove(&v, i, "asked for");
 	}
 	order_stops(&v);
+	remove_unused_networks(&v);
 	return 0;
 }

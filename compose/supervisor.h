@@ -31,6 +31,7 @@ struct netw {
 	struct bridge bridge;
 	struct ipam ipam;
 	json_t *labels;
+	uint64_t created_ns;  /* real clock; 0: made by a version that did not record it */
 };
 
 struct supervisor {

@@ -165,9 +165,10 @@ static int fill_volume(int root_fd, const char *target, int volume_fd, struct er
 
 static int open_volume(struct start *s, const struct record_mount *m, struct container_mount *out, struct err *err)
 {
+	AUTO_JSON json_t *labels = m->anonymous ? json_pack("{s:s}", "com.docker.volume.anonymous", "") : NULL;
 	int volume_fd = volume_open(ANCHOR_FD_ROOT, m->source, err), data_fd;
 	if (volume_fd < 0) /* an anonymous volume that was pruned, say: make it again */
-		volume_fd = volume_create(ANCHOR_FD_ROOT, m->source, NULL, NULL, err) < 0 ? -1 : volume_open(ANCHOR_FD_ROOT, m->source, err);
+		volume_fd = volume_create(ANCHOR_FD_ROOT, m->source, labels, NULL, err) < 0 ? -1 : volume_open(ANCHOR_FD_ROOT, m->source, err);
 	if (volume_fd < 0)
 		return -1;
 	data_fd = volume_open_data(volume_fd, err);

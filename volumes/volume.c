@@ -159,7 +159,7 @@ static void read_meta(int fd, const char *name, struct volume *ret)
 			if (json_is_string(value))
 				json_object_set(ret->labels, key, value);
 		created = json_get_int(meta, "created_ns", 0);
-		ret->anonymous = json_get_bool(meta, "anonymous", false);
+		ret->anonymous = json_get_bool(meta, "anonymous", false) || json_object_get(labels, "com.docker.volume.anonymous");
 	}
 	ret->driver = xstrdup(json_get_str(meta, "driver", "local"));
 	if (created <= 0 && fstat(fd, &st) == 0)

@@ -14,7 +14,7 @@ struct volume {
 	char *driver;        /* "local" */
 	json_t *labels;      /* object of strings, never NULL; com.docker.compose.project among them for a project's volume */
 	uint64_t created_ns; /* real clock */
-	bool anonymous;      /* 64 hexadecimal digits as a name, made for a VOLUME of an image */
+	bool anonymous;      /* 64 hexadecimal digits as a name, made for a VOLUME of an image; one whose name the caller chose has docker's label for it */
 };
 
 /* Makes the volume, durably. labels: an object of strings, borrowed, may be NULL. name NULL or "": an anonymous one, its

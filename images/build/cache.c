@@ -238,7 +238,7 @@ static void count_all(struct entries *es, struct map *users, struct cache_usage 
 	}
 }
 
-int cache_prune(struct cache *c, uint64_t max_bytes, uint64_t max_age_s, bool dry, struct cache_usage *ret, struct err *err)
+int cache_prune(struct cache *c, uint64_t max_bytes, uint64_t max_age_s, const struct map *keep, bool dry, struct cache_usage *ret, struct err *err)
 {
 	struct entries es = { .c = c };
 	AUTO_MAP struct map users = {0};
@@ -255,7 +255,7 @@ int cache_prune(struct cache *c, uint64_t max_bytes, uint64_t max_age_s, bool dr
 	for (size_t i = 0; rc == 0 && i < es.n; i++) {
 		struct entry *e = &es.v[i];
 		const bool old = max_age_s && e->used + (time_t)max_age_s < now;
-		if (!old && left <= max_bytes && !(max_bytes == 0))
+		if ((!old && left <= max_bytes && !(max_bytes == 0)) || (keep && map_get(keep, e->diff_id)))
 			continue;
 		ret->n_removed++;
 		if (!dry)

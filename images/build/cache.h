@@ -47,7 +47,7 @@ struct cache_usage {
 	uint64_t n_removed, removed_bytes;
 };
 /* Removes the records used longest ago until the layers that only the cache holds are below max_bytes, and those older than max_age_s (0: no
- * bound); the caller sweeps the store then. dry: only counts. 0 or -1 + err. */
-int cache_prune(struct cache *c, uint64_t max_bytes, uint64_t max_age_s, bool dry, struct cache_usage *ret, struct err *err);
+ * bound); the caller sweeps the store then. keep: records of these layers (keys: diff ids) stay; NULL: none. dry: only counts. 0 or -1 + err. */
+int cache_prune(struct cache *c, uint64_t max_bytes, uint64_t max_age_s, const struct map *keep, bool dry, struct cache_usage *ret, struct err *err);
 
 #endif

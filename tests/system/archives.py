@@ -359,7 +359,7 @@ def test_prune_and_df(t):
     t.eq(after["Active"], "1")
     t.muster("image", "verify")
     t.muster("stop", "-t", "0")
-    t.has(t.muster("system", "prune", "-f").out, "deleted container: p-a-1")
+    t.has(t.muster("system", "prune", "-f").out, "Deleted Containers:")
     t.eq(t.muster("ps", "-a", "-q").out, "")
     t.eq(os.listdir(t.root + "/images/oci/ingest"), [])
     t.muster("down")

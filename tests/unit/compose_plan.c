@@ -106,7 +106,7 @@ static int run_verb(const json_t *j, const struct desired *d, const struct obser
 
 static void run_case(const json_t *j, struct str *out)
 {
-	AUTO_STRV struct strv services = {0}, nets = {0}, volumes = {0}, known = {0};
+	AUTO_STRV struct strv services = {0}, nets = {0}, volumes = {0}, known = {0}, unused = {0}, unused_keys = {0};
 	struct plan_options opt = {0};
 	struct observed o = { .project = xstrdup("p"), .working_dir = xstrdup("") };
 	json_t *options = json_object_get(j, "options"), *c;
@@ -131,6 +131,10 @@ static void run_case(const json_t *j, struct str *out)
 	opt.services = (const char *const *)services.v;
 	opt.existing_networks = (const char *const *)nets.v;
 	opt.existing_volumes = (const char *const *)volumes.v;
+	json_get_strv(options, "unused_networks", &unused);
+	json_get_strv(options, "unused_keys", &unused_keys);
+	opt.networks = (const char *const *)unused.v;
+	opt.network_keys = (const char *const *)unused_keys.v;
 	opt.known = known.n ? (const char *const *)known.v : NULL;
 	opt.recreate = strcmp(recreate, "force") == 0 ? PLAN_FORCE : strcmp(recreate, "never") == 0 ? PLAN_NEVER : PLAN_DIVERGED;
 	opt.no_deps = json_get_bool(options, "no_deps", false);
