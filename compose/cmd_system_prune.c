@@ -219,7 +219,8 @@ static bool ask(const struct sweep *w)
 {
 	const struct strv *filters = cli_list(w->app->args, "filter");
 	AUTO_STR struct str text = {0};
-	str_addf(&text, "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n%s  - all %s\n  - %s build cache\n",
+	str_add(&text, "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n");
+	str_addf(&text, "%s  - all %s\n  - %s build cache\n",
 		w->volumes ? "  - all anonymous volumes not used by at least one container\n" : "",
 		w->all ? "images without at least one container associated to them" : "dangling images", w->all ? "all" : "unused");
 	for (size_t i = 0; i < filters->n; i++)
