@@ -192,5 +192,11 @@ const struct failpoint failpoints[] = {
 	{ "push.send", "image", "bytes of it are about to be sent", FAILPOINT_ERRNO },
 	{ "push.manifest", "image", "all layers are there, the manifest is about to be kept", FAILPOINT_ERRNO },
 	{ "push.done", "image", "the registry has the image, the store does not know", FAILPOINT_ERRNO },
+	{ "cachefrom.load", "image", "a build cache from elsewhere is about to be looked at", FAILPOINT_ERRNO },
+	{ "cachefrom.read", "image", "bytes of a layer of one are about to be read", FAILPOINT_ERRNO },
+	{ "cacheto.pack", "image", "bytes of a layer that goes into an exported cache are packed", FAILPOINT_ERRNO },
+	{ "cacheto.blob", "image", "a blob of an exported cache is about to be sent", FAILPOINT_ERRNO },
+	{ "cacheto.manifest", "image", "its blobs are there, its manifest is not", FAILPOINT_ERRNO },
+	{ "cache.export.write", "muster", "bytes of an exported cache are about to be written into a directory", FAILPOINT_ERRNO },
 };
 const size_t n_failpoints = ARRAY_SIZE(failpoints);

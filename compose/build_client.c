@@ -42,6 +42,7 @@ void build_spec_done(struct build_spec *s)
 	free(s->name);
 	free(s->dockerfile);
 	strv_done(&s->after);
+	strv_done(&s->cache_dirs);
 	strv_done(&s->tags);
 	str_done(&s->failure);
 	memset(s, 0, sizeof(*s));
@@ -333,6 +334,8 @@ static void on_signal(struct loop_source *s, uint32_t events)
 			end_build(b, &err);
 		else
 			message_send(&b->builder, cancel, NULL, 0, &err);
+		for (size_t k = 0; k < b->n_fetchers; k++)
+			kill(b->fetchers[k], SIGKILL); /* whoever waits for a registry stops waiting */
 	}
 	begin_ready(c);
 }
@@ -373,8 +376,10 @@ size_t build_client_run(struct app *app, struct build_spec *list, size_t n, stru
 	loop_remove(&c.signals);
 	loop_done(&c.loop);
 	util_close(&c.signal_fd);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		failed += list[i].rc != 0;
+		free(c.builds[i].fetchers);
+	}
 	free(c.builds);
 	return failed;
 }

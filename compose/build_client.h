@@ -25,6 +25,7 @@ struct build_spec {
 	size_t n_fds;
 	struct build_secret secrets[BUILD_MAX_SECRETS], agents[BUILD_MAX_SECRETS];
 	size_t n_secrets, n_agents;
+	struct strv cache_dirs;    /* cache_to of type local: absolute paths, "dest" of the request is an index */
 	bool insecure, host_network; /* what its steps may have */
 	struct strv after;         /* names of specs that must have been built; their ids take the place of "service" in contexts */
 	/* filled in */

@@ -31,6 +31,8 @@ struct build {                 /* one image on its way */
 	int wanted_fd;             /* the executor's end, until it is wanted */
 	struct loop_source wanted;
 	struct build_job *jobs;
+	pid_t *fetchers;           /* processes that talk to registries for the builder: they end with it */
+	size_t n_fetchers, cap_fetchers;
 };
 
 struct build_client {
@@ -53,5 +55,9 @@ void build_sweep(struct app *app);
 /* build_client_serve.c */
 void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_fds);
 void build_jobs_done(struct build *b);
+/* build_client_cache.c: children that write into a directory that cache_to names. */
+_Noreturn void build_cache_file(const struct app *app, const json_t *need, int in_fd, int fd);
+_Noreturn void build_cache_index(const struct app *app, const json_t *need, int in_fd, int fd);
+void build_job_tell(int fd, json_t *j); /* a child's line; takes j over */
 
 #endif

@@ -16,7 +16,7 @@
 #include "compose/image_child.h"
 #include "compose/registries.h"
 
-static void reply(struct build *b, int64_t need, json_t *fields, const struct err *failure)
+static void reply_with(struct build *b, int64_t need, json_t *fields, const int *fds, size_t n_fds, const struct err *failure)
 {
 	AUTO_JSON json_t *j = json_pack("{s:s,s:I}", "op", "reply", "id", (json_int_t)need);
 	struct err ignored;
@@ -24,12 +24,17 @@ static void reply(struct build *b, int64_t need, json_t *fields, const struct er
 		json_object_update(j, fields);
 	if (failure)
 		json_object_set_new(j, "error", message_from_err(failure));
-	message_send(&b->builder, j, NULL, 0, &ignored);
+	message_send(&b->builder, j, fds, n_fds, &ignored);
+}
+
+static void reply(struct build *b, int64_t need, json_t *fields, const struct err *failure)
+{
+	reply_with(b, need, fields, NULL, 0, failure);
 }
 
 /* --- in the child */
 
-static void write_object(int fd, json_t *j)
+void build_job_tell(int fd, json_t *j)
 {
 	AUTO_FREE char *text = json_dumps(j, JSON_COMPACT);
 	AUTO_STR struct str line = { 0 };
@@ -43,9 +48,9 @@ static void tell_layer(void *arg, const struct image_event *ev)
 {
 	const int *fd = arg;
 	if (ev->kind == IMAGE_LAYER)
-		write_object(*fd, json_pack("{s:s,s:I,s:I}", "layer", ev->layer, "done", (json_int_t)ev->done_bytes, "total", (json_int_t)ev->total_bytes));
+		build_job_tell(*fd, json_pack("{s:s,s:I,s:I}", "layer", ev->layer, "done", (json_int_t)ev->done_bytes, "total", (json_int_t)ev->total_bytes));
 	else if (ev->kind == IMAGE_WARNING)
-		write_object(*fd, json_pack("{s:o}", "warning", json_text(ev->text)));
+		build_job_tell(*fd, json_pack("{s:o}", "warning", json_text(ev->text)));
 }
 
 /* Pulls, or finds what is there. 0 and the id, or -1 + err. */
@@ -66,7 +71,7 @@ static int get_image(const struct app *app, const char *ref, const char *platfor
 	if (rc < 0)
 		return -1;
 	if (warning)
-		write_object(fd, json_pack("{s:o}", "warning", json_text(warning)));
+		build_job_tell(fd, json_pack("{s:o}", "warning", json_text(warning)));
 	rc = image_client_pull(app->paths.root_fd, &p, 1, 1, tell_layer, &fd, err);
 	json_decref(p.registry);
 	if (rc > 0)
@@ -86,9 +91,9 @@ _Noreturn static void child_image(const struct app *app, const json_t *need, int
 	if (get_image(app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
 		char quoted[200];
 		err_wrap(&err, "image \"%s\"", err_quote(quoted, sizeof(quoted), ref));
-		write_object(fd, json_pack("{s:o}", "error", message_from_err(&err)));
+		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 	} else {
-		write_object(fd, json_pack("{s:{s:s}}", "reply", "image", id));
+		build_job_tell(fd, json_pack("{s:{s:s}}", "reply", "image", id));
 	}
 	_exit(0);
 }
@@ -163,14 +168,50 @@ _Noreturn static void child_fetch(const struct app *app, const json_t *need, int
 	else
 		conf = describe_url(url, json_get_int(need, "max_bytes", 0), &err);
 	if (!conf || out_fd < 0 || get_url(conf, out_fd, &got, &err) < 0)
-		write_object(fd, json_pack("{s:o}", "error", message_from_err(&err)));
+		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 	else
-		write_object(fd, json_pack("{s:{s:I,s:O,s:I,s:O}}", "reply", "size", (json_int_t)json_get_int(got, "size", 0), "name",
+		build_job_tell(fd, json_pack("{s:{s:I,s:O,s:I,s:O}}", "reply", "size", (json_int_t)json_get_int(got, "size", 0), "name",
 			json_object_get(got, "name"), "modified", (json_int_t)json_get_int(got, "modified", 0), "etag", json_object_get(got, "etag")));
 	_exit(0);
 }
 
+/* Where the registry is and who we are there: credential helpers may take their time. */
+_Noreturn static void child_registry(const struct app *app, const json_t *need, int out_fd, int fd)
+{
+	struct registries known = { 0 };
+	AUTO_FREE char *warning = NULL;
+	json_t *conf = NULL;
+	struct err err = { 0 };
+	(void)app;
+	(void)out_fd;
+	if (registry_describe(&known, json_get_str(need, "ref", ""), json_get_bool(need, "push", false), NULL, &conf, &warning, &err) < 0) {
+		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
+		_exit(0);
+	}
+	if (warning)
+		build_job_tell(fd, json_pack("{s:o}", "warning", json_text(warning)));
+	build_job_tell(fd, json_pack("{s:o}", "registry", conf));
+	_exit(0);
+}
+
 /* --- in muster */
+
+/* The builder gets lanes to a process that talks to this registry, and that is all the way there is to it. */
+static void give_registry(struct build *b, int64_t need, const json_t *conf)
+{
+	int lanes[LANE_MAX_LANES];
+	struct err err;
+	pid_t pid;
+	if (image_fetch_start(conf, lanes, &pid, &err) < 0) {
+		reply(b, need, NULL, &err);
+		return;
+	}
+	b->fetchers = vec_grow(b->fetchers, b->n_fetchers, &b->cap_fetchers, sizeof(*b->fetchers));
+	b->fetchers[b->n_fetchers++] = pid;
+	reply_with(b, need, NULL, lanes, LANE_MAX_LANES, NULL);
+	for (size_t i = 0; i < LANE_MAX_LANES; i++)
+		close(lanes[i]);
+}
 
 static void job_free(struct build_job *job)
 {
@@ -202,6 +243,9 @@ static bool take_line(struct build_job *job, const char *line, size_t n)
 		AUTO_FREE char *what = xasprintf("%s %s", job->what, json_get_str(j, "layer", ""));
 		build_progress_bytes(b->client->progress, b->index, job->step, what, (uint64_t)json_get_int(j, "done", 0),
 			(uint64_t)json_get_int(j, "total", 0), clock_mono_ns());
+	} else if (json_object_get(j, "registry")) {
+		give_registry(b, job->need, json_object_get(j, "registry"));
+		return true;
 	} else if (fields) {
 		reply(b, job->need, fields, NULL);
 		return true;
@@ -275,6 +319,17 @@ static int start_job(struct build *b, const json_t *need, const char *what, int 
 	return 0;
 }
 
+/* The directory is the one that the user named, by its number. */
+static int write_cache(struct build *b, const json_t *need, int in_fd, void (*child)(const struct app *, const json_t *, int, int), struct err *err)
+{
+	AUTO_JSON json_t *whole = json_copy((json_t *)(uintptr_t)need);
+	const int64_t i = json_get_int(need, "dest", -1);
+	if (i < 0 || (uint64_t)i >= b->spec->cache_dirs.n)
+		return err_set(err, ERR_CORRUPT, "the builder wants to write where nobody asked for it");
+	json_object_set_new(whole, "dir", json_text(b->spec->cache_dirs.v[i]));
+	return start_job(b, whole, "writing", in_fd, child, err);
+}
+
 void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_fds)
 {
 	const char *what = json_get_str(need, "need", "");
@@ -285,6 +340,10 @@ void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_
 		rc = start_job(b, need, "pulling", -1, child_image, &err);
 	else if (strcmp(what, "fetch") == 0)
 		rc = start_job(b, need, "fetching", n_fds ? fds[0] : -1, child_fetch, &err);
+	else if (strcmp(what, "registry") == 0)
+		rc = start_job(b, need, "asking who we are", -1, child_registry, &err);
+	else if (strcmp(what, "cache_file") == 0 || strcmp(what, "cache_index") == 0)
+		rc = write_cache(b, need, n_fds ? fds[0] : -1, strcmp(what, "cache_file") == 0 ? build_cache_file : build_cache_index, &err);
 	else if (strcmp(what, "git") == 0)
 		err_set(&err, ERR_UNSUPPORTED, "%s: a git repository as source is not supported",
 			err_quote(quoted, sizeof(quoted), json_get_str(need, "url", "")));
@@ -301,4 +360,10 @@ void build_jobs_done(struct build *b)
 			kill(b->jobs->pid, SIGKILL);
 		job_free(b->jobs);
 	}
+	for (size_t i = 0; i < b->n_fetchers; i++) {
+		kill(b->fetchers[i], SIGKILL); /* not reaped, so it is still that one */
+		while (waitpid(b->fetchers[i], NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	b->n_fetchers = 0;
 }

@@ -133,62 +133,6 @@ int build_request_dockerfile(struct build_spec *s, const char *context_dir, cons
 	return err_set(err, ERR_NOT_FOUND, "failed to read dockerfile: open %s: no such file or directory", err_quote(quoted, sizeof(quoted), names[0]));
 }
 
-/* One "key=value" of an entry separated by commas; NULL when it is not there. In the entry's own copy. */
-static const char *member(const struct strv *fields, const char *key)
-{
-	size_t n = strlen(key);
-	for (size_t i = 0; i < fields->n; i++)
-		if (strncmp(fields->v[i], key, n) == 0 && fields->v[i][n] == '=')
-			return fields->v[i] + n + 1;
-	return NULL;
-}
-
-static void split(const char *entry, struct strv *ret)
-{
-	while (*entry) {
-		size_t n = strcspn(entry, ",");
-		strv_pushf(ret, "%.*s", (int)n, entry);
-		entry += n + (entry[n] == ',');
-	}
-}
-
-int build_request_cache(struct build_spec *s, const char *entry, bool to, struct err *err)
-{
-	AUTO_STRV struct strv fields = { 0 };
-	const char *type, *ref, *dir;
-	json_t *j = json_object();
-	char quoted[200];
-	int at, fd;
-	err_quote(quoted, sizeof(quoted), entry);
-	split(entry, &fields);
-	type = member(&fields, "type");
-	ref = type ? member(&fields, "ref") : entry;
-	type = type ? type : "registry";
-	dir = member(&fields, to ? "dest" : "src");
-	if (to && strcmp(type, "inline") == 0) {
-		json_decref(j);
-		json_object_set_new(s->request, "inline_cache", json_true());
-		return 0;
-	}
-	json_array_append_new(list(s->request, to ? "cache_to" : "cache_from"), j);
-	json_object_set_new(j, "type", json_text(type));
-	if (member(&fields, "mode"))
-		json_object_set_new(j, "mode", json_text(member(&fields, "mode")));
-	if (strcmp(type, "registry") == 0 && ref && *ref) {
-		json_object_set_new(j, "ref", json_text(ref));
-		return 0;
-	}
-	if (strcmp(type, "local") != 0 || !dir)
-		return err_set(err, ERR_UNSUPPORTED, "\"%s\" is not supported: there are type=local,%s=DIRECTORY, type=registry,ref=NAME%s", quoted,
-			to ? "dest" : "src", to ? " and type=inline" : "");
-	fd = to ? fs_make_dir(AT_FDCWD, dir, 0755, err) : fs_open_dir(AT_FDCWD, dir, err);
-	at = fd < 0 ? -1 : build_spec_fd(s, fd, err);
-	if (at < 0)
-		return err_wrap(err, "\"%s\"", quoted);
-	json_put_int(j, "fd", at);
-	return 0;
-}
-
 static int add_secret(struct build_secret *v, size_t *n, const char *id, int fd, struct err *err)
 {
 	for (size_t i = 0; i < *n; i++)

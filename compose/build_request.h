@@ -19,7 +19,7 @@ int build_request_context(struct build_spec *s, const char *name, const char *va
 /* dockerfile relative to context_dir (or absolute); NULL or "": Dockerfile. */
 int build_request_dockerfile(struct build_spec *s, const char *context_dir, const char *dockerfile, struct err *err);
 int build_request_text(struct build_spec *s, const char *name, const char *text, size_t n, struct err *err);
-/* "type=local,src=DIR", "type=registry,ref=R", "R", "type=inline". to: cache_to. */
+/* build_request_cache.c: "type=local,src=DIR", "type=registry,ref=R", "R", "type=inline" with their attributes. to: cache_to. */
 int build_request_cache(struct build_spec *s, const char *entry, bool to, struct err *err);
 /* "default", "id=path", "id: path" */
 int build_request_ssh(struct build_spec *s, const char *entry, struct err *err);

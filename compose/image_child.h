@@ -29,6 +29,10 @@ struct image_fds {
 	int tree;                      /* a directory to be read, IMAGE_FD_TREE; 0 or -1: none */
 };
 
+/* Starts the process that talks to the registry of the description: LANE_MAX_LANES descriptors of its lanes in lanes[], the caller's. It ends when
+ * they do. 0 or -1 + err. */
+int image_fetch_start(const json_t *registry, int *lanes, pid_t *ret_pid, struct err *err);
+
 /* Starts muster-image with these descriptors and nothing else, not even an environment; it dies with us. 0 or -1 + err. */
 int image_spawn(const struct image_fds *fds, char *const *argv, pid_t *ret_pid, struct err *err);
 

@@ -158,32 +158,40 @@ int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t pa
 	return failed;
 }
 
-int image_client_check_login(const json_t *registry, struct err *err)
+int image_fetch_start(const json_t *registry, int *lanes, pid_t *ret_pid, struct err *err)
 {
 	AUTO_CLOSE int conf = describe(registry, err);
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int theirs[LANE_MAX_LANES], rc;
+	if (conf < 0 || null < 0)
+		return conf < 0 ? -1 : err_sys(err, errno, "open /dev/null");
+	rc = make_lanes(lanes, theirs, err);
+	if (rc == 0)
+		rc = spawn_fetch(conf, null, theirs, ret_pid, err);
+	close_all(theirs, LANE_MAX_LANES);
+	if (rc < 0)
+		close_all(lanes, LANE_MAX_LANES);
+	return rc;
+}
+
+int image_client_check_login(const json_t *registry, struct err *err)
+{
 	AUTO_JSON json_t *question = json_object();
-	int ours[LANE_MAX_LANES], theirs[LANE_MAX_LANES], rc;
+	int lanes[LANE_MAX_LANES], rc;
 	struct lane lane;
 	char ignored;
 	pid_t pid;
-	if (conf < 0 || null < 0)
-		return conf < 0 ? -1 : err_sys(err, errno, "open /dev/null");
-	rc = make_lanes(ours, theirs, err);
+	if (image_fetch_start(registry, lanes, &pid, err) < 0)
+		return -1;
+	json_put_str(question, "op", "check");
+	lane_init(&lane, lanes[0]);
+	rc = lane_ask(&lane, question, err);
 	if (rc == 0)
-		rc = spawn_fetch(conf, null, theirs, &pid, err);
-	close_all(theirs, LANE_MAX_LANES);
-	if (rc == 0) {
-		json_put_str(question, "op", "check");
-		lane_init(&lane, ours[0]);
-		rc = lane_ask(&lane, question, err);
-		if (rc == 0)
-			rc = lane_read(&lane, &ignored, 1, err) < 0 ? -1 : 0;
-		lane_done(&lane);
-		kill(pid, SIGKILL); /* not reaped, so it is still that one */
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	close_all(ours, LANE_MAX_LANES);
+		rc = lane_read(&lane, &ignored, 1, err) < 0 ? -1 : 0;
+	lane_done(&lane);
+	kill(pid, SIGKILL); /* not reaped, so it is still that one */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	close_all(lanes, LANE_MAX_LANES);
 	return rc;
 }

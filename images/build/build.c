@@ -13,6 +13,8 @@
 #include "base/fs.h"
 #include "base/proc.h"
 #include "images/build/build_impl.h"
+#include "images/build/cachefrom.h"
+#include "images/build/cacheto.h"
 #include "images/build/jail.h"
 #include "images/config.h"
 #include "images/stream.h"
@@ -88,14 +90,12 @@ static int read_epoch(struct build *b, int64_t *ret_s, struct err *err)
 	return 0;
 }
 
-/* What would be asked for in vain. */
-static int refuse_unsupported(const struct build *b, struct err *err)
+/* docker's older way to ask for an inline cache. */
+static void read_inline_cache(struct build *b)
 {
-	if (json_array_size(json_object_get(b->request, "cache_from")) > 0)
-		return err_set(err, ERR_UNSUPPORTED, "cache_from: caches from elsewhere are not supported yet");
-	if (json_array_size(json_object_get(b->request, "cache_to")) > 0 || json_get_bool(b->request, "inline_cache", false))
-		return err_set(err, ERR_UNSUPPORTED, "cache_to: exporting the cache is not supported yet");
-	return 0;
+	const char *text = expand_env_get(&b->build_args, "BUILDKIT_INLINE_CACHE");
+	if (text && (strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0))
+		json_object_set_new(b->request, "inline_cache", json_true());
 }
 
 /* What of "run" counts for keys. */
@@ -339,11 +339,13 @@ static int commit(struct build *b, struct err *err)
 	}
 	created = created_of(b, s);
 	imageconfig_finish(s->doc, &diff_ids, created, b->epoch);
+	if (cacheto_inline(b->to, s, s->doc, err) < 0)
+		return -1;
 	text = json_canonical(s->doc);
 	if (layers_place(b->layers, err) < 0)
 		return -1;
 	rc = store_commit_image(b->store, text, strlen(text), NULL, 0, refs.v, refs.n, id, err);
-	if (rc < 0)
+	if (rc < 0 || cacheto_export(b->to, s, err) < 0)
 		return -1;
 	j = json_object();
 	tags = json_array();
@@ -371,13 +373,16 @@ static int build(struct build *b, const int *fds, struct err *err)
 	int64_t clamp;
 	int rc;
 	read_build_args(b);
-	if (refuse_unsupported(b, err) < 0 || read_epoch(b, &clamp, err) < 0 ||
-	    read_platform(b, json_get_str(b->request, "platform", ""), &b->expand.target, err) < 0 || read_platform(b, "", &b->expand.build, err) < 0)
+	read_inline_cache(b);
+	if (read_epoch(b, &clamp, err) < 0 || read_platform(b, json_get_str(b->request, "platform", ""), &b->expand.target, err) < 0 ||
+	    read_platform(b, "", &b->expand.build, err) < 0)
 		return -1;
 	read_run_key(b);
 	if (layers_new(b->store, b->root_fd, clamp, &b->layers, err) < 0 || cache_open(b->root_fd, b->store, &b->cache, err) < 0 ||
 	    build_contexts_open(b, fds, err) < 0 || read_ignore(b, fds, err) < 0 || read_dockerfile(b, fds, err) < 0)
 		return -1;
+	b->from = cachefrom_new(b, fds);
+	b->to = cacheto_new(b);
 	if (check)
 		return build_check(b, check, err) < 0 ? told(b, &b->diags, err) : 0;
 	if (parse_dockerfile(b, err) < 0 || plan_stages(b, err) < 0)
@@ -405,6 +410,8 @@ static void *main_thread(void *arg)
 		peers_tell(b->peers, TAKE_PTR(b->failure));
 	}
 	build_contexts_close(b);
+	cachefrom_free(b->from);
+	cacheto_free(b->to);
 	layers_free(b->layers);
 	peers_stop(b->peers);
 	return NULL;
@@ -418,19 +425,27 @@ static void refuse(int cli_fd, const struct err *err)
 	message_send_blocking(cli_fd, j, NULL, 0, NULL);
 }
 
-/* The directories of contexts among the descriptors go through the jail's door. */
-static int enter_jail(int root_fd, const json_t *request, int *fds, struct err *err)
+/* Adds the list's descriptors of directories. */
+static void add_directories(const json_t *list, const char *key, const char *value, const int *fds, int *dirs, size_t *which, size_t *n)
 {
 	const json_t *item;
+	size_t i;
+	json_array_foreach(list, i, item) {
+		const int64_t fd = json_get_int(item, "fd", -1);
+		if (strcmp(json_get_str(item, key, ""), value) != 0 || fd < 0 || fd >= MESSAGE_MAX_FDS || fds[fd] < 0 || *n >= MESSAGE_MAX_FDS)
+			continue;
+		which[*n] = (size_t)fd;
+		dirs[(*n)++] = fds[fd];
+	}
+}
+
+/* The directories of contexts and caches among the descriptors go through the jail's door. */
+static int enter_jail(int root_fd, const json_t *request, int *fds, struct err *err)
+{
 	int dirs[MESSAGE_MAX_FDS];
 	size_t which[MESSAGE_MAX_FDS], n = 0, i;
-	json_array_foreach(json_object_get(request, "contexts"), i, item) {
-		const int64_t fd = json_get_int(item, "fd", -1);
-		if (strcmp(json_get_str(item, "kind", ""), "directory") != 0 || fd < 0 || fd >= MESSAGE_MAX_FDS || fds[fd] < 0 || n >= MESSAGE_MAX_FDS)
-			continue;
-		which[n] = (size_t)fd;
-		dirs[n++] = fds[fd];
-	}
+	add_directories(json_object_get(request, "contexts"), "kind", "directory", fds, dirs, which, &n);
+	add_directories(json_object_get(request, "cache_from"), "type", "local", fds, dirs, which, &n);
 	root_fd = jail_enter_build(root_fd, dirs, n, err);
 	for (i = 0; i < n; i++)
 		fds[which[i]] = dirs[i];

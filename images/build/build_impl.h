@@ -40,6 +40,9 @@ struct build_stage {
 	int64_t failed_step;
 };
 
+struct cachefrom;
+struct cacheto;
+
 struct build {
 	json_t *request;
 	struct arena *arena;
@@ -48,6 +51,8 @@ struct build {
 	int root_fd;
 	struct layers *layers;
 	struct cache *cache;
+	struct cachefrom *from;           /* caches from elsewhere, images/build/cachefrom.h */
+	struct cacheto *to;
 	struct peers *peers;
 	struct source source;             /* of the Dockerfile */
 	struct instructions *instructions;

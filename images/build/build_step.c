@@ -2,11 +2,14 @@
 /* The cache around a step that makes a layer. A step has two keys. The first is made of definitions alone: this operation on what the step before it is
  * a key of; it needs nothing but the Dockerfile and the digests of what is copied in. The second is made of results: this operation on these
  * contents, so that a step is not run again because one before it was, with the same outcome. To know contents, layers must have been packed; so
- * the second key is asked for only when the operation has ever been run. */
+ * the second key is asked for only when the operation has ever been run. Last come caches from elsewhere (images/build/cachefrom.h), which know
+ * second keys only: a layer of theirs goes the way of one that was run. */
 #include <stdio.h>
 
 #include "base/fs.h"
 #include "images/build/build_impl.h"
+#include "images/build/cachefrom.h"
+#include "images/build/cacheto.h"
 
 /* What is written once the layer is in place. */
 struct memory {
@@ -119,14 +122,40 @@ static int take_result(struct build_step *s, const char *op, const char *key, st
 	return take_record(s, second, key);
 }
 
+/* The stage has the layer, which will be remembered. */
+static void accept(struct build_step *s, struct memory *m, struct layer *l, const char *created)
+{
+	struct build_state *state = &s->st->state;
+	m->layer = l;
+	m->n_below = s->own_layer ? 0 : state->n;
+	m->below = xcalloc(state->n + 1, sizeof(*m->below));
+	for (size_t i = 0; i < m->n_below; i++)
+		m->below[i] = state->layers[i];
+	m->text = xstrdup(s->text);
+	snprintf(m->created, sizeof(m->created), "%s", created);
+	move_on(s, l, m->key, created);
+}
+
+/* From a cache elsewhere. 0; 1: it has none. */
+static int import(struct build_step *s, struct memory *m)
+{
+	struct build *b = s->st->b;
+	AUTO_FREE char *now = NULL;
+	struct layer *l;
+	char created[40];
+	if (s->st->no_cache || cachefrom_take(b->from, s, m->op, &l, created) != 0)
+		return 1;
+	now = b->epoch || !*created ? build_created(b) : xstrdup(created);
+	accept(s, m, l, now);
+	build_step_tell(s->st, s->id, "cached", s->text, s->in->first_line, s->in->last_line);
+	return 0;
+}
+
 static int run_it(struct build_step *s, struct memory *m, struct err *err)
 {
 	struct build *b = s->st->b;
-	struct build_state *state = &s->st->state;
 	AUTO_FREE char *created = NULL;
 	struct layer *l;
-	if (state->n >= IMAGE_MAX_LAYERS)
-		return err_set(err, ERR_INVALID, "more than %d layers", IMAGE_MAX_LAYERS);
 	build_step_tell(s->st, s->id, "started", s->text, s->in->first_line, s->in->last_line);
 	l = layers_begin(b->layers, err);
 	if (!l)
@@ -138,14 +167,7 @@ static int run_it(struct build_step *s, struct memory *m, struct err *err)
 	fs_remove_tree(layers_dir_fd(l), "work", NULL);
 	layers_fill(l);
 	created = build_created(b);
-	m->layer = l;
-	m->n_below = s->own_layer ? 0 : state->n;
-	m->below = xcalloc(state->n + 1, sizeof(*m->below));
-	for (size_t i = 0; i < m->n_below; i++)
-		m->below[i] = state->layers[i];
-	m->text = xstrdup(s->text);
-	snprintf(m->created, sizeof(m->created), "%s", created);
-	move_on(s, l, m->key, created);
+	accept(s, m, l, created);
 	build_step_tell(s->st, s->id, "done", NULL, 0, 0);
 	return 0;
 }
@@ -173,8 +195,12 @@ static int do_step(struct build_step *s, struct err *err)
 	s->id = ++b->next_step;
 	pthread_mutex_unlock(&b->lock);
 	rc = look_up(s, op, key, err);
+	if (rc == 0)
+		cacheto_note(b->to, s, op);
 	if (rc <= 0)
 		return rc;
+	if (s->st->state.n >= IMAGE_MAX_LAYERS)
+		return err_set(err, ERR_INVALID, "more than %d layers", IMAGE_MAX_LAYERS);
 	m = xcalloc(1, sizeof(*m));
 	*m = (struct memory){ .b = b, .own_layer = s->own_layer };
 	memcpy(m->key, key, sizeof(key));
@@ -182,7 +208,11 @@ static int do_step(struct build_step *s, struct err *err)
 	m->lock_fd = cache_lock(b->cache, key);
 	rc = s->st->no_cache ? 1 : take_record(s, key, key); /* somebody else may have run it just now */
 	if (rc == 1)
+		rc = import(s, m);
+	if (rc == 1)
 		rc = run_it(s, m, err);
+	if (rc == 0 && !m->forget)
+		cacheto_note(b->to, s, op);
 	if (m->layer)
 		layers_place_later(m->layer, remember, m);
 	else

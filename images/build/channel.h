@@ -26,11 +26,13 @@
  *     "target":STAGE or "", "platform":"linux/arm64" or "" (this machine's)
  *     "build_args":["K=V"…] in order; a name without "=" has been looked up in the environment by muster, or left out
  *     "labels":{K:V}, "tags":[familiar or canonical references]
- *     "no_cache":BOOL, "no_cache_filter":[STAGE…], "pull":BOOL, "inline_cache":BOOL
+ *     "no_cache":BOOL, "no_cache_filter":[STAGE…], "pull":BOOL
  *     "network":"default"|"none"|"host"      of RUNs that have no flag
  *     "run":{…}                              goes to the executor as "options" of each step, and into its cache key, but for members whose
  *                                            name begins with "_": those go to the executor alone
- *     "cache_from":[{"type":"local","fd":N}|{"type":"registry","ref":REF}…], "cache_to":[…]
+ *     "cache_from":[{"type":"local","name","fd":N or "missing":why not,"tag","digest"}|{"type":"registry","name","ref"}…]
+ *     "cache_to":[{"type":"local","dest":number of a directory that muster keeps,"tag"}|{"type":"registry","ref"}…], each with "name", "mode",
+ *     "compression", "level", "image_manifest", "oci", "ignore_error"; "inline_cache":BOOL
  *     "secrets":[ID…]                        those that there are: nothing but the names
  *     "export":{"kind":"store"}              more kinds may come
  *   {"op":"cancel"}                          stop; "error" follows
@@ -51,6 +53,9 @@
  *   {"need":"image","id":N,"ref":REF,"platform":P,"pull":BOOL,"step":ID}        → {"image":64 digits}
  *   {"need":"fetch","id":N,"url":URL,"step":ID,"max_bytes":M}, descriptor: where the bytes go → {"size":BYTES,"name":from Content-Disposition or
  *     "","modified":seconds or 0,"etag":TEXT}
+ *   {"need":"registry","id":N,"ref":REF,"push":BOOL} → {} and LANE_MAX_LANES descriptors: lanes (images/lane.h) to its repository
+ *   {"need":"cache_file","id":N,"dest":D,"name":N of an OCI layout,"size":BYTES}, descriptor: its bytes, or none: is it there? → {"exists":BOOL}
+ *   {"need":"cache_index","id":N,"dest":D,"tag":T,"descriptor":{…}}: an entry of its index.json → {}
  *   {"need":"git","id":N,"url":URL,"ref":TEXT,"step":ID,"keep_dir":BOOL}, descriptor: where a tar archive of the tree goes → {"commit":DIGITS} */
 enum {
 	BUILD_FD_CLI = 5,      /* SOCK_SEQPACKET, one end */

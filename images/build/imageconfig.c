@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "images/build/cachefile.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -86,8 +87,9 @@ json_t *imageconfig_from(const json_t *base, struct strv *ret_onbuild)
 	if (ret_onbuild)
 		json_get_strv(config, "OnBuild", ret_onbuild);
 	json_object_del(config, "OnBuild");
-	/* what says how a container was once made of it, not what the image is */
-	for (const char *const *key = (const char *const []){ "container", "container_config", "docker_version", "id", "parent", NULL }; *key; key++)
+	/* what says how a container was once made of it, or the image, not what it is */
+	for (const char *const *key = (const char *const []){ "container", "container_config", "docker_version", "id", "parent", CACHEFILE_INLINE, NULL };
+	     *key; key++)
 		json_object_del(doc, *key);
 	for (const char *const *key = (const char *const []){ "Image", "Hostname", "Domainname", NULL }; *key; key++)
 		json_object_del(config, *key);

@@ -110,7 +110,8 @@ static int seal(struct layers *p, struct layer *l, struct err *err)
 		return err_wrap(err, "layer");
 	for (size_t i = 0; i < sizeof(out); i++)
 		snprintf(l->content + 2 * i, 3, "%02x", out[i]);
-	memcpy(l->diff_id, r.diff_id, sizeof(l->diff_id));
+	if (!l->placed) /* one that was pulled may have come from another archive than we make of it */
+		memcpy(l->diff_id, r.diff_id, sizeof(l->diff_id));
 	l->size_bytes = r.size_bytes;
 	l->n_entries = r.n_entries;
 	l->tar_bytes = r.tar_bytes;
@@ -362,6 +363,21 @@ struct layer *layers_open(struct layers *p, const char *diff_id, struct err *err
 	snprintf(l->diff_id, sizeof(l->diff_id), "%s", diff_id);
 	snprintf(l->content, sizeof(l->content), "%s", diff_id);
 	enlist(p, l);
+	return l;
+}
+
+struct layer *layers_open_sealing(struct layers *p, const char *diff_id, struct err *err)
+{
+	struct layer *l;
+	if (store_pin_layer(p->store, diff_id, err) < 0)
+		return NULL;
+	l = layers_open(p, diff_id, err);
+	if (!l)
+		return NULL;
+	l->sealed = false;
+	layers_fill(l);
+	if (layers_sealed(l, err) < 0)
+		return NULL;
 	return l;
 }
 

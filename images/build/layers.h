@@ -32,6 +32,9 @@ void layers_free(struct layers *p);
 
 /* A layer of the store. NULL + err when it is not there. The pool's. */
 struct layer *layers_open(struct layers *p, const char *diff_id, struct err *err);
+/* The same, pinned (it stays without an image) and packed once more, so that its content is known as that of a layer made here. The pool's; NULL +
+ * err. */
+struct layer *layers_open_sealing(struct layers *p, const char *diff_id, struct err *err);
 /* An empty temporary one, with a directory `work` beside `diff`. The pool's; NULL + err. */
 struct layer *layers_begin(struct layers *p, struct err *err);
 /* A descriptor of its directory .tmp-…, for what is in between. */

@@ -16,6 +16,8 @@ struct waiter {
 	bool executor;       /* waits for the executor, else for muster */
 	bool opened, done;
 	json_t *answer;      /* NULL: the other side is gone */
+	int *fds;            /* where the answer's descriptors go; NULL: nowhere */
+	size_t max_fds, n_fds;
 	pthread_cond_t changed;
 };
 
@@ -75,9 +77,10 @@ static void delist(struct peers *p, struct waiter *w)
 	pthread_cond_destroy(&w->changed);
 }
 
-int peers_ask(struct peers *p, json_t *j, const int *fds, size_t n_fds, json_t **ret_answer, struct err *err)
+int peers_ask_for(struct peers *p, json_t *j, const int *fds, size_t n_fds, json_t **ret_answer, int *ret_fds, size_t max, size_t *ret_n,
+	struct err *err)
 {
-	struct waiter w = {0};
+	struct waiter w = { .fds = ret_fds, .max_fds = max };
 	const json_t *failure;
 	int rc;
 	pthread_mutex_lock(&p->lock);
@@ -101,7 +104,14 @@ int peers_ask(struct peers *p, json_t *j, const int *fds, size_t n_fds, json_t *
 		return -1;
 	}
 	*ret_answer = w.answer;
+	if (ret_n)
+		*ret_n = w.n_fds;
 	return 0;
+}
+
+int peers_ask(struct peers *p, json_t *j, const int *fds, size_t n_fds, json_t **ret_answer, struct err *err)
+{
+	return peers_ask_for(p, j, fds, n_fds, ret_answer, NULL, 0, NULL, err);
 }
 
 int peers_run(struct peers *p, json_t *j, int64_t id, void (*opened)(void *arg), void *arg, int *ret_code, struct err *err)
@@ -138,7 +148,7 @@ int peers_run(struct peers *p, json_t *j, int64_t id, void (*opened)(void *arg),
 }
 
 /* One message for the one who waits for it. */
-static void hand_out(struct peers *p, json_t *j, bool executor)
+static void hand_out(struct peers *p, json_t *j, bool executor, int *fds, size_t n_fds)
 {
 	const char *event = json_get_str(j, "event", "");
 	const int64_t id = json_get_int(j, "id", -1);
@@ -151,6 +161,8 @@ static void hand_out(struct peers *p, json_t *j, bool executor)
 		} else if (!executor || strcmp(event, "done") == 0) {
 			w->done = true;
 			w->answer = json_incref(j);
+			for (size_t i = 0; i < n_fds && w->n_fds < w->max_fds; i++)
+				w->fds[w->n_fds++] = TAKE_FD(fds[i]);
 		}
 		pthread_cond_broadcast(&w->changed);
 	}
@@ -183,12 +195,12 @@ static bool take(struct peers *p, int fd, bool executor)
 		hang_up(p, executor);
 		return false;
 	}
-	for (size_t i = 0; i < n_fds; i++)
-		close(fds[i]);
 	if (!executor && strcmp(json_get_str(j, "op", ""), "cancel") == 0)
 		peers_cancel(p);
 	else
-		hand_out(p, j, executor);
+		hand_out(p, j, executor, fds, n_fds);
+	for (size_t i = 0; i < n_fds; i++)
+		util_close(&fds[i]);
 	return true;
 }
 

@@ -18,6 +18,9 @@ void peers_stop(struct peers *p);
 void peers_tell(struct peers *p, json_t *j);
 /* Asks muster ("need"); takes j over and adds the id. *ret_answer: new reference. 0 or -1 + its error. */
 int peers_ask(struct peers *p, json_t *j, const int *fds, size_t n_fds, json_t **ret_answer, struct err *err);
+/* The same where the answer brings descriptors: up to `max` go to ret_fds, the caller's; *ret_n of them. */
+int peers_ask_for(struct peers *p, json_t *j, const int *fds, size_t n_fds, json_t **ret_answer, int *ret_fds, size_t max, size_t *ret_n,
+	struct err *err);
 /* Has the executor run a step; takes j over. opened(arg) is called when its directories are open, or when that will not be. *ret_code: the exit
  * code. 0 or -1 + err (it could not be run, or was cancelled). */
 int peers_run(struct peers *p, json_t *j, int64_t id, void (*opened)(void *arg), void *arg, int *ret_code, struct err *err);
