@@ -74,7 +74,8 @@ static int check_fields(const struct entry *e, struct err *err)
 		if (!strchr(f, '='))
 			return err_set(err, ERR_INVALID, "\"%s\": \"%s\" is not of the form key=value", e->quoted, err_quote(quoted, sizeof(quoted), f));
 		if (!has_word(words, f, strcspn(f, "=")))
-			return err_set(err, ERR_UNSUPPORTED, "\"%s\": type=%s has no attribute \"%s\" here", e->quoted, e->type, err_quote(quoted, sizeof(quoted), f));
+			return err_set(err, ERR_UNSUPPORTED, "\"%s\": type=%s has no attribute \"%s\" here", e->quoted, e->type,
+				err_quote(quoted, sizeof(quoted), f));
 	}
 	return 0;
 }
