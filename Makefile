@@ -52,11 +52,18 @@ RUN_LDFLAGS := -static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections
 BASE_CFLAGS += -ffunction-sections -fdata-sections
 endif
 
+# ISA-L inflates gzip where it is installed; ISAL= builds without it
+ISAL := $(shell printf '\043include <isa-l/igzip_lib.h>\nint main(void) { isal_inflate_init(0); }' | $(CC) -x c - -o /dev/null -lisal 2>/dev/null && echo yes)
+ifneq ($(ISAL),)
+$(O)/images/gunzip.o: BASE_CFLAGS += -DHAVE_ISAL
+ISAL_LIBS := -lisal
+endif
+
 # what each binary links: muster-image alone touches archives and compression, muster-run is static
 MUSTER_LIBS := -Wl,--as-needed -lyaml -ljansson -lmd
-IMAGE_LIBS  := -Wl,--as-needed -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
+IMAGE_LIBS  := -Wl,--as-needed $(ISAL_LIBS) -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
 RUN_LIBS    := -lseccomp -ljansson -lmd
-TEST_LIBS   := -Wl,--as-needed -lyaml -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
+TEST_LIBS   := -Wl,--as-needed $(ISAL_LIBS) -lyaml -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
 
 MAINS    := compose/main.c compose/main_run.c compose/main_image.c
 SOURCES  := $(filter-out $(MAINS),$(foreach f,$(FOLDERS) images/build,$(wildcard $(f)/*.c)))

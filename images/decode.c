@@ -5,8 +5,9 @@
 #include "images/decode.h"
 
 #include <archive.h>
-#include <zlib.h>
 #include <zstd.h>
+
+#include "images/gunzip.h"
 
 enum { IN_BYTES = 128 << 10 };
 
@@ -18,7 +19,8 @@ struct decode {
 	bool in_end;           /* the source is at its end */
 	bool between;          /* between two members: an end is fine here */
 	struct err src_err;    /* of the source, when it failed inside libarchive */
-	z_stream z;
+	struct gunzip *gunzip;
+	bool begun;            /* a gzip member has been seen */
 	ZSTD_DCtx *zstd;
 	struct archive *raw;   /* xz, bzip2 */
 };
@@ -47,8 +49,8 @@ static ssize_t none_read(struct decode *d, void *buf, size_t n, struct err *err)
 
 static int gzip_open(struct decode *d, struct err *err)
 {
-	if (inflateInit2(&d->z, 16 + MAX_WBITS) != Z_OK)
-		return err_set(err, ERR_SYS, "gzip: cannot start");
+	(void)err;
+	d->gunzip = gunzip_new();
 	d->between = true;
 	return 0;
 }
@@ -67,39 +69,45 @@ static int gzip_next_member(struct decode *d, struct err *err)
 	}
 	if (d->in[d->in_at] != 0x1f)
 		return err_set(err, ERR_CORRUPT, "gzip: garbage after the end of the data");
-	inflateReset(&d->z);
+	gunzip_reset(d->gunzip);
 	return 1;
 }
 
 static ssize_t gzip_read(struct decode *d, void *buf, size_t n, struct err *err)
 {
-	d->z.next_out = buf;
-	d->z.avail_out = (uInt)MIN(n, (size_t)1 << 30);
-	n = d->z.avail_out;
-	while (d->z.avail_out == n) {
-		int rc = d->between && d->z.total_in ? gzip_next_member(d, err) : fill(d, err);
+	size_t made = 0;
+	while (made == 0) {
+		const unsigned char *in;
+		const char *why = "";
+		size_t left, before;
+		int rc = d->between && d->begun ? gzip_next_member(d, err) : fill(d, err);
 		if (rc < 0)
 			return -1;
 		if (rc == 0 && d->between)
 			return 0;
-		if (rc == 0)
-			return err_set(err, ERR_CORRUPT, "gzip: the data is cut off");
+		in = d->in + d->in_at;
+		left = before = d->in_len - d->in_at;
 		d->between = false;
-		d->z.next_in = d->in + d->in_at;
-		d->z.avail_in = (uInt)(d->in_len - d->in_at);
-		rc = inflate(&d->z, Z_NO_FLUSH);
-		d->in_at = d->in_len - d->z.avail_in;
-		if (rc == Z_STREAM_END)
+		d->begun = true;
+		switch (gunzip_some(d->gunzip, &in, &left, buf, n, &made, &why)) {
+		case 1:
 			d->between = true;
-		else if (rc != Z_OK && rc != Z_BUF_ERROR)
-			return err_set(err, ERR_CORRUPT, "gzip: %s", d->z.msg ? d->z.msg : "damaged data");
+			break;
+		case 0:
+			if (made == 0 && left == before) /* some may come even without input: of what the decoder holds back */
+				return err_set(err, ERR_CORRUPT, rc == 0 ? "gzip: the data is cut off" : "gzip: damaged data");
+			break;
+		default:
+			return err_set(err, ERR_CORRUPT, "gzip: %s", why);
+		}
+		d->in_at = d->in_len - left;
 	}
-	return (ssize_t)(n - d->z.avail_out);
+	return (ssize_t)made;
 }
 
 static void gzip_close(struct decode *d)
 {
-	inflateEnd(&d->z);
+	gunzip_free(d->gunzip);
 }
 
 static int zstd_open(struct decode *d, struct err *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decompression as a pull: zlib and libzstd directly, xz and bzip2 through libarchive's filters. The kind is told by the first
+/* Decompression as a pull: gzip (images/gunzip.h) and libzstd directly, xz and bzip2 through libarchive's filters. The kind is told by the first
  * bytes, as every registry and tool writes layers of either kind under the same name. Concatenated members and frames are one
  * stream. */
 #ifndef IMAGES_DECODE_H
