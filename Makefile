@@ -61,9 +61,9 @@ endif
 
 # what each binary links: muster-image alone touches archives and compression, muster-run is static
 MUSTER_LIBS := -Wl,--as-needed -lyaml -ljansson -lmd
-IMAGE_LIBS  := -Wl,--as-needed $(ISAL_LIBS) -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
+IMAGE_LIBS  := -Wl,--as-needed $(ISAL_LIBS) -lcurl -lssl -lssh2 -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
 RUN_LIBS    := -lseccomp -ljansson -lmd
-TEST_LIBS   := -Wl,--as-needed $(ISAL_LIBS) -lyaml -lcurl -lssl -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
+TEST_LIBS   := -Wl,--as-needed $(ISAL_LIBS) -lyaml -lcurl -lssl -lssh2 -larchive -lz -lzstd -lcrypto -lseccomp -ljansson -lmd
 
 MAINS    := compose/main.c compose/main_run.c compose/main_image.c
 SOURCES  := $(filter-out $(MAINS),$(foreach f,$(FOLDERS) images/build,$(wildcard $(f)/*.c)))

@@ -67,7 +67,7 @@ static int write_file(int dir_fd, const char *name, int in_fd, uint64_t size, st
 	return rc;
 }
 
-_Noreturn void build_cache_file(const struct app *app, const json_t *need, int in_fd, int fd)
+_Noreturn void build_cache_file(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
 	const char *name = json_get_str(need, "name", ""), *last = layout_name(name), *dir = json_get_str(need, "dir", "");
 	const uint64_t size = (uint64_t)MAX(json_get_int(need, "size", 0), 0);
@@ -76,15 +76,15 @@ _Noreturn void build_cache_file(const struct app *app, const json_t *need, int i
 	struct stat st;
 	bool exists = false;
 	int dir_fd = -1, rc;
-	(void)app;
+	(void)b;
 	umask(022);
 	rc = last ? 0 : err_set(&err, ERR_CORRUPT, "the builder wants to write a file that no layout has");
 	if (rc == 0)
 		rc = dir_fd = fs_make_dir(AT_FDCWD, path, 0755, &err);
 	if (rc >= 0)
 		exists = fstatat(dir_fd, last, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
-	if (rc >= 0 && in_fd >= 0)
-		rc = write_file(dir_fd, last, in_fd, size, &err);
+	if (rc >= 0 && n_fds > 0)
+		rc = write_file(dir_fd, last, fds[0], size, &err);
 	tell(fd, rc < 0 ? -1 : 0, json_pack("{s:b}", "exists", exists), &err);
 }
 
@@ -93,7 +93,7 @@ static const char *tag_of(const json_t *entry)
 	return json_get_str(json_object_get(entry, "annotations"), "org.opencontainers.image.ref.name", "");
 }
 
-_Noreturn void build_cache_index(const struct app *app, const json_t *need, int in_fd, int fd)
+_Noreturn void build_cache_index(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
 	const char *tag = json_get_str(need, "tag", "latest");
 	AUTO_STR struct str old = { 0 };
@@ -103,8 +103,9 @@ _Noreturn void build_cache_index(const struct app *app, const json_t *need, int 
 	struct err err = { 0 };
 	size_t i;
 	int dir_fd, rc;
-	(void)app;
-	(void)in_fd;
+	(void)b;
+	(void)fds;
+	(void)n_fds;
 	umask(022);
 	rc = dir_fd = fs_make_dir(AT_FDCWD, json_get_str(need, "dir", ""), 0755, &err);
 	if (rc >= 0)

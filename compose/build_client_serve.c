@@ -82,13 +82,14 @@ static int get_image(const struct app *app, const char *ref, const char *platfor
 	return 0;
 }
 
-_Noreturn static void child_image(const struct app *app, const json_t *need, int out_fd, int fd)
+_Noreturn static void child_image(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
 	struct err err = { 0 };
 	char id[65];
 	const char *ref = json_get_str(need, "ref", "");
-	(void)out_fd;
-	if (get_image(app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
+	(void)fds;
+	(void)n_fds;
+	if (get_image(b->client->app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
 		char quoted[200];
 		err_wrap(&err, "image \"%s\"", err_quote(quoted, sizeof(quoted), ref));
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
@@ -98,8 +99,8 @@ _Noreturn static void child_image(const struct app *app, const json_t *need, int
 	_exit(0);
 }
 
-/* The description for images/download.h: certificates and proxies are those that a registry at the same place would get; no credentials. */
-static json_t *describe_url(const char *url, int64_t max_bytes, struct err *err)
+
+json_t *build_client_describe(const char *url, int64_t max_bytes, struct err *err)
 {
 	bool tls = str_starts(url, "https://");
 	const char *host = url + strlen(tls ? "https://" : "http://"), *at;
@@ -126,10 +127,10 @@ static json_t *describe_url(const char *url, int64_t max_bytes, struct err *err)
 	return conf;
 }
 
-/* Runs muster-image download: 0 and its last line in *ret, or -1 + err. */
-static int get_url(const json_t *conf, int out_fd, json_t **ret, struct err *err)
+int build_client_run_fetcher(const char *what, const json_t *conf, int out_fd, int second_fd, int agent_fd, json_t **ret, struct err *err)
 {
-	char name[] = "muster-image", verb[] = "download";
+	char name[] = "muster-image";
+	AUTO_FREE char *verb = xstrdup(what);
 	char *const argv[] = { name, verb, NULL };
 	AUTO_CLOSE int conf_fd = memfd_create("download", MFD_CLOEXEC);
 	AUTO_FREE char *text = json_canonical(conf);
@@ -138,7 +139,7 @@ static int get_url(const json_t *conf, int out_fd, json_t **ret, struct err *err
 	int p[2], rc;
 	if (conf_fd < 0 || fs_write_all(conf_fd, text, strlen(text), err) < 0 || lseek(conf_fd, 0, SEEK_SET) < 0 || pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "prepare the download");
-	rc = image_spawn(&(struct image_fds){ .input = conf_fd, .answer = p[1], .root = out_fd }, argv, &pid, err);
+	rc = image_spawn(&(struct image_fds){ .input = conf_fd, .answer = p[1], .root = out_fd, .tree = second_fd, .agent = agent_fd }, argv, &pid, err);
 	close(p[1]);
 	if (rc == 0)
 		rc = fs_read_fd(p[0], 1 << 20, &answer, err);
@@ -153,21 +154,33 @@ static int get_url(const json_t *conf, int out_fd, json_t **ret, struct err *err
 
 int build_client_fetch(const char *url, int out_fd, uint64_t max_bytes, struct err *err)
 {
-	AUTO_JSON json_t *conf = describe_url(url, (int64_t)max_bytes, err), *got = NULL;
-	return conf ? get_url(conf, out_fd, &got, err) : -1;
+	AUTO_JSON json_t *conf = build_client_describe(url, (int64_t)max_bytes, err), *got = NULL;
+	return conf ? build_client_run_fetcher("download", conf, out_fd, -1, -1, &got, err) : -1;
 }
 
-_Noreturn static void child_fetch(const struct app *app, const json_t *need, int out_fd, int fd)
+_Noreturn static void child_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
+	json_t *got = NULL;
+	struct err err = { 0 };
+	if (build_client_git(b, need, fds, n_fds, &got, &err) < 0)
+		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
+	else
+		build_job_tell(fd, json_pack("{s:o}", "reply", got));
+	_exit(0);
+}
+
+_Noreturn static void child_fetch(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
+{
+	int out_fd = n_fds ? fds[0] : -1;
 	const char *url = json_get_str(need, "url", "");
 	AUTO_JSON json_t *conf = NULL, *got = NULL;
 	struct err err = { 0 };
-	(void)app;
+	(void)b;
 	if (!str_starts(url, "http://") && !str_starts(url, "https://"))
 		err_set(&err, ERR_INVALID, "it is no http or https URL");
 	else
-		conf = describe_url(url, json_get_int(need, "max_bytes", 0), &err);
-	if (!conf || out_fd < 0 || get_url(conf, out_fd, &got, &err) < 0)
+		conf = build_client_describe(url, json_get_int(need, "max_bytes", 0), &err);
+	if (!conf || out_fd < 0 || build_client_run_fetcher("download", conf, out_fd, -1, -1, &got, &err) < 0)
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 	else
 		build_job_tell(fd, json_pack("{s:{s:I,s:O,s:I,s:O}}", "reply", "size", (json_int_t)json_get_int(got, "size", 0), "name",
@@ -176,14 +189,15 @@ _Noreturn static void child_fetch(const struct app *app, const json_t *need, int
 }
 
 /* Where the registry is and who we are there: credential helpers may take their time. */
-_Noreturn static void child_registry(const struct app *app, const json_t *need, int out_fd, int fd)
+_Noreturn static void child_registry(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
 	struct registries known = { 0 };
 	AUTO_FREE char *warning = NULL;
 	json_t *conf = NULL;
 	struct err err = { 0 };
-	(void)app;
-	(void)out_fd;
+	(void)b;
+	(void)fds;
+	(void)n_fds;
 	if (registry_describe(&known, json_get_str(need, "ref", ""), json_get_bool(need, "push", false), NULL, &conf, &warning, &err) < 0) {
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 		_exit(0);
@@ -284,9 +298,9 @@ static void job_readable(struct loop_source *s, uint32_t events)
 	}
 }
 
-/* out_fd: where bytes go, the child's; -1: none. */
-static int start_job(struct build *b, const json_t *need, const char *what, int out_fd,
-	void (*child)(const struct app *, const json_t *, int, int), struct err *err)
+/* fds: where bytes go, the child's. */
+static int start_job(struct build *b, const json_t *need, const char *what, const int *fds, size_t n_fds,
+	void (*child)(const struct build *, const json_t *, const int *, size_t, int), struct err *err)
 {
 	struct build_job *job;
 	pid_t parent = getpid();
@@ -304,7 +318,7 @@ static int start_job(struct build *b, const json_t *need, const char *what, int 
 		signal(SIGPIPE, SIG_IGN);
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1);
-		child(b->client->app, need, out_fd, p[1]);
+		child(b, need, fds, n_fds, p[1]);
 		_exit(1);
 	}
 	close(p[1]);
@@ -320,33 +334,32 @@ static int start_job(struct build *b, const json_t *need, const char *what, int 
 }
 
 /* The directory is the one that the user named, by its number. */
-static int write_cache(struct build *b, const json_t *need, int in_fd, void (*child)(const struct app *, const json_t *, int, int), struct err *err)
+static int write_cache(struct build *b, const json_t *need, const int *fds, size_t n_fds,
+	void (*child)(const struct build *, const json_t *, const int *, size_t, int), struct err *err)
 {
 	AUTO_JSON json_t *whole = json_copy((json_t *)(uintptr_t)need);
 	const int64_t i = json_get_int(need, "dest", -1);
 	if (i < 0 || (uint64_t)i >= b->spec->cache_dirs.n)
 		return err_set(err, ERR_CORRUPT, "the builder wants to write where nobody asked for it");
 	json_object_set_new(whole, "dir", json_text(b->spec->cache_dirs.v[i]));
-	return start_job(b, whole, "writing", in_fd, child, err);
+	return start_job(b, whole, "writing", fds, n_fds, child, err);
 }
 
 void build_client_serve(struct build *b, const json_t *need, int *fds, size_t n_fds)
 {
 	const char *what = json_get_str(need, "need", "");
-	char quoted[300];
 	struct err err = { 0 };
 	int rc = -1;
 	if (strcmp(what, "image") == 0)
-		rc = start_job(b, need, "pulling", -1, child_image, &err);
+		rc = start_job(b, need, "pulling", fds, 0, child_image, &err);
 	else if (strcmp(what, "fetch") == 0)
-		rc = start_job(b, need, "fetching", n_fds ? fds[0] : -1, child_fetch, &err);
+		rc = start_job(b, need, "fetching", fds, n_fds, child_fetch, &err);
 	else if (strcmp(what, "registry") == 0)
-		rc = start_job(b, need, "asking who we are", -1, child_registry, &err);
+		rc = start_job(b, need, "asking who we are", fds, 0, child_registry, &err);
 	else if (strcmp(what, "cache_file") == 0 || strcmp(what, "cache_index") == 0)
-		rc = write_cache(b, need, n_fds ? fds[0] : -1, strcmp(what, "cache_file") == 0 ? build_cache_file : build_cache_index, &err);
+		rc = write_cache(b, need, fds, n_fds, strcmp(what, "cache_file") == 0 ? build_cache_file : build_cache_index, &err);
 	else if (strcmp(what, "git") == 0)
-		err_set(&err, ERR_UNSUPPORTED, "%s: a git repository as source is not supported",
-			err_quote(quoted, sizeof(quoted), json_get_str(need, "url", "")));
+		rc = start_job(b, need, "fetching", fds, n_fds, child_git, &err);
 	else
 		err_set(&err, ERR_CORRUPT, "the builder needs something unknown");
 	if (rc < 0)

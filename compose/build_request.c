@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "spec/bytes.h"
+#include "spec/giturl.h"
 
 enum { MAX_DOCKERFILE = 16 << 20, MAX_SECRET = 500 << 10, TAR_MAGIC_AT = 257, HEAD_BYTES = 512 };
 #define MAX_CONTEXT_BYTES (64ULL << 30)
@@ -33,14 +34,20 @@ json_t *build_request_options(struct build_spec *s)
 	return run;
 }
 
-/* As docker tells a URL from a path. */
-bool build_request_is_url(const char *text)
+bool build_request_is_git(const char *text)
 {
-	static const char *const prefixes[] = { "http://", "https://", "git://", "ssh://", "git@", "github.com/" };
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (str_starts(text, prefixes[i]))
-			return true;
-	return false;
+	return giturl_is(text) || str_starts(text, "github.com/");
+}
+
+static int add_remote(json_t *context, const char *url, struct err *err)
+{
+	AUTO_GITURL struct giturl u = { 0 };
+	const bool git = build_request_is_git(url);
+	if (git && giturl_parse(url, &u, err) < 0)
+		return -1;
+	json_put_str(context, "kind", git ? "git" : "url");
+	json_object_set_new(context, "url", json_text(url));
+	return 0;
 }
 
 static int add_directory(struct build_spec *s, json_t *context, const char *path, struct err *err)
@@ -73,9 +80,8 @@ int build_request_context(struct build_spec *s, const char *name, const char *va
 		strv_push(&s->after, value + strlen("service:"));
 	} else if (str_starts(value, "oci-layout://") || str_starts(value, "target:")) {
 		return err_set(err, ERR_UNSUPPORTED, "context \"%s\" is not supported; a directory, docker-image://REF or service:NAME is", quoted);
-	} else if (build_request_is_url(value)) {
-		return err_set(err, ERR_UNSUPPORTED, "context \"%s\": %s not supported; fetch it and give the directory", quoted,
-			build_request_is_download(value) ? "a URL as additional context is" : "git repositories are");
+	} else if (build_request_is_git(value) || build_request_is_download(value)) {
+		return add_remote(c, value, err);
 	} else {
 		return add_directory(s, c, value, err);
 	}
@@ -289,17 +295,21 @@ int build_request_stream(struct build_spec *s, int fd, const char *dockerfile, s
 	}
 	json_put_str(c, "kind", "tar");
 	json_put_int(c, "fd", at);
+	build_request_dockerfile_inside(s, dockerfile);
+	return 0;
+}
+
+void build_request_dockerfile_inside(struct build_spec *s, const char *dockerfile)
+{
 	dockerfile = dockerfile && *dockerfile ? dockerfile : "Dockerfile";
 	json_object_set_new(s->request, "dockerfile", json_pack("{s:o,s:o}", "path", json_text(dockerfile), "name", json_text(dockerfile)));
 	free(s->dockerfile);
 	s->dockerfile = xstrdup(dockerfile);
-	return 0;
 }
 
 bool build_request_is_download(const char *text)
 {
-	size_t n = strcspn(text, "#");
-	return (str_starts(text, "http://") || str_starts(text, "https://")) && !(n >= 4 && strncmp(text + n - 4, ".git", 4) == 0);
+	return (str_starts(text, "http://") || str_starts(text, "https://")) && !giturl_is(text);
 }
 
 int build_request_url(struct build_spec *s, int root_fd, const char *url, const char *dockerfile, struct err *err)

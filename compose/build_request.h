@@ -33,11 +33,14 @@ int build_request_platform(struct build_spec *s, const char *platform, struct er
 /* "K=V", or "K": from the environment, or left out. */
 void build_request_arg(struct build_spec *s, const char *arg);
 json_t *build_request_options(struct build_spec *s); /* the member "run", borrowed */
-bool build_request_is_url(const char *text);
+/* A git repository, as docker tells it from a path. */
+bool build_request_is_git(const char *text);
 /* An http or https URL that is no git repository's. */
 bool build_request_is_download(const char *text);
 /* The context is what is in fd (a file, taken over, from its start): an archive with `dockerfile` in it, or a Dockerfile without a context. */
 int build_request_stream(struct build_spec *s, int fd, const char *dockerfile, struct err *err);
+/* The Dockerfile (NULL or "": Dockerfile) is a file of the context. */
+void build_request_dockerfile_inside(struct build_spec *s, const char *dockerfile);
 /* The same, fetched first, into an unnamed file below root_fd. */
 int build_request_url(struct build_spec *s, int root_fd, const char *url, const char *dockerfile, struct err *err);
 

@@ -45,6 +45,8 @@ static int contexts(const struct making *m, struct err *err)
 			return -1;
 	} else if (build_request_context(m->spec, "", context, err) < 0) {
 		return err_wrap(err, "context");
+	} else if (build_request_is_git(context) && !text) {
+		build_request_dockerfile_inside(m->spec, json_get_str(m->build, "dockerfile", NULL));
 	} else if (text ? build_request_text(m->spec, "dockerfile_inline", text, strlen(text), err) < 0 :
 		build_request_dockerfile(m->spec, context, json_get_str(m->build, "dockerfile", NULL), err) < 0)
 		return -1;

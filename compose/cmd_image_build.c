@@ -52,13 +52,19 @@ static int context_and_file(struct app *app, struct build_spec *s, struct err *e
 		int fd = spool_stdin(app, err);
 		return fd < 0 ? -1 : build_request_stream(s, fd, file, err);
 	}
-	if (build_request_is_download(context))
-		return strcmp(file, "-") == 0 ? err_set(err, ERR_UNSUPPORTED, "a Dockerfile on standard input with a URL as context is not supported") :
-						build_request_url(s, app->paths.root_fd, context, file, err);
+	if (build_request_is_download(context)) {
+		if (build_request_url(s, app->paths.root_fd, context, strcmp(file, "-") == 0 ? NULL : file, err) < 0)
+			return -1;
+		return strcmp(file, "-") == 0 ? text_of(s, 0, err) : 0;
+	}
 	if (build_request_context(s, "", context, err) < 0)
 		return -1;
 	if (strcmp(file, "-") == 0)
 		return text_of(s, 0, err);
+	if (build_request_is_git(context)) {
+		build_request_dockerfile_inside(s, file);
+		return 0;
+	}
 	if (!*file)
 		return build_request_dockerfile(s, context, NULL, err);
 	path = file[0] == '/' ? xstrdup(file) : xasprintf("%s/%s", cwd ? cwd : ".", file); /* -f is relative to where we are */

@@ -26,7 +26,8 @@ struct image_child {
 struct image_fds {
 	int input, answer, root;       /* root -1: none */
 	const int *lanes;              /* LANE_MAX_LANES descriptors; NULL: none */
-	int tree;                      /* a directory to be read, IMAGE_FD_TREE; 0 or -1: none */
+	int tree;                      /* a directory to be read, or git's second file, IMAGE_FD_TREE; 0 or -1: none */
+	int agent;                     /* a connection to an ssh agent, IMAGE_FD_AGENT; 0 or -1: none */
 };
 
 /* Starts the process that talks to the registry of the description: LANE_MAX_LANES descriptors of its lanes in lanes[], the caller's. It ends when

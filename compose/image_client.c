@@ -24,6 +24,7 @@ _Noreturn static void run_child(const char *path, char *const *argv, const struc
 	int input = fcntl(fds->input, F_DUPFD_CLOEXEC, 20), answer = fcntl(fds->answer, F_DUPFD_CLOEXEC, 20);
 	int root = fcntl(fds->root, F_DUPFD_CLOEXEC, 20), points = fcntl(failpoint_fd(), F_DUPFD_CLOEXEC, 20);
 	int lanes[LANE_MAX_LANES], tree = fds->tree > 0 ? fcntl(fds->tree, F_DUPFD_CLOEXEC, 20) : -1;
+	int agent = fds->agent > 0 ? fcntl(fds->agent, F_DUPFD_CLOEXEC, 20) : -1, last;
 	for (size_t i = 0; fds->lanes && i < LANE_MAX_LANES; i++)
 		lanes[i] = fcntl(fds->lanes[i], F_DUPFD_CLOEXEC, 20);
 	if (input < 0 || answer < 0 || dup2(input, 0) < 0 || dup2(answer, 1) < 0 || (fds->root >= 0 && dup2(root, ROOT_FD) < 0))
@@ -35,9 +36,12 @@ _Noreturn static void run_child(const char *path, char *const *argv, const struc
 	for (size_t i = 0; fds->lanes && i < LANE_MAX_LANES; i++)
 		if (lanes[i] < 0 || dup2(lanes[i], IMAGE_FD_LANES + (int)i) < 0)
 			_exit(126);
-	if (tree >= 0 && dup2(tree, IMAGE_FD_TREE) < 0)
+	if ((tree >= 0 && dup2(tree, IMAGE_FD_TREE) < 0) || (agent >= 0 && dup2(agent, IMAGE_FD_AGENT) < 0))
 		_exit(126);
-	proc_close_from(fds->lanes ? IMAGE_FD_LANES + LANE_MAX_LANES : tree >= 0 ? IMAGE_FD_TREE + 1 : IMAGE_FD_LANES, NULL, 0);
+	if (agent >= 0 && tree < 0)
+		close(IMAGE_FD_TREE);
+	last = agent >= 0 ? IMAGE_FD_AGENT : tree >= 0 ? IMAGE_FD_TREE : IMAGE_FD_POINTS;
+	proc_close_from(fds->lanes ? IMAGE_FD_LANES + LANE_MAX_LANES : last + 1, NULL, 0);
 	proc_reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(126);

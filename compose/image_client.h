@@ -12,7 +12,8 @@
 enum {
 	IMAGE_FD_POINTS = 4, /* the failpoints' control file, when there is one */
 	IMAGE_FD_LANES = 5,  /* pull, push, fetch: LANE_MAX_LANES sockets between the two, images/lane.h */
-	IMAGE_FD_TREE = 5,   /* export, commit, diff: the container's upper directory */
+	IMAGE_FD_TREE = 5,   /* export, commit, diff: the container's upper directory; git: a file for what is received */
+	IMAGE_FD_AGENT = 6,  /* git: a connection to an ssh agent, or nothing */
 };
 
 enum image_event_kind { IMAGE_PROGRESS, IMAGE_WARNING, IMAGE_LOADED, IMAGE_LAYER, IMAGE_STARTED, IMAGE_ENDED };

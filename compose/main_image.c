@@ -20,6 +20,7 @@
 #include "images/confine.h"
 #include "images/download.h"
 #include "images/fetch.h"
+#include "images/git.h"
 #include "images/load.h"
 #include "images/pull.h"
 #include "images/push.h"
@@ -287,16 +288,10 @@ static int prepare(int with, struct work *w, struct err *err)
 	return 0;
 }
 
-/* One file by its URL: the description is our input, descriptor 3 the file. */
-static int run_download(void)
+/* The last line of those that fetch; takes j over. */
+static int tell_fetched(int rc, json_t *j, const struct err *why)
 {
-	json_t *j = NULL;
-	struct err err = {0};
-	int rc;
-	proc_close_from(ROOT_FD + 1, NULL, 0);
-	proc_reset_signals();
-	umask(077);
-	rc = download_run(INPUT_FD, ROOT_FD, &j, &err);
+	const struct err err = *why;
 	if (rc < 0) {
 		j = event("error");
 		json_put_int(j, "code", err.code);
@@ -307,6 +302,35 @@ static int run_download(void)
 	}
 	tell(j);
 	return rc < 0;
+}
+
+/* One file by its URL: the description is our input, descriptor 3 the file. */
+static int run_download(void)
+{
+	json_t *j = NULL;
+	struct err err = {0};
+	int rc;
+	proc_close_from(ROOT_FD + 1, NULL, 0);
+	proc_reset_signals();
+	umask(077);
+	rc = download_run(INPUT_FD, ROOT_FD, &j, &err);
+	return tell_fetched(rc, j, &err);
+}
+
+/* A repository's files: the description is our input, descriptor 3 the archive, IMAGE_FD_TREE what is received. */
+static int run_git(void)
+{
+	struct stat st;
+	json_t *j = NULL;
+	struct err err = {0};
+	int rc;
+	close(IMAGE_FD_POINTS);
+	proc_close_from(IMAGE_FD_AGENT + 1, NULL, 0);
+	proc_reset_signals();
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	rc = git_run(INPUT_FD, ROOT_FD, IMAGE_FD_TREE, fstat(IMAGE_FD_AGENT, &st) == 0 && S_ISSOCK(st.st_mode) ? IMAGE_FD_AGENT : -1, &j, &err);
+	return tell_fetched(rc, j, &err);
 }
 
 int main(int argc, char **argv)
@@ -324,6 +348,8 @@ int main(int argc, char **argv)
 		_exit(run_fetch());
 	if (argc == 2 && strcmp(argv[1], "download") == 0)
 		_exit(run_download());
+	if (argc == 2 && strcmp(argv[1], "git") == 0)
+		_exit(run_git());
 	if (argc == 2 && strcmp(argv[1], "build") == 0)
 		_exit(run_build());
 	while (i < ARRAY_SIZE(commands) && (argc < 2 || strcmp(argv[1], commands[i].name) != 0))

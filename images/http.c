@@ -186,11 +186,14 @@ static struct curl_slist *header_list(const struct http_request *q)
 	AUTO_FREE char *accept = xasprintf("Accept: %s", q->accept ? q->accept : "*/*");
 	AUTO_FREE char *type = q->content_type ? xasprintf("Content-Type: %s", q->content_type) : xstrdup("Content-Type:");
 	AUTO_FREE char *range = q->content_range ? xasprintf("Content-Range: %s", q->content_range) : NULL;
+	AUTO_FREE char *git = q->git_protocol ? xasprintf("Git-Protocol: %s", q->git_protocol) : NULL;
 	struct curl_slist *l = curl_slist_append(NULL, accept);
 	l = curl_slist_append(l, type);
 	l = curl_slist_append(l, "Expect:");
 	if (range)
 		l = curl_slist_append(l, range);
+	if (git)
+		l = curl_slist_append(l, git);
 	return auth ? curl_slist_append(l, auth) : l;
 }
 

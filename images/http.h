@@ -39,6 +39,7 @@ struct http_request {
 	http_source_fn *source;    /* in place of body: where body_bytes bytes come from */
 	void *source_arg;
 	const char *content_range; /* header's value, NULL = none */
+	const char *git_protocol;  /* header's value, NULL = none */
 	bool identify;             /* show our certificate to who asks for it */
 	uint64_t range_from;       /* > 0: ask for the bytes from there on */
 	size_t max_text;           /* of a body kept in reply->text; 0: HTTP_MAX_TEXT */

@@ -125,6 +125,8 @@ static int read_text(struct build *b, const json_t *which, const int *fds, size_
 		return fs_read_fd(fds[n], max, ret, err);
 	if (!c || c->kind != CONTEXT_DIRECTORY || !*path)
 		return err_set(err, ERR_INVALID, "there is no Dockerfile");
+	if (build_context_open(b, c, err) < 0)
+		return -1;
 	const struct view view = { .fds = &c->fd, .n = 1, .raw = true };
 	if (view_walk_init(&w, &view, err) < 0)
 		return -1;

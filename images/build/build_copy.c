@@ -5,12 +5,14 @@
 
 #include "base/fs.h"
 #include "images/build/build_impl.h"
+#include "spec/giturl.h"
 
 /* One source word. */
 struct part {
 	const char *word;
 	struct copy_matches matches;
 	int fd;                   /* of a download; -1 */
+	struct build_git git;     /* of a repository; url NULL: it is none */
 	char *name;               /* its file name */
 	bool has_time;
 	struct timespec modified;
@@ -32,6 +34,7 @@ static void job_done(struct job *j)
 	for (size_t i = 0; i < j->n; i++) {
 		copy_matches_done(&j->parts[i].matches);
 		util_close(&j->parts[i].fd);
+		build_git_done(&j->parts[i].git);
 		free(j->parts[i].name);
 	}
 	if (j->has_source)
@@ -69,12 +72,6 @@ char *build_absolute(const struct build_state *s, const char *path, bool keep_sl
 static bool is_url(const char *word)
 {
 	return str_starts(word, "http://") || str_starts(word, "https://");
-}
-
-static bool is_git(const char *word)
-{
-	AUTO_FREE char *path = xstrndup(word, strcspn(word, "#"));
-	return str_starts(word, "git@") || str_starts(word, "git://") || str_starts(word, "ssh://") || (is_url(word) && str_ends(path, ".git"));
 }
 
 /* ---- what goes in ---- */
@@ -173,8 +170,12 @@ static int gather(struct build_stage *st, struct job *j, json_t *op, struct err 
 	for (size_t i = 0; i < j->n; i++) {
 		struct part *p = &j->parts[i];
 		const bool add = j->in->kind == INSTRUCTION_ADD;
-		if (add && is_git(p->word))
-			return err_set(err, ERR_UNSUPPORTED, "ADD %s: git repositories are not supported as a source", p->word);
+		if (add && giturl_is(p->word)) {
+			if (build_git_resolve(st->b, p->word, c->checksum, c->keep_git_dir, &p->git, err) < 0)
+				return err_wrap(err, "%s", p->word);
+			json_array_append_new(json_object_get(op, "sources"), json_string(p->git.key));
+			continue;
+		}
 		if (add && is_url(p->word)) {
 			if (fetch(st, j, p, op, err) < 0)
 				return -1;
@@ -205,6 +206,13 @@ static int run_copy(struct build_step *s, struct layer *layer, bool *ret_unsure,
 		struct part *p = &j->parts[i];
 		struct copy_options o = j->options;
 		bool unsure = false;
+		if (p->git.url) {
+			AUTO_CLOSE int fd = build_git_fetch(s->st->b, &p->git, err);
+			rc = fd < 0 ? -1 : unpack_tree(fd, &o, &dest, err);
+			if (rc < 0)
+				err_wrap(err, "%s", p->word);
+			continue;
+		}
 		if (p->fd < 0) {
 			rc = copy_apply(&j->source.copy, &p->matches, &o, &dest, &unsure, err);
 			*ret_unsure |= unsure && j->source.context; /* only a context can change under our hands */
@@ -275,7 +283,7 @@ static void settle_unpack(struct job *j)
 {
 	bool remote = false;
 	for (size_t i = 0; i < j->n; i++)
-		remote |= j->parts[i].fd >= 0;
+		remote |= j->parts[i].fd >= 0 || j->parts[i].git.url;
 	if (remote && j->in->copy.unpack != 1)
 		j->options.unpack = false;
 }

@@ -34,6 +34,13 @@ static void name_table(struct build_context *c)
 
 static int unpack_tar(struct build *b, struct build_context *c, int fd, struct err *err);
 
+/* The build argument that is meant for the builder. */
+static bool keep_git_dir(const struct build *b)
+{
+	const char *v = expand_env_get(&b->build_args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+	return v && (strcmp(v, "1") == 0 || strcasecmp(v, "true") == 0 || strcasecmp(v, "t") == 0);
+}
+
 int build_contexts_open(struct build *b, const int *fds, struct err *err)
 {
 	const json_t *list = json_object_get(b->request, "contexts"), *item;
@@ -50,6 +57,11 @@ int build_contexts_open(struct build *b, const int *fds, struct err *err)
 		if (strcmp(kind, "image") == 0) {
 			c->kind = CONTEXT_IMAGE;
 			c->ref = xstrdup(json_get_str(item, "id", json_get_str(item, "ref", "")));
+		} else if (strcmp(kind, "git") == 0 || strcmp(kind, "url") == 0) {
+			c->kind = CONTEXT_DIRECTORY;
+			c->remote = strcmp(kind, "git") == 0 ? CONTEXT_GIT : CONTEXT_URL;
+			c->ref = xstrdup(json_get_str(item, "url", ""));
+			c->keep_dir = !*c->name && keep_git_dir(b);
 		} else if (strcmp(kind, "empty") == 0) {
 			c->kind = CONTEXT_EMPTY;
 		} else if ((strcmp(kind, "directory") == 0 || strcmp(kind, "tar") == 0) && n >= 0 && n < MESSAGE_MAX_FDS && fds[n] >= 0) {
@@ -127,11 +139,16 @@ static int read_ignore(struct build *b, struct build_context *c, struct err *err
 }
 
 /* Once for each context that is used. */
-static int open_context(struct build *b, struct build_context *c, struct err *err)
+int build_context_open(struct build *b, struct build_context *c, struct err *err)
 {
 	int rc = 0;
 	pthread_mutex_lock(&c->lock);
-	if (!c->opened) {
+	if (!c->opened && c->failed)
+		rc = err_set(err, ERR_NOT_FOUND, "context \"%s\": could not be fetched", c->name);
+	else if (!c->opened && c->fd < 0 && (rc = build_context_fetch(b, c, err)) == 0)
+		name_table(c);
+	c->failed = rc < 0;
+	if (!c->opened && rc == 0) {
 		c->view = (struct view){ .fds = &c->fd, .n = 1, .raw = true };
 		rc = read_ignore(b, c, err);
 		c->stat = statcache_open(*c->stat_name ? cache_stat_fd(b->cache) : -1, c->stat_name);
@@ -249,7 +266,7 @@ int build_source_open(struct build_stage *st, const char *from, struct build_sou
 	if (!*from && (!c || c->kind == CONTEXT_EMPTY))
 		return err_set(err, ERR_INVALID, "there is no build context");
 	if (c && c->kind == CONTEXT_DIRECTORY) {
-		if (open_context(b, c, err) < 0)
+		if (build_context_open(b, c, err) < 0)
 			return -1;
 		ret->context = c;
 		ret->copy = (struct copy_source){ .view = &c->view, .ignore = c->ignore, .stat = c->stat, .reset_owner = true };

@@ -33,11 +33,13 @@ int build_state_content(const struct build_state *s, char ret[static 65], struct
 struct build_context {
 	char *name;               /* "" = the build context */
 	enum { CONTEXT_DIRECTORY, CONTEXT_IMAGE, CONTEXT_EMPTY } kind;
-	char *ref;                /* image: a reference, or an id */
+	enum { CONTEXT_HERE, CONTEXT_GIT, CONTEXT_URL } remote; /* directory: what is at `ref` becomes it when it is first used */
+	bool keep_dir;            /* git: with its .git */
+	char *ref;                /* image: a reference, or an id; else a URL */
 	int fd;                   /* directory: its root, inside the jail */
 	char stat_name[80];       /* of its table in the cache; "" = none */
 	pthread_mutex_t lock;
-	bool opened;
+	bool opened, failed;
 	struct ignore *ignore;
 	struct statcache *stat;
 	struct view view;
@@ -45,7 +47,26 @@ struct build_context {
 
 int build_contexts_open(struct build *b, const int *fds, struct err *err); /* kinds, names, descriptors: after the jail was entered */
 void build_contexts_close(struct build *b);
+/* Has its directory, fetched when it is one from elsewhere. 0 or -1 + err. */
+int build_context_open(struct build *b, struct build_context *c, struct err *err);
 struct build_context *build_context_find(struct build *b, const char *name);
+
+/* ---- build_remote.c ---- */
+
+/* A commit of a repository. */
+struct build_git {
+	char *url, *checksum;
+	bool keep_dir, submodules;
+	char commit[41];
+	char key[65];             /* of all that decides which files come */
+};
+/* Asks which commit is meant. text: as spec/giturl.h; checksum: what the commit has to begin with, ""; keep_dir: -1: as the text says. 0 or -1 + err; build_git_done() it. */
+int build_git_resolve(struct build *b, const char *text, const char *checksum, int keep_dir, struct build_git *ret, struct err *err);
+void build_git_done(struct build_git *g);
+/* Its files as a tar archive: a descriptor at its start; -1 + err. */
+int build_git_fetch(struct build *b, const struct build_git *g, struct err *err);
+/* Fills in c->fd. 0 or -1 + err. */
+int build_context_fetch(struct build *b, struct build_context *c, struct err *err);
 
 /* Something to copy or mount from. */
 struct build_source {

@@ -18,6 +18,8 @@
  *        "kind":"tar","fd":N                 a tar archive, any compression: unpacked by the builder
  *        "kind":"image","ref":REF            docker-image://REF
  *        "kind":"image","id":64 digits       an image in the store: what `service:` and `target:` have built before
+ *        "kind":"git","url":URL        a repository (spec/giturl.h), fetched when it is used
+ *        "kind":"url","url":URL              a directory with the one file that is there
  *        "kind":"empty"                      no context: a Dockerfile from standard input
  *     "dockerfile":{"fd":N,"name":TEXT}      its text (a regular file or memfd) and its name in messages; or
  *     "dockerfile":{"path":PATH,"name":TEXT} in the build context (tar)
@@ -56,7 +58,9 @@
  *   {"need":"registry","id":N,"ref":REF,"push":BOOL} → {} and LANE_MAX_LANES descriptors: lanes (images/lane.h) to its repository
  *   {"need":"cache_file","id":N,"dest":D,"name":N of an OCI layout,"size":BYTES}, descriptor: its bytes, or none: is it there? → {"exists":BOOL}
  *   {"need":"cache_index","id":N,"dest":D,"tag":T,"descriptor":{…}}: an entry of its index.json → {}
- *   {"need":"git","id":N,"url":URL,"ref":TEXT,"step":ID,"keep_dir":BOOL}, descriptor: where a tar archive of the tree goes → {"commit":DIGITS} */
+ *   {"need":"git","id":N,"url":URL,"checksum":DIGITS or "","resolve":BOOL,"commit":DIGITS,"keep_dir":BOOL,"submodules":BOOL,"step":ID,
+ *     "max_bytes":M}, descriptors unless "resolve": where a tar archive of the files goes, an empty file for what is received
+ *     → {"commit":DIGITS} */
 enum {
 	BUILD_FD_CLI = 5,      /* SOCK_SEQPACKET, one end */
 	BUILD_FD_EXECUTOR = 6, /* SOCK_SEQPACKET, the executor has the other end */

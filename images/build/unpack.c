@@ -60,7 +60,7 @@ int unpack_context(int fd, int dir_fd, struct err *err)
 	return stream_finish(s, &digests, err);
 }
 
-int unpack_into(int fd, const struct copy_options *o, const struct view *dest, struct err *err)
+static int place(int fd, const struct copy_options *o, const struct view *dest, const struct ignore *excludes, struct err *err)
 {
 	AUTO_CLOSE int dir_fd = -1;
 	AUTO_FREE char *into = xasprintf("%s%s", o->dest, str_ends(o->dest, "/") ? "" : "/");
@@ -70,9 +70,7 @@ int unpack_into(int fd, const struct copy_options *o, const struct view *dest, s
 	const struct view view = { .fds = &dir_fd, .n = 1 };
 	struct copy_source src = { .view = &view, .move = true };
 	bool unsure;
-	int rc = unpack_is_archive(fd, err);
-	if (rc <= 0)
-		return rc < 0 ? -1 : 1;
+	int rc;
 	assert(o->tmp_fd >= 0);
 	if (mkdirat(o->tmp_fd, "unpack", 0755) < 0)
 		return err_sys(err, errno, "create a temporary directory");
@@ -85,7 +83,7 @@ int unpack_into(int fd, const struct copy_options *o, const struct view *dest, s
 	plain.dest = into;
 	plain.unpack = false;
 	plain.replace = true;
-	plain.excludes = NULL;
+	plain.excludes = excludes;
 	src.stat = statcache_open(-1, "");
 	if (rc == 0)
 		rc = copy_apply(&src, &matches, &plain, dest, &unsure, err);
@@ -93,4 +91,17 @@ int unpack_into(int fd, const struct copy_options *o, const struct view *dest, s
 	if (fs_remove_tree(o->tmp_fd, "unpack", rc == 0 ? err : NULL) < 0)
 		rc = -1;
 	return rc;
+}
+
+int unpack_into(int fd, const struct copy_options *o, const struct view *dest, struct err *err)
+{
+	int rc = unpack_is_archive(fd, err);
+	if (rc <= 0)
+		return rc < 0 ? -1 : 1;
+	return place(fd, o, dest, NULL, err);
+}
+
+int unpack_tree(int fd, const struct copy_options *o, const struct view *dest, struct err *err)
+{
+	return place(fd, o, dest, o->excludes, err);
 }
