@@ -11,10 +11,10 @@
 
 #include "base/json.h"
 
-/* Reads from conf_fd {"url": as spec/giturl.h, "checksum": instead of the URL's when not "", "commit": what was found out before, "", "keep_dir": BOOL, "submodules": BOOL,
- * "resolve": BOOL, "endpoints": [one, as for images/download.h], "authorization": header for http(s) at the URL's host, "max_bytes",
- * "known_hosts": TEXT}. agent_fd: a connection to an ssh agent, or -1. Enters the fence. Then either only finds out which commit is
- * meant ("resolve"), or gets it (spool_fd: an empty file for what is received) and writes its files as a tar archive to out_fd.
+/* Reads from conf_fd {"url": as spec/giturl.h, "checksum": instead of the URL's when not "", "commit": what was found out before, "",
+ * "keep_dir": BOOL, "submodules": BOOL, "resolve": BOOL, "endpoints": [one, as for images/download.h], "authorization": header for http(s) at the
+ * URL's host, "max_bytes", "known_hosts": TEXT}. agent_fd: a connection to an ssh agent, or -1. Enters the fence. Then either only finds out which
+ * commit is meant ("resolve"), or gets it (spool_fd: an empty file for what is received) and writes its files as a tar archive to out_fd.
  * *ret (new reference): {"commit": 40 digits}. 0; -1 + err: ERR_NOT_FOUND (repository, ref, subdirectory), ERR_DENIED, ERR_CORRUPT, … */
 int git_run(int conf_fd, int out_fd, int spool_fd, int agent_fd, json_t **ret, struct err *err);
 

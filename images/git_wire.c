@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The protocol, version 2, https://git-scm.com/docs/protocol-v2 : packets of four digits of length and bytes; a question is a command with its
  * arguments, the answer ends with a flush packet. A server that only knows version 0 (gitprotocol-pack; sshd rarely passes on that we want
- * another) tells all of its refs at once, and is then asked for the pack. Over http each question is a request of its own; over git:// and ssh all go through one
- * connection. Either way bytes are pushed through one reader of packets. Redirects are followed for the first request only, as git does, and never
- * from https to http; credentials go to the place that they were given for. */
+ * another) tells all of its refs at once, and is then asked for the pack. Over http each question is a request of its own; over git:// and ssh all
+ * go through one connection. Either way bytes are pushed through one reader of packets. Redirects are followed for the first request only, as git
+ * does, and never from https to http; credentials go to the place that they were given for. */
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>

@@ -47,7 +47,8 @@ int build_git_resolve(struct build *b, const char *text, const char *checksum, i
 	json_decref(answer);
 	if (!giturl_is_commit(ret->commit))
 		return err_set(err, ERR_CORRUPT, "the process that asks the repository names no commit");
-	build_hash(ret->key, (const char *const []){ "git", u.remote, ret->commit, u.subdir, ret->keep_dir ? u.ref : "-", ret->submodules ? "modules" : "-" }, 6);
+	build_hash(ret->key,
+		(const char *const []){ "git", u.remote, ret->commit, u.subdir, ret->keep_dir ? u.ref : "-", ret->submodules ? "modules" : "-" }, 6);
 	return 0;
 }
 

@@ -60,7 +60,8 @@ struct build_git {
 	char commit[41];
 	char key[65];             /* of all that decides which files come */
 };
-/* Asks which commit is meant. text: as spec/giturl.h; checksum: what the commit has to begin with, ""; keep_dir: -1: as the text says. 0 or -1 + err; build_git_done() it. */
+/* Asks which commit is meant. text: as spec/giturl.h; checksum: what the commit has to begin with, ""; keep_dir: -1: as the text says. 0 or
+ * -1 + err; build_git_done() it. */
 int build_git_resolve(struct build *b, const char *text, const char *checksum, int keep_dir, struct build_git *ret, struct err *err);
 void build_git_done(struct build_git *g);
 /* Its files as a tar archive: a descriptor at its start; -1 + err. */

@@ -202,7 +202,7 @@ def test_refused(t):
                         ("provenance: mode=max", "services.a.build.provenance"), ("isolation: hyperv", "services.a.build.isolation"),
                         ("platforms: [linux/amd64, linux/arm64]", "platforms"), ("cache_to: ['type=gha']", "cache_to"),
                         ("entitlements: [device]", "entitlement"), ("ssh: [key=/etc/passwd]", "agent"), ("context: ./nosuch", "nosuch"),
-                        ("context: 'https://example.test/x.git'", "https://example.test"), ("dockerfile: Nope", "Nope")):
+                        ("context: 'https://example.test/x.git#a?b:../c'", "https://example.test"), ("dockerfile: Nope", "Nope")):
         where = "" if key.startswith("context") else "context: ., "
         t.compose(f"services: {{a: {{build: {{{where}{key}}}}}}}\n")
         t.file("Dockerfile", BASE)
@@ -389,7 +389,8 @@ def test_add_url(t):
     t.has(build(t, f"{url}/context.tar.gz").err, "by tar")
     t.has(build(t, f"{url}/Dockerfile").err, "alone")
     t.has(build(t, f"{url}/no.tar", rc=1).err, "no.tar", "404")
-    t.has(build(t, f"{url}/repo.git", rc=1).err, "git repositories")
+    t.has(build(t, f"{url}/repo.git", rc=1).err, "no such repository")
+    t.has(build(t, "-f", "-", f"{url}/context.tar.gz", stdin=BASE + "COPY f /g\nRUN echo is; cat /g\n").err, "by tar")
     t.compose(f"services: {{a: {{build: {{context: '{url}/context.tar.gz'}}}}}}\n")
     t.has(t.muster("build", "--no-cache").err, "by tar")
     server.shutdown()
