@@ -179,6 +179,7 @@ fault: all
 	$(Q)MUSTER_STORM=1 $(RUN_TESTS) --only storm system
 	$(Q)BUILD='$(BUILD)' tests/fault/driver --full $(if $(FAULT_JOBS),--jobs $(FAULT_JOBS)) $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 	$(Q)BUILD='$(BUILD)' tests/fault/images --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
+	$(Q)BUILD='$(BUILD)' tests/fault/builds --full $(if $(ONLY),--only '$(ONLY)') '$(BIN)/muster'
 
 # thousands of rounds; what the kernel counts is equal before and after. `check` has a few rounds
 .PHONY: soak

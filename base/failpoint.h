@@ -21,7 +21,8 @@ enum failpoint_can {
 };
 
 struct failpoint {
-	const char *name, *process, *meaning; /* process: who reaches it: muster, anchor, supervise, child, work, logs, dns, image; any */
+	/* process: who reaches it: muster, anchor, supervise, child, work, logs, dns, image, executor; any */
+	const char *name, *process, *meaning;
 	unsigned can;
 };
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "compose/block.h"
@@ -272,6 +273,8 @@ static int begin(struct build *b, struct err *err)
 	fill_contexts(b);
 	if (build_start_builder(b, err) < 0 || chan_open(&b->builder, &b->client->loop, b->builder_fd, from_builder, err) < 0 ||
 		loop_add(&b->client->loop, &b->wanted, b->wanted_fd, EPOLLIN, executor_wanted, err) < 0)
+		return -1;
+	if (failpoint_err("muster.build.started", err) < 0)
 		return -1;
 	if (message_send(&b->builder, b->spec->request, b->spec->fds, b->spec->n_fds, err) == 0)
 		return 0;

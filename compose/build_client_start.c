@@ -127,7 +127,7 @@ int build_start_executor(struct build *b, struct err *err)
 	b->exec_fd = cli[0];
 	if (b->exec_pid < 0)
 		return err_sys(err, errno, "start muster-run");
-	rc = send_setup(b, cli[0], err);
+	rc = failpoint_err("muster.build.executor", err) < 0 ? -1 : send_setup(b, cli[0], err);
 	return rc;
 }
 

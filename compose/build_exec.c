@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/proc.h"
 
@@ -87,15 +88,18 @@ static int serve(const char *rootid, struct cgroup_host *cgroups, struct err *er
 {
 	struct build_exec *e = xcalloc(1, sizeof(*e));
 	int rc;
+	failpoint_open(BUILD_EXEC_FD_RUN);
 	e->cgroups = cgroups;
 	if (build_session_open(&e->session, BUILD_EXEC_FD_ROOT, BUILD_EXEC_FD_RUN, rootid, cgroups, err) < 0 || loop_init(&e->loop, err) < 0)
 		return -1;
 	build_net_init(&e->net, e->session.all_fd, rootid);
-	rc = run(e, err);
+	rc = failpoint_err("executor.session", err) < 0 ? -1 : run(e, err);
+	failpoint("executor.end");
 	step_kill_all(e);
 	chan_done(&e->builder);
 	chan_done(&e->cli);
 	build_net_done(&e->net);
+	failpoint("executor.net.done");
 	build_session_close(&e->session);
 	given_done(e->secrets, e->n_secrets);
 	given_done(e->agents, e->n_agents);
@@ -122,6 +126,6 @@ int build_exec_main(const char *rootid, bool sweep_only)
 		rc = serve(rootid, cgroups, &err);
 	cgroup_host_close(cgroups);
 	if (rc < 0 && err.msg[0])
-		dprintf(2, "muster: the executor of the build: %s\n", err.msg);
+		dprintf(2, "muster-run: the executor of the build: %s\n", err.msg);
 	return rc < 0;
 }

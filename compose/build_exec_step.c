@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/proc.h"
 
@@ -120,6 +121,7 @@ static void step_end(struct step *s)
 		retry_later(s);
 		return;
 	}
+	failpoint("executor.step.released");
 	answer(s);
 	step_free(s);
 }
@@ -193,6 +195,7 @@ static void step_exited(struct loop_source *src, uint32_t events)
 		return;
 	loop_remove(src);
 	s->proc.pid = 0;
+	failpoint("executor.step.exited");
 	s->exited = true;
 	s->exit_code = proc_exit_code(status);
 	if (s->cgroup && cgroup_oom_kills(s->cgroup) > s->oom_before)
@@ -296,7 +299,8 @@ static int make_cgroup(struct step *s, struct err *err)
 		return -1;
 	s->registered = true;
 	build_session_cgroup(&s->exec->session, s->name, path);
-	if (cgroup_create(s->exec->cgroups, path, &limits, !json_get_bool(s->j, "insecure", false), &s->cgroup, err) < 0)
+	if (failpoint_err("executor.step.noted", err) < 0 ||
+		cgroup_create(s->exec->cgroups, path, &limits, !json_get_bool(s->j, "insecure", false), &s->cgroup, err) < 0)
 		return -1;
 	s->oom_before = cgroup_oom_kills(s->cgroup);
 	return 0;
@@ -360,7 +364,8 @@ static int start(struct step *s, struct err *err)
 	if (!s->argv.n || s->argv.n > EXECUTOR_MAX_ARGS || s->env.n > EXECUTOR_MAX_ARGS)
 		return err_set(err, ERR_INVALID, "a step without a command, or with too many words");
 	if (make_files(s, network, err) < 0 || make_limits(s, err) < 0 || step_prepare_mounts(s, err) < 0 || step_make_mountpoints(s, err) < 0 ||
-		load_filter(s->exec, err) < 0 || make_cgroup(s, err) < 0)
+		failpoint_err("executor.step.mounts", err) < 0 || load_filter(s->exec, err) < 0 || make_cgroup(s, err) < 0 ||
+		failpoint_err("executor.step.cgroup", err) < 0)
 		return -1;
 	rc = open_outputs(s, out, err);
 	if (rc == 0) {
@@ -369,7 +374,8 @@ static int start(struct step *s, struct err *err)
 	}
 	util_close(&out[0]);
 	util_close(&out[1]);
-	if (rc < 0 || wire(s, network, err) < 0 || container_go(&s->proc, err) < 0)
+	if (rc < 0 || failpoint_err("executor.step.spawned", err) < 0 || wire(s, network, err) < 0 ||
+		failpoint_err("executor.step.wired", err) < 0 || container_go(&s->proc, err) < 0)
 		return -1;
 	return loop_add(&s->exec->loop, &s->sync, s->proc.sync_fd, EPOLLIN, step_progress, err);
 }
@@ -479,6 +485,7 @@ void step_run(struct build_exec *e, json_t *message)
 	}
 	opened = json_pack("{s:s,s:I}", "event", "opened", "id", (json_int_t)s->id);
 	message_send(&e->builder, opened, NULL, 0, &err);
+	failpoint("executor.step.opened");
 	try_start(s);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "network/attach.h"
 #include "network/forward.h"
@@ -91,7 +92,7 @@ static int make_bridge(struct build_net *n, struct err *err)
 	struct bridge_spec spec = { .project = PROJECT, .network = NETWORK, .avoid = avoid, .n_avoid = servers(avoid) };
 	AUTO_STR struct str message = { 0 };
 	if (nft_ensure(&n->net, err) < 0 || bridge_ensure(&n->net, &spec, &n->bridge, err) < 0 || forward_enable(&n->net, err) < 0 ||
-		change_rules(n, true, err) < 0)
+		failpoint_err("executor.net.bridge", err) < 0 || change_rules(n, true, err) < 0)
 		return -1;
 	if (forward_admit(&n->net, &message, NULL) == 1)
 		snprintf(n->warning, sizeof(n->warning), "%s", str_get(&message));
@@ -109,9 +110,11 @@ static int use(struct build_net *n, struct err *err)
 	n->leases_fd = n->net_fd < 0 ? -1 : open_file(n, "leases", err);
 	if (n->leases_fd < 0)
 		return -1;
+	n->used = true; /* also when it fails from here on: then it is removed again */
 	if (flock(n->net_fd, LOCK_SH | LOCK_NB) < 0)
 		return err_sys(err, errno, "share the builds' network");
-	n->used = true; /* also when it fails from here on: then it is removed again */
+	if (failpoint_err("executor.net.shared", err) < 0)
+		return -1;
 	return make_bridge(n, err) < 0 ? err_wrap(err, "the network of build steps") : 0;
 }
 
@@ -198,6 +201,7 @@ static void remove_if_last(struct build_net *n)
 	if (flock(n->net_fd, LOCK_EX | LOCK_NB) < 0)
 		return;
 	change_rules(n, false, &ignored);
+	failpoint("executor.net.rules.gone");
 	if (bridge_delete(&n->net, n->bridge.name, &ignored) == 0 && nft_release(&n->net, &ignored) == 0)
 		forward_withdraw(&n->net, &ignored);
 	unlinkat(n->dir_fd, "leases", 0);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "images/build/build_impl.h"
@@ -344,10 +345,10 @@ static int commit(struct build *b, struct err *err)
 	if (cacheto_inline(b->to, s, s->doc, err) < 0)
 		return -1;
 	text = json_canonical(s->doc);
-	if (layers_place(b->layers, err) < 0)
+	if (layers_place(b->layers, err) < 0 || failpoint_err("build.commit", err) < 0)
 		return -1;
 	rc = store_commit_image(b->store, text, strlen(text), NULL, 0, refs.v, refs.n, id, err);
-	if (rc < 0 || cacheto_export(b->to, s, err) < 0)
+	if (rc < 0 || failpoint_err("build.committed", err) < 0 || cacheto_export(b->to, s, err) < 0)
 		return -1;
 	j = json_object();
 	tags = json_array();
@@ -381,7 +382,7 @@ static int build(struct build *b, const int *fds, struct err *err)
 		return -1;
 	read_run_key(b);
 	if (layers_new(b->store, b->root_fd, clamp, &b->layers, err) < 0 || cache_open(b->root_fd, b->store, &b->cache, err) < 0 ||
-	    build_contexts_open(b, fds, err) < 0 || read_ignore(b, fds, err) < 0 || read_dockerfile(b, fds, err) < 0)
+	    failpoint_err("build.begun", err) < 0 || build_contexts_open(b, fds, err) < 0 || read_ignore(b, fds, err) < 0 || read_dockerfile(b, fds, err) < 0)
 		return -1;
 	b->from = cachefrom_new(b, fds);
 	b->to = cacheto_new(b);

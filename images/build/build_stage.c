@@ -3,6 +3,7 @@
  * what it may need has been started before (build.c). */
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "images/build/build_impl.h"
 
@@ -174,7 +175,7 @@ static int run_stage(struct build_stage *st, struct err *err)
 	for (size_t i = 0; i < st->in->n; i++)
 		st->n_steps += makes_layer(st->in->v[i]);
 	st->step = 1;
-	if (open_base(st, &onbuild, err) < 0)
+	if (failpoint_err("build.stage", err) < 0 || open_base(st, &onbuild, err) < 0)
 		return -1;
 	triggers = arena_alloc(st->arena, (onbuild.n + 1) * sizeof(*triggers));
 	for (size_t i = 0; i < onbuild.n; i++) {

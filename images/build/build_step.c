@@ -6,6 +6,7 @@
  * second keys only: a layer of theirs goes the way of one that was run. */
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "images/build/build_impl.h"
 #include "images/build/cachefrom.h"
@@ -160,7 +161,7 @@ static int run_it(struct build_step *s, struct memory *m, struct err *err)
 	l = layers_begin(b->layers, err);
 	if (!l)
 		return -1;
-	if (s->run(s, l, &m->forget, err) < 0) {
+	if (failpoint_err("build.step", err) < 0 || s->run(s, l, &m->forget, err) < 0 || failpoint_err("build.step.ran", err) < 0) {
 		layers_drop(l);
 		return -1;
 	}

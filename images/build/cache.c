@@ -7,6 +7,7 @@
 #include <sys/file.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/map.h"
 
@@ -23,6 +24,18 @@ void cache_record_done(struct cache_record *r)
 	*r = (struct cache_record){0};
 }
 
+/* A lock that nobody holds: a killed build left it. */
+static int sweep_lock(void *arg, const char *name)
+{
+	const struct cache *c = arg;
+	AUTO_CLOSE int fd = openat(c->locks_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	struct stat mine, now;
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &mine) == 0 &&
+	    fstatat(c->locks_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && mine.st_ino == now.st_ino)
+		unlinkat(c->locks_fd, name, 0);
+	return 0;
+}
+
 int cache_open(int root_fd, struct store *s, struct cache **ret, struct err *err)
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
@@ -36,6 +49,7 @@ int cache_open(int root_fd, struct store *s, struct cache **ret, struct err *err
 		cache_close(c);
 		return -1;
 	}
+	fs_each(c->locks_fd, ".", sweep_lock, c, NULL);
 	*ret = c;
 	return 0;
 }
@@ -108,8 +122,10 @@ static void put(int dir_fd, const char *key, const char *text)
 {
 	char sub[3] = { key[0], key[1], '\0' };
 	AUTO_CLOSE int fd = fs_make_dir(dir_fd, sub, 0700, NULL);
-	if (fd >= 0)
-		fs_write_volatile(fd, key, text, strlen(text), 0600, NULL);
+	if (fd < 0 || failpoint("cache.put") < 0)
+		return;
+	fs_write_volatile(fd, key, text, strlen(text), 0600, NULL);
+	failpoint("cache.put.done");
 }
 
 void cache_put(struct cache *c, const char *key, const struct cache_record *r)
@@ -154,8 +170,10 @@ int cache_lock(struct cache *c, const char *key)
 		while (flock(fd, LOCK_EX) < 0)
 			if (errno != EINTR)
 				return -1;
-		if (fstat(fd, &mine) == 0 && fstatat(c->locks_fd, key, &now, AT_SYMLINK_NOFOLLOW) == 0 && mine.st_ino == now.st_ino)
+		if (fstat(fd, &mine) == 0 && fstatat(c->locks_fd, key, &now, AT_SYMLINK_NOFOLLOW) == 0 && mine.st_ino == now.st_ino) {
+			failpoint("cache.locked");
 			return TAKE_FD(fd);
+		}
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 
 enum { PLACE_AFTER_MS = 700, BLOCK = 512 };
@@ -101,6 +102,10 @@ static int seal(struct layers *p, struct layer *l, struct err *err)
 	struct pack_result r;
 	unsigned char out[32];
 	int rc;
+	if (failpoint_err("layers.seal", err) < 0) {
+		EVP_MD_CTX_free(b.ctx);
+		return -1;
+	}
 	if (!b.ctx || EVP_DigestInit_ex(b.ctx, EVP_sha256(), NULL) != 1)
 		util_oom();
 	rc = pack_layer(l->fd, &options, blank_times, &b, &r, err);
@@ -240,9 +245,11 @@ int layers_place(struct layers *p, struct err *err)
 		rc = layers_sealed(v[i].layer, err);
 	if (rc == 0 && n > 0) {
 		pthread_rwlock_wrlock(&p->names);
-		rc = place_group(p, v, n, err);
+		rc = failpoint_err("layers.place", err) < 0 ? -1 : place_group(p, v, n, err);
 		pthread_rwlock_unlock(&p->names);
 	}
+	if (rc == 0 && n > 0)
+		rc = failpoint_err("layers.placed", err);
 	for (size_t i = 0; i < n; i++)
 		v[i].fn(v[i].arg, rc == 0);
 	free(v);
@@ -400,6 +407,8 @@ struct layer *layers_begin(struct layers *p, struct err *err)
 		err_sys(err, errno, "create a directory for a layer");
 		return NULL;
 	}
+	if (failpoint_err("layers.begun", err) < 0)
+		return NULL;
 	return l;
 }
 

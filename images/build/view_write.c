@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/xattr.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "images/build/view.h"
 #include "images/tree.h"
@@ -31,6 +32,8 @@ static int copy_up(int parent_fd, const char *name, int like_fd, struct err *err
 {
 	struct stat st;
 	AUTO_CLOSE int fd = -1;
+	if (failpoint_err("view.copy_up", err) < 0)
+		return -1;
 	if (fstat(like_fd, &st) < 0 || mkdirat(parent_fd, name, 0700) < 0 || (fd = openat(parent_fd, name, DIR_FLAGS)) < 0)
 		return err_sys(err, errno, "create directory %s", name);
 	if (fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
