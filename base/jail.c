@@ -37,7 +37,8 @@ static const int jail_sockets[] = {
 static const int jail_files[] = {
 	SCMP_SYS(openat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstat64), SCMP_SYS(fstatat64), SCMP_SYS(lseek),
 	SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(ftruncate64), SCMP_SYS(flock), SCMP_SYS(splice),
-	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(poll), SCMP_SYS(ppoll),
+	SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(getdents64), SCMP_SYS(unlinkat), SCMP_SYS(renameat),
+	SCMP_SYS(renameat2), SCMP_SYS(fallocate),
 };
 
 static int jail_capabilities(struct err *err)
@@ -64,7 +65,7 @@ static int jail_allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 static int jail_rules(scmp_filter_ctx ctx, unsigned allow)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
-	static const int commands[] = { F_GETFL, F_SETFL, F_GETFD, F_DUPFD_CLOEXEC };
+	static const int commands[] = { F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC };
 	int rc = jail_allow(ctx, jail_common, ARRAY_SIZE(jail_common));
 	for (size_t i = 0; i < ARRAY_SIZE(commands) && !rc; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));

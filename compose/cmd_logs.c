@@ -52,6 +52,14 @@ static void flush_log(struct follower *f, const char *id)
 			logs_reader_flush(f->reader, f->numbers[i]);
 }
 
+/* A log that is not kept looks like one that is empty. */
+static void say_none(struct follower *f, const struct record *r)
+{
+	struct model_logging m;
+	if (!strv_has(&f->ids, r->id) && logging_read(r->config, &m) == 0 && m.none)
+		fprintf(stderr, "%s: logging driver \"none\": nothing is kept\n", r->name);
+}
+
 /* Adds the logs of all wanted containers; returns how many of them run. */
 static unsigned look(struct follower *f)
 {
@@ -64,6 +72,7 @@ static unsigned look(struct follower *f)
 		bool alive = r->status == STATUS_RUNNING || r->status == STATUS_RESTARTING;
 		if (!wanted(f->app, r->service, r->number, r->oneoff))
 			continue;
+		say_none(f, r);
 		add_log(f, r->id, r->name);
 		running += alive;
 		if (!alive)

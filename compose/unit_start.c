@@ -378,7 +378,12 @@ void unit_tell_dns(struct unit *u)
 
 static void tell_logs(struct unit *u, int log_fd, int out, int error)
 {
-	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd, u->proc.pidfd);
+	struct model_logging m;
+	bool whole = u->attached || logging_read(u->rec->config, &m) < 0; /* who is attached reads the files themselves */
+	struct logs_limits limits = { .files = 1 };
+	if (!whole)
+		limits = (struct logs_limits){ .bytes = m.max_bytes, .files = m.max_files, .none = m.none };
+	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd, u->proc.pidfd, &limits);
 }
 
 void unit_tell_logs(struct unit *u)

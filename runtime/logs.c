@@ -52,14 +52,22 @@ int logs_fifo_writer(int dirfd, const char *name, struct err *err)
 }
 
 struct logs_head {
-	uint8_t op, tty;
+	uint8_t op, flags;
 	uint16_t id_len;
 	uint32_t number;
+	uint64_t limit_bytes;
+	uint32_t limit_files;
+	uint32_t pad;
 };
+static_assert(sizeof(struct logs_head) + LOGS_MAX_ID == LOGS_MAX_PACKET, "the header's size");
+
+enum { FLAG_TTY = 1, FLAG_NONE = 2 };
 
 size_t logs_control_encode(const struct logs_message *m, void *buf)
 {
-	struct logs_head head = { m->op, m->tty, (uint16_t)strlen(m->id), m->number };
+	struct logs_head head = { .op = m->op, .flags = (uint8_t)((m->tty ? FLAG_TTY : 0) | (m->limits.none ? FLAG_NONE : 0)),
+				  .id_len = (uint16_t)strlen(m->id), .number = m->number, .limit_bytes = m->limits.bytes,
+				  .limit_files = m->limits.files };
 	memcpy(buf, &head, sizeof(head));
 	memcpy((char *)buf + sizeof(head), m->id, head.id_len);
 	return sizeof(head) + head.id_len;
@@ -73,20 +81,26 @@ int logs_control_decode(const void *p, size_t n, struct logs_message *ret, struc
 	memcpy(&head, p, sizeof(head));
 	if (head.op == LOGS_OP_NONE || head.op >= LOGS_OP_N_ || head.id_len > LOGS_MAX_ID || n != sizeof(head) + head.id_len)
 		return err_set(err, ERR_CORRUPT, "logs control: malformed packet of kind %u", head.op);
-	*ret = (struct logs_message){ .op = head.op, .tty = head.tty, .number = head.number };
+	*ret = (struct logs_message){ .op = head.op, .tty = head.flags & FLAG_TTY, .number = head.number };
+	ret->limits = (struct logs_limits){ .bytes = head.limit_bytes, .files = head.limit_files, .none = head.flags & FLAG_NONE };
 	memcpy(ret->id, (const char *)p + sizeof(head), head.id_len);
 	if (strlen(ret->id) != head.id_len)
 		return err_set(err, ERR_CORRUPT, "logs control: malformed id");
 	return 0;
 }
 
-static void logs_control_send(struct logs_control *c, enum logs_op op, const char *id, const int *fds, size_t n_fds, bool tty)
+static void send_full(struct logs_control *c, struct logs_message *m, const char *id, const int *fds, size_t n_fds)
 {
-	struct logs_message m = { .op = (uint8_t)op, .tty = tty, .number = op == LOGS_OP_SYNC ? c->serial : c->epoch };
 	unsigned char buf[LOGS_MAX_PACKET];
 	assert(strlen(id) <= LOGS_MAX_ID);
-	memcpy(m.id, id, strlen(id));
-	chan_send(&c->chan, buf, logs_control_encode(&m, buf), fds, n_fds);
+	memcpy(m->id, id, strlen(id));
+	chan_send(&c->chan, buf, logs_control_encode(m, buf), fds, n_fds);
+}
+
+static void logs_control_send(struct logs_control *c, enum logs_op op, const char *id)
+{
+	struct logs_message m = { .op = (uint8_t)op, .number = op == LOGS_OP_SYNC ? c->serial : c->epoch };
+	send_full(c, &m, id, NULL, 0);
 }
 
 static void logs_control_receive(struct chan *chan, const void *p, size_t n, int *fds, size_t n_fds)
@@ -132,17 +146,17 @@ void logs_control_done(struct logs_control *c)
 void logs_control_reset(struct logs_control *c)
 {
 	chan_drop(&c->chan);
-	logs_control_send(c, LOGS_OP_RESET, "", NULL, 0, false);
+	logs_control_send(c, LOGS_OP_RESET, "");
 }
 
 uint32_t logs_control_sync(struct logs_control *c)
 {
 	if (++c->serial == 0)
 		c->serial = 1;
-	logs_control_send(c, LOGS_OP_SYNC, "", NULL, 0, false);
+	logs_control_send(c, LOGS_OP_SYNC, "");
 	/* a server that died took these with it; twice is harmless */
 	for (struct map_entry *e = map_next(&c->draining, NULL); e; e = map_next(&c->draining, e))
-		logs_control_send(c, LOGS_OP_DRAIN, e->key, NULL, 0, false);
+		logs_control_send(c, LOGS_OP_DRAIN, e->key);
 	return c->serial;
 }
 
@@ -154,27 +168,31 @@ static int reading_end(int fifo_fd)
 	return fd >= 0 ? fd : fcntl(fifo_fd, F_DUPFD_CLOEXEC, 3);
 }
 
-void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd, int first_pidfd)
+void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd, int first_pidfd,
+		      const struct logs_limits *limits)
 {
-	if (tty_fd >= 0) { /* what the terminal prints is written into `out` */
+	struct logs_message m = { .op = LOGS_OP_ADD, .tty = tty_fd >= 0, .number = c->epoch };
+	if (limits)
+		m.limits = *limits;
+	if (m.tty) { /* what the terminal prints is written into `out` */
 		int fds[4] = { log_dirfd, out_fd, tty_fd, first_pidfd };
-		logs_control_send(c, LOGS_OP_ADD, id, fds, first_pidfd >= 0 ? 4 : 3, true);
+		send_full(c, &m, id, fds, first_pidfd >= 0 ? 4 : 3);
 	} else {
 		AUTO_CLOSE int out = reading_end(out_fd);
 		AUTO_CLOSE int error = reading_end(err_fd);
 		int fds[3] = { log_dirfd, out, error };
-		logs_control_send(c, LOGS_OP_ADD, id, fds, ARRAY_SIZE(fds), false);
+		send_full(c, &m, id, fds, ARRAY_SIZE(fds));
 	}
 }
 
 void logs_control_remove(struct logs_control *c, const char *id)
 {
 	map_del(&c->draining, id);
-	logs_control_send(c, LOGS_OP_REMOVE, id, NULL, 0, false);
+	logs_control_send(c, LOGS_OP_REMOVE, id);
 }
 
 void logs_control_drain(struct logs_control *c, const char *id)
 {
 	map_put(&c->draining, id, c);
-	logs_control_send(c, LOGS_OP_DRAIN, id, NULL, 0, false);
+	logs_control_send(c, LOGS_OP_DRAIN, id);
 }

@@ -41,6 +41,13 @@ struct logs_record {
 };
 static_assert(sizeof(struct logs_record) == 24, "the index is a file format");
 
+/* What is kept of one container's output. */
+struct logs_limits {
+	uint64_t bytes;    /* its two files together are rotated when they have so many; 0: never */
+	uint32_t files;    /* with those that were rotated away; at least 1 */
+	bool none;         /* nothing is kept */
+};
+
 /* Runs `muster-run logs`. When the channel on control_fd is closed for good, it goes on alone until no process has any of its pipes open for
  * writing; SIGTERM ends it at once, after what the pipes hold. Any other end, kill -9 at any point included, loses nothing as long as
  * somebody else has the pipes open. Every directory and FIFO comes as a descriptor; it needs 0-2 and control_fd, default signals, and
@@ -93,19 +100,21 @@ uint32_t logs_control_sync(struct logs_control *c);
 /* A container's directory and FIFOs. tty_fd >= 0: the master of its pty, pumped through the FIFO `out` (err_fd may then be -1:
  * one stream), and a pidfd of its first process, which tells a log process that is alone when nothing more can come (-1: the
  * hang-up does). The log process gets reading ends of its own: it sees when nobody writes any more.
- * A known id is drained and replaced: do it again when a new start brought a new pty. The descriptors stay the caller's. */
+ * A known id is drained and replaced: do it again when a new start brought a new pty. The
+ * descriptors stay the caller's. limits NULL: everything is kept. */
 void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd,
-		      int first_pidfd);
+		      int first_pidfd, const struct logs_limits *limits);
 /* Drains what is there and lets go of everything. */
 void logs_control_remove(struct logs_control *c, const char *id);
 /* After the container's exit: DRAINED follows when all that it wrote is in the files (at once for an unknown id). */
 void logs_control_drain(struct logs_control *c, const char *id);
 
 /* One packet on the wire, for both sides. */
-enum { LOGS_MAX_PACKET = 8 + LOGS_MAX_ID };
+enum { LOGS_MAX_PACKET = 24 + LOGS_MAX_ID };
 struct logs_message {
 	uint8_t op;       /* enum logs_op */
 	bool tty;
+	struct logs_limits limits; /* add */
 	uint32_t number;  /* sync: its serial; drain: what DRAINED has to repeat */
 	char id[LOGS_MAX_ID + 1];
 };

@@ -14,11 +14,14 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "runtime/logs_segment.h"
 
 enum { WINDOW = 64 << 10, RECORDS = 512 };
 
 struct stream {
-	int fd;                   /* -1: no such file yet */
+	int fd;                   /* the piece that was read last; -1: no such file yet */
+	uint64_t base, first;     /* where it begins; the lowest offset that was there */
+	bool current;             /* it is the file that grows */
 	bool placed;              /* pos is set */
 	bool discard;             /* the line at pos began before the range: drop it when its end is found */
 	bool held;                /* the line at pos has no end yet (following) */
@@ -100,6 +103,7 @@ static int source_watch(struct logs_reader *r, struct source *s, struct err *err
 /* Opens what is there by now. */
 static int source_open(struct logs_reader *r, struct source *s, struct err *err)
 {
+	CLEANUP(logs_segments_done) struct logs_segments pieces = {0};
 	if (s->index_fd < 0) {
 		s->index_fd = openat(s->dir_fd, LOGS_INDEX, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (s->index_fd < 0 && errno != ENOENT)
@@ -112,11 +116,17 @@ static int source_open(struct logs_reader *r, struct source *s, struct err *err)
 	}
 	for (int i = 0; i < LOGS_STREAM_N_; i++) {
 		struct stream *st = &s->streams[i];
+		struct err why = {0};
 		if (st->fd >= 0)
 			continue;
-		st->fd = openat(s->dir_fd, logs_stream_files[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (st->fd < 0 && errno != ENOENT)
-			return err_sys(err, errno, "open %s", logs_stream_files[i]);
+		if (logs_segments_list(s->dir_fd, (enum logs_stream)i, &pieces, err) < 0)
+			return -1;
+		st->first = logs_segments_first(&pieces);
+		st->fd = logs_segment_open(s->dir_fd, (enum logs_stream)i, logs_segments_end(&pieces), &st->base, &st->current, &why);
+		if (st->fd < 0 && why.sys == ENOENT && pieces.n) /* killed in the middle of a rotation */
+			st->fd = logs_segment_open(s->dir_fd, (enum logs_stream)i, st->first, &st->base, &st->current, &why);
+		if (st->fd < 0 && why.sys != ENOENT)
+			return err_set(err, why.code, "%s", why.msg);
 	}
 	return 0;
 }
@@ -194,6 +204,52 @@ bool logs_reader_past_until(const struct logs_reader *r)
 	return true;
 }
 
+/* The file that grows is no longer that. */
+static bool stream_rotated(const struct source *s, const struct stream *st)
+{
+	struct stat mine, there;
+	return !st->current || fstat(st->fd, &mine) < 0 || fstatat(s->dir_fd, logs_stream_files[st - s->streams], &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+	       mine.st_ino != there.st_ino;
+}
+
+/* Reads at a stream's offset, in whatever piece it is. 0: nothing is there now, or any more. */
+static ssize_t stream_pread(const struct source *s, struct stream *st, void *buf, size_t n, uint64_t at)
+{
+	for (int tries = 0; tries < 2 && st->fd >= 0; tries++) {
+		ssize_t got = at >= st->base ? pread(st->fd, buf, n, (off_t)(at - st->base)) : 0;
+		struct err unused;
+		uint64_t base;
+		bool current;
+		int fd;
+		if (got || tries || (at >= st->base && !stream_rotated(s, st)))
+			return got;
+		fd = logs_segment_open(s->dir_fd, (enum logs_stream)(st - s->streams), at, &base, &current, &unused);
+		if (fd < 0)
+			return 0;
+		close(st->fd);
+		st->fd = fd;
+		st->base = base;
+		st->current = current;
+	}
+	return 0;
+}
+
+/* What is at pos was removed while we read: on with the first line that begins in what is left. */
+static bool stream_skip_gap(const struct source *s, struct stream *st)
+{
+	CLEANUP(logs_segments_done) struct logs_segments pieces = {0};
+	if (st->fd < 0 || logs_segments_list(s->dir_fd, (enum logs_stream)(st - s->streams), &pieces, NULL) < 0)
+		return false;
+	st->first = logs_segments_first(&pieces);
+	if (st->first <= st->pos)
+		return false;
+	st->pos = st->at = st->first;
+	st->n = st->scanned = 0;
+	st->held = false;
+	st->discard = true;
+	return true;
+}
+
 static uint64_t file_size(int fd)
 {
 	struct stat st;
@@ -221,18 +277,19 @@ static uint64_t record_at(const struct source *s, uint64_t n, uint64_t time_ns)
 }
 
 /* How many lines begin in a record: newlines in the bytes one earlier, and the file's very first one. */
-static uint64_t count_lines(const struct source *s, const struct logs_record *rec)
+static uint64_t count_lines(struct source *s, const struct logs_record *rec)
 {
+	struct stream *st = &s->streams[rec->stream];
 	char buf[WINDOW];
-	uint64_t at = rec->offset, end = rec->offset + rec->len, count = 0;
-	if (rec->len == 0)
+	uint64_t at = MAX(rec->offset, st->first), end = rec->offset + rec->len, count = 0;
+	if (at >= end)
 		return 0;
 	if (at == 0)
 		count = 1;
-	else
+	else if (at > st->first)
 		at--;
 	for (end--; at < end;) {
-		ssize_t n = pread(s->streams[rec->stream].fd, buf, (size_t)MIN(end - at, (uint64_t)sizeof(buf)), (off_t)at);
+		ssize_t n = stream_pread(s, st, buf, (size_t)MIN(end - at, (uint64_t)sizeof(buf)), at);
 		if (n <= 0)
 			break;
 		for (ssize_t i = 0; i < n; i++)
@@ -252,7 +309,7 @@ static uint64_t known_end(const struct source *s, uint64_t n, int stream)
 		if (pread(s->index_fd, block, (size_t)bytes, (off_t)((n - want) * sizeof(block[0]))) != bytes)
 			return UINT64_MAX;
 		for (size_t i = want; i-- > 0;)
-			if (block[i].stream == stream)
+			if (block[i].stream == stream && block[i].len)
 				return block[i].offset + block[i].len;
 		n -= want;
 	}
@@ -265,11 +322,19 @@ static void source_extra(struct source *s, int stream, uint64_t size, uint64_t n
 {
 	uint64_t known = size ? known_end(s, n, stream) : 0;
 	struct stat st;
+	known = MAX(known, s->streams[stream].first);
 	if (known >= size || fstat(s->streams[stream].fd, &st) < 0)
 		return;
 	s->extra[s->n_extra++] = (struct logs_record){ .time_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec,
 						       .offset = known, .stream = (uint8_t)stream,
 						       .len = (uint32_t)MIN(size - known, (uint64_t)UINT32_MAX) };
+}
+
+/* The first record that is not in the hole of those whose pieces are gone. */
+static uint64_t index_begin(const struct source *s)
+{
+	off_t at = lseek(s->index_fd, 0, SEEK_DATA);
+	return at > 0 ? ((uint64_t)at + sizeof(struct logs_record) - 1) / sizeof(struct logs_record) : 0;
 }
 
 /* Sets where reading starts: by since, then by the tail counted back from until. */
@@ -278,11 +343,12 @@ static void source_start(struct logs_reader *r, struct source *s)
 	uint64_t sizes[LOGS_STREAM_N_], n, first, last, count = 0, tail = (uint64_t)s->range.tail;
 	struct logs_record rec;
 	for (int i = 0; i < LOGS_STREAM_N_; i++)
-		sizes[i] = file_size(s->streams[i].fd); /* before the index: what has a record by then is in it */
+		/* before the index: what has a record by then is in it */
+		sizes[i] = s->streams[i].fd < 0 ? 0 : s->streams[i].base + file_size(s->streams[i].fd);
 	n = file_size(s->index_fd) / sizeof(struct logs_record);
 	for (int i = 0; i < LOGS_STREAM_N_ && !r->follow; i++)
 		source_extra(s, i, sizes[i], n);
-	first = s->range.since_ns ? record_at(s, n, s->range.since_ns) : 0;
+	first = s->range.since_ns ? record_at(s, n, s->range.since_ns) : index_begin(s);
 	last = s->range.until_ns ? record_at(s, n, s->range.until_ns) : n;
 	s->started = true;
 	s->end_record = r->follow ? UINT64_MAX : n;
@@ -321,7 +387,7 @@ static bool source_record(struct source *s)
 }
 
 /* Reads on at the window's end; false when there is no more now. */
-static bool stream_fill(struct stream *st)
+static bool stream_fill(const struct source *s, struct stream *st)
 {
 	size_t keep;
 	ssize_t n;
@@ -343,7 +409,7 @@ static bool stream_fill(struct stream *st)
 		st->cap = st->cap ? st->cap * 2 : WINDOW;
 		st->window = xrealloc(st->window, st->cap, 1);
 	}
-	n = pread(st->fd, st->window + st->n, st->cap - st->n, (off_t)(st->at + st->n));
+	n = stream_pread(s, st, st->window + st->n, st->cap - st->n, st->at + st->n);
 	if (n <= 0)
 		return false;
 	st->n += (size_t)n;
@@ -351,7 +417,7 @@ static bool stream_fill(struct stream *st)
 }
 
 /* The line at st->pos: 1 with its text, 0 when its end is not there (then *ret_len bytes are). */
-static int stream_line(struct stream *st, const char **ret_text, size_t *ret_len)
+static int stream_line(const struct source *s, struct stream *st, const char **ret_text, size_t *ret_len)
 {
 	for (;;) {
 		if (st->pos >= st->at && st->pos < st->at + st->n) {
@@ -370,7 +436,7 @@ static int stream_line(struct stream *st, const char **ret_text, size_t *ret_len
 			*ret_text = "";
 			*ret_len = 0;
 		}
-		if (!stream_fill(st)) {
+		if (!stream_fill(s, st)) {
 			if (*ret_len) /* the window may have moved */
 				*ret_text = st->window + (st->pos - st->at);
 			return 0;
@@ -387,15 +453,15 @@ static void stream_pass(struct stream *st, const char *text, size_t len)
 }
 
 /* Puts st at the first line that begins in the record, or later. */
-static void stream_place(struct stream *st, const struct logs_record *rec)
+static void stream_place(const struct source *s, struct stream *st, const struct logs_record *rec)
 {
 	char before = '\n';
 	st->placed = true;
 	st->pos = st->at = rec->offset;
 	st->n = st->scanned = 0;
 	st->held = st->discard = false;
-	if (st->pos && pread(st->fd, &before, 1, (off_t)st->pos - 1) == 1)
-		st->discard = before != '\n';
+	if (st->pos) /* a line whose beginning is gone is none */
+		st->discard = stream_pread(s, st, &before, 1, st->pos - 1) != 1 || before != '\n';
 }
 
 /* True when the line is to be given out. */
@@ -425,7 +491,9 @@ static int source_record_line(struct logs_reader *r, struct source *s)
 		bool discard = st->discard;
 		const char *text;
 		size_t len;
-		int complete = stream_line(st, &text, &len);
+		int complete = stream_line(s, st, &text, &len);
+		if (!complete && !len && stream_skip_gap(s, st))
+			continue;
 		if (!complete && r->follow) {
 			st->held = len > 0;
 			st->held_ns = time_ns;
@@ -453,7 +521,7 @@ static int source_flush(struct source *s)
 		size_t len;
 		if (!st->held)
 			continue;
-		stream_line(st, &text, &len);
+		stream_line(s, st, &text, &len);
 		stream_pass(st, text, len);
 		if (len == 0 || !source_wants(s, time_ns, discard))
 			continue;
@@ -473,11 +541,12 @@ static bool source_take_record(struct source *s)
 		s->past_until = true;
 		return false;
 	}
-	if (rec->stream >= LOGS_STREAM_N_ || s->streams[rec->stream].fd < 0)
+	if (!rec->len || rec->stream >= LOGS_STREAM_N_ || s->streams[rec->stream].fd < 0)
 		return false;
 	st = &s->streams[rec->stream];
-	if (!st->placed || (rec->offset < st->known && file_size(st->fd) < st->pos)) /* the latter: the file was emptied */
-		stream_place(st, rec);
+	/* the latter: the file was emptied */
+	if (!st->placed || (rec->offset < st->known && st->current && st->base + file_size(st->fd) < st->pos))
+		stream_place(s, st, rec);
 	st->known = rec->offset + rec->len;
 	return true;
 }

@@ -26,14 +26,16 @@
 #include "base/map.h"
 #include "runtime/logs.h"
 #include "runtime/logs_holder.h"
+#include "runtime/logs_segment.h"
 
-enum { RETRY_MS = 250, LOCK_MS = 5, BUSY_NS = 20000000, COPY_BYTES = 4096, DRAIN_TURNS = 64 };
+enum { RETRY_MS = 250, LOCK_MS = 5, BUSY_NS = 20000000, ROTATE_RETRY_NS = 1000000000, COPY_BYTES = 4096, DRAIN_TURNS = 256, DRAIN_BYTES = 64 << 20 };
 
 struct pump {
 	struct log *log;
 	enum logs_stream stream;
 	struct loop_source source;
 	int fifo_fd, file_fd;    /* -1: there is no such stream */
+	uint64_t base;           /* where the file begins: what is before was rotated away */
 	uint64_t offset;         /* the file's end */
 	uint64_t recorded;       /* up to where the index knows it */
 	uint64_t lost;           /* bytes dropped since the disk refused */
@@ -50,7 +52,10 @@ struct log {
 	bool locked;             /* the files are open and ours */
 	bool failed;             /* they can't be opened: output is dropped until they can */
 	uint32_t drain_number;
-	int dir_fd;              /* -1 once the files are open */
+	int dir_fd;
+	struct logs_limits limits;
+	uint64_t rotate_ns;      /* no rotation before that: the last one failed */
+	uint64_t first_record;   /* of the index; what is before is gone */
 	int index_fd;
 	uint64_t index_end;
 	struct pump pumps[LOGS_STREAM_N_];
@@ -78,6 +83,7 @@ struct server {
 
 static void server_retry(struct server *s, uint64_t delay_ms);
 static void server_maybe_end(struct server *s);
+static void log_limit(struct log *l);
 
 /* Records [p->recorded, p->offset). Failing is fine: the next record covers it. */
 static void pump_record(struct pump *p, uint64_t time_ns)
@@ -97,9 +103,9 @@ static void pump_record(struct pump *p, uint64_t time_ns)
 static void pump_check_size(struct pump *p)
 {
 	struct stat st;
-	if (fstat(p->file_fd, &st) < 0 || (uint64_t)st.st_size == p->offset)
+	if (fstat(p->file_fd, &st) < 0 || p->base + (uint64_t)st.st_size == p->offset)
 		return;
-	p->offset = (uint64_t)st.st_size;
+	p->offset = p->base + (uint64_t)st.st_size;
 	p->recorded = p->offset;
 }
 
@@ -116,7 +122,7 @@ static ssize_t pump_copy(struct pump *p)
 	n = read(p->fifo_fd, buf, COPY_BYTES);
 	if (n <= 0)
 		return n;
-	written = pwrite(p->file_fd, buf, (size_t)n, (off_t)p->offset);
+	written = pwrite(p->file_fd, buf, (size_t)n, (off_t)(p->offset - p->base));
 	if (written != n) {
 		p->lost += (uint64_t)(n - MAX(written, 0));
 		p->lost_errno = written < 0 ? errno : ENOSPC;
@@ -132,12 +138,12 @@ static bool pump_confess(struct pump *p)
 	if (!p->lost)
 		return true;
 	pump_check_size(p);
-	if (p->offset && pread(p->file_fd, &last, 1, (off_t)p->offset - 1) != 1)
+	if (p->offset > p->base && pread(p->file_fd, &last, 1, (off_t)(p->offset - p->base) - 1) != 1)
 		last = '\n';
 	n = snprintf(line, sizeof(line), "%smuster: %llu bytes of output lost: %s\n", last == '\n' ? "" : "\n", (unsigned long long)p->lost,
 		     strerror(p->lost_errno));
-	if (pwrite(p->file_fd, line, (size_t)n, (off_t)p->offset) != n) {
-		if (ftruncate(p->file_fd, (off_t)p->offset) < 0)
+	if (pwrite(p->file_fd, line, (size_t)n, (off_t)(p->offset - p->base)) != n) {
+		if (ftruncate(p->file_fd, (off_t)(p->offset - p->base)) < 0)
 			pump_check_size(p);
 		p->retry_ns = clock_mono_ns() + RETRY_MS * 1000000ULL;
 		return false;
@@ -157,14 +163,24 @@ static void pump_drop(struct pump *p)
 		p->lost += (uint64_t)n;
 }
 
+/* How much may be moved at once: up to the limit, else the pieces would be as long as a pipe. */
+static size_t log_room(const struct log *l)
+{
+	uint64_t size = 0;
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		size += l->pumps[i].offset - l->pumps[i].base;
+	return l->limits.bytes > size ? (size_t)MIN(l->limits.bytes - size, (uint64_t)LOGS_PIPE_BYTES) : LOGS_PIPE_BYTES;
+}
+
 /* Moves at most one pipe's content. True when there may be more. */
 static bool pump_turn(struct pump *p)
 {
 	struct server *s = p->log->server;
 	loff_t at;
 	ssize_t n;
-	if (p->log->failed) {
+	if (p->log->failed || p->log->limits.none) {
 		pump_drop(p);
+		p->lost = p->log->limits.none ? 0 : p->lost;
 		return false;
 	}
 	if (p->lost && (clock_mono_ns() < p->retry_ns || !pump_confess(p))) {
@@ -172,12 +188,14 @@ static bool pump_turn(struct pump *p)
 		return false;
 	}
 	pump_check_size(p);
-	at = (loff_t)p->offset;
-	n = failpoint("logs.splice") < 0 ? -1 : p->copy ? pump_copy(p) : splice(p->fifo_fd, NULL, p->file_fd, &at, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
+	at = (loff_t)(p->offset - p->base);
+	n = failpoint("logs.splice") < 0 ? -1 : p->copy ? pump_copy(p) : splice(p->fifo_fd, NULL, p->file_fd, &at, log_room(p->log), SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		failpoint("logs.spliced");
 		p->offset += (uint64_t)n;
 		pump_record(p, clock_real_ns());
+		if (p->log->limits.bytes)
+			log_limit(p->log);
 		return true;
 	}
 	if (n == 0 || errno == EAGAIN || errno == EINTR)
@@ -210,7 +228,8 @@ static void pump_ready(struct loop_source *s, uint32_t events)
 /* Until the pipe is empty, or so much came through that somebody must still be writing. */
 static void pump_drain(struct pump *p)
 {
-	for (int i = 0; p->fifo_fd >= 0 && i < DRAIN_TURNS && pump_turn(p); i++)
+	uint64_t from = p->offset;
+	while (p->fifo_fd >= 0 && p->offset - from < DRAIN_BYTES && pump_turn(p))
 		;
 	if (p->fifo_fd >= 0 && p->lost)
 		pump_confess(p);
@@ -278,10 +297,134 @@ static bool log_over(const struct log *l)
 
 static void log_drain(struct log *l)
 {
-	for (int i = 0; l->tty_fd >= 0 && i < DRAIN_TURNS * 4 && tty_turn(l) > 0; i++)
+	for (int i = 0; l->tty_fd >= 0 && i < DRAIN_TURNS && tty_turn(l) > 0; i++)
 		pump_turn(&l->pumps[LOGS_STDOUT]);
 	for (int i = 0; i < LOGS_STREAM_N_; i++)
 		pump_drain(&l->pumps[i]);
+}
+
+/* ---- rotation: see runtime/logs_segment.h */
+
+/* The next file is made before the present one loses its name, so that a disk without room for it changes nothing. */
+static int pump_rotate(struct pump *p, struct err *err)
+{
+	const char *name = logs_stream_files[p->stream];
+	char piece[LOGS_SEGMENT_NAME], next[LOGS_SEGMENT_NAME];
+	int dir_fd = p->log->dir_fd;
+	AUTO_CLOSE int fd = -1;
+	snprintf(next, sizeof(next), "%s.next", name);
+	logs_segment_name(p->stream, p->offset, piece);
+	if (failpoint_err("logs.rotate", err) < 0)
+		return -1;
+	fd = openat(dir_fd, next, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || renameat(dir_fd, name, dir_fd, piece) < 0)
+		return err_sys(err, errno, "rotate %s", name);
+	failpoint("logs.renamed");
+	if (renameat(dir_fd, next, dir_fd, name) < 0) {
+		err_sys(err, errno, "rotate %s", name);
+		renameat(dir_fd, piece, dir_fd, name);
+		return -1;
+	}
+	failpoint("logs.rotated");
+	close(p->file_fd);
+	p->file_fd = TAKE_FD(fd);
+	p->base = p->offset;
+	return 0;
+}
+
+/* Records of what is gone become a hole: the index keeps its numbers, and its readers their places. */
+static void index_trim(struct log *l, const uint64_t first[LOGS_STREAM_N_])
+{
+	struct logs_record block[1024];
+	off_t end;
+	for (;;) {
+		ssize_t n = pread(l->index_fd, block, sizeof(block), (off_t)(l->first_record * sizeof(block[0])));
+		size_t i = 0, have = n > 0 ? (size_t)n / sizeof(block[0]) : 0;
+		while (i < have && (!block[i].len || block[i].stream >= LOGS_STREAM_N_ || block[i].offset + block[i].len <= first[block[i].stream]))
+			i++;
+		l->first_record += i;
+		if (i < have || !have)
+			break;
+	}
+	end = (off_t)(l->first_record * sizeof(block[0]) / 4096 * 4096);
+	if (end) /* a file system that can't keeps them */
+		fallocate(l->index_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end);
+}
+
+/* The oldest piece goes; the last one of its stream is emptied. */
+static bool piece_remove(struct log *l, enum logs_stream stream, struct logs_segments *list, size_t i)
+{
+	char name[LOGS_SEGMENT_NAME];
+	failpoint("logs.trim");
+	logs_segment_name(stream, list->v[i].end, name);
+	if (i + 1 == list->n) {
+		AUTO_CLOSE int fd = openat(l->dir_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 || ftruncate(fd, 0) < 0)
+			return false;
+	} else if (unlinkat(l->dir_fd, name, 0) < 0) {
+		return false;
+	}
+	failpoint("logs.trimmed");
+	list->v[i].size = 0;
+	return true;
+}
+
+/* Keeps so much of what was rotated away that it is limits.files with the present one; the last piece in any case when there may be one: it is too
+ * long only when it could not be rotated in time. */
+static void log_trim(struct log *l)
+{
+	size_t n = 0;
+	uint64_t total = 0, allowed = l->limits.bytes * (l->limits.files - 1), first[LOGS_STREAM_N_];
+	struct logs_segments lists[LOGS_STREAM_N_] = {{0}};
+	size_t at[LOGS_STREAM_N_] = {0};
+	struct err err = {0};
+	for (int s = 0; s < LOGS_STREAM_N_; s++) {
+		if (logs_segments_list(l->dir_fd, (enum logs_stream)s, &lists[s], &err) < 0)
+			log_warn("container %s: log: %s", l->id, err.msg);
+		for (size_t i = 0; i < lists[s].n; i++) {
+			total += lists[s].v[i].size;
+			n += lists[s].v[i].size > 0;
+			if (!lists[s].v[i].size && i + 1 < lists[s].n) /* was the last one once */
+				piece_remove(l, (enum logs_stream)s, &lists[s], i);
+		}
+	}
+	for (; total > allowed && (n > 1 || !allowed); n--) {
+		int oldest = -1;
+		for (int s = 0; s < LOGS_STREAM_N_; s++) {
+			while (at[s] < lists[s].n && !lists[s].v[at[s]].size)
+				at[s]++;
+			if (at[s] < lists[s].n && (oldest < 0 || lists[s].v[at[s]].mtime_ns < lists[oldest].v[at[oldest]].mtime_ns))
+				oldest = s;
+		}
+		if (oldest < 0)
+			break;
+		total -= lists[oldest].v[at[oldest]].size;
+		if (!piece_remove(l, (enum logs_stream)oldest, &lists[oldest], at[oldest]++))
+			log_warn("container %s: log: an old piece can't be removed: %s", l->id, strerror(errno));
+	}
+	for (int s = 0; s < LOGS_STREAM_N_; s++) {
+		first[s] = logs_segments_first(&lists[s]);
+		logs_segments_done(&lists[s]);
+	}
+	index_trim(l, first);
+}
+
+/* Rotates both streams together when they have as much as may be: pieces of one time go at one time. */
+static void log_limit(struct log *l)
+{
+	uint64_t size = 0;
+	struct err err = {0};
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		size += l->pumps[i].offset - l->pumps[i].base;
+	if (size < l->limits.bytes || clock_mono_ns() < l->rotate_ns)
+		return;
+	for (int i = 0; i < LOGS_STREAM_N_; i++)
+		if (l->pumps[i].offset > l->pumps[i].base && pump_rotate(&l->pumps[i], &err) < 0) {
+			log_warn("container %s: log: %s", l->id, err.msg);
+			l->rotate_ns = clock_mono_ns() + ROTATE_RETRY_NS;
+			return;
+		}
+	log_trim(l);
 }
 
 static void log_free(struct log *l)
@@ -315,7 +458,7 @@ static uint64_t index_known(const struct log *l, enum logs_stream stream)
 		if (pread(l->index_fd, block, want * sizeof(block[0]), (off_t)((n - want) * sizeof(block[0]))) != (ssize_t)(want * sizeof(block[0])))
 			return 0;
 		for (size_t i = want; i-- > 0;)
-			if (block[i].stream == stream)
+			if (block[i].stream == stream && block[i].len) /* none of the hole that trimming leaves */
 				return block[i].offset + block[i].len;
 		n -= want;
 	}
@@ -324,16 +467,21 @@ static uint64_t index_known(const struct log *l, enum logs_stream stream)
 
 static int pump_open(struct pump *p, struct err *err)
 {
-	struct stat st;
+	CLEANUP(logs_segments_done) struct logs_segments pieces = {0};
 	const char *name = logs_stream_files[p->stream];
+	struct stat st;
 	util_close(&p->file_fd);
 	p->file_fd = openat(p->log->dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (p->file_fd < 0 || fstat(p->file_fd, &st) < 0)
 		return err_sys(err, errno, "open %s", name);
-	p->offset = p->recorded = (uint64_t)st.st_size;
+	if (logs_segments_list(p->log->dir_fd, p->stream, &pieces, err) < 0)
+		return -1;
+	p->base = logs_segments_end(&pieces);
+	p->offset = p->recorded = p->base + (uint64_t)st.st_size;
 	if (p->offset == 0)
 		return 0;
 	p->recorded = MIN(index_known(p->log, p->stream), p->offset);
+	p->recorded = MAX(p->recorded, logs_segments_first(&pieces));
 	pump_record(p, (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec);
 	return 0;
 }
@@ -372,6 +520,10 @@ static void log_fail(struct log *l, const struct err *why)
 static int log_start(struct log *l, struct err *err)
 {
 	struct stat st;
+	if (l->limits.none) {
+		l->locked = true;
+		return log_listen(l, err);
+	}
 	if (failpoint_err("logs.open", err) < 0)
 		return -1;
 	if (l->index_fd < 0)
@@ -390,7 +542,10 @@ static int log_start(struct log *l, struct err *err)
 		return -1;
 	l->locked = true;
 	l->failed = false;
-	util_close(&l->dir_fd);
+	if (l->limits.bytes) {
+		log_trim(l); /* a kill may have kept a predecessor from it */
+		log_limit(l);
+	}
 	return 0;
 }
 
@@ -494,6 +649,8 @@ static void server_add(struct server *s, const struct logs_message *m, int *fds,
 	l->id = xstrdup(m->id);
 	l->index_fd = -1;
 	l->dir_fd = TAKE_FD(fds[0]);
+	l->limits = m->limits;
+	l->limits.files = MAX(l->limits.files, 1U);
 	for (int i = 0; i < LOGS_STREAM_N_; i++)
 		l->pumps[i] = (struct pump){ .log = l, .stream = (enum logs_stream)i, .fifo_fd = -1, .file_fd = -1 };
 	l->pumps[LOGS_STDOUT].fifo_fd = TAKE_FD(fds[1]);

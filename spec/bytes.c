@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docker's unit syntax (go-units, RAMInBytes): a number, at most one space, then b or one of k m g t p with an optional
+/* docker's unit syntax (go-units, RAMInBytes and FromHumanSize): a number, at most one space, then b or one of k m g t p with an optional
  * b or ib. */
 #include "spec/bytes.h"
 
@@ -7,7 +7,7 @@
 
 #include "spec/scalar.h"
 
-bool bytes_parse(const char *s, int64_t *ret)
+static bool parse(const char *s, double kilo, int64_t *ret)
 {
 	static const char prefixes[] = "kmgtp";
 	size_t len = strlen(s), sep = len;
@@ -31,10 +31,20 @@ bool bytes_parse(const char *s, int64_t *ret)
 		if (!prefix || (suffix[1] && strcmp(suffix + 1, "b") != 0 && strcmp(suffix + 1, "ib") != 0))
 			return false;
 		for (const char *p = prefixes; p <= prefix; p++)
-			size *= 1024;
+			size *= kilo;
 	}
 	if (size >= 9223372036854775808.0)
 		return false;
 	*ret = (int64_t)size;
 	return true;
+}
+
+bool bytes_parse(const char *s, int64_t *ret)
+{
+	return parse(s, 1024, ret);
+}
+
+bool bytes_parse_decimal(const char *s, int64_t *ret)
+{
+	return parse(s, 1000, ret);
 }

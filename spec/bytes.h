@@ -7,5 +7,7 @@
 
 /* Parses the whole of s. False when it is no size; fractions of a byte are cut. Only a plain integer may be negative. */
 bool bytes_parse(const char *s, int64_t *ret);
+/* The same with powers of 1000 (go-units, FromHumanSize). */
+bool bytes_parse_decimal(const char *s, int64_t *ret);
 
 #endif

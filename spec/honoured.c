@@ -7,6 +7,7 @@
 #include "spec/honoured.h"
 
 #include "base/str.h"
+#include "spec/logging.h"
 
 /* What the table says of a key. */
 enum rule_kind {
@@ -15,6 +16,7 @@ enum rule_kind {
 	RULE_VALUES,  /* honoured for the values listed */
 	RULE_DEFAULT, /* only what is so anyway may be asked for: the values listed */
 	RULE_HEALTHCHECK, /* the same: none */
+	RULE_LOG_OPTIONS, /* honoured; an option that is none, or its value, is told here */
 	RULE_RESTART, /* honoured; a word that is no policy is told here, with its place */
 	RULE_REFRESH, /* honoured beside pull_policy: refresh; without it it would mean nothing */
 	RULE_NO_OP,
@@ -159,8 +161,8 @@ static const struct rule rules[] = {
 	{ "services.*.labels", RULE_YES, NULL },
 	{ "services.*.links", RULE_REFUSED, "another name for a service is its networks.NAME.aliases" },
 	{ "services.*.logging", RULE_DEEP, NULL },
-	{ "services.*.logging.driver", RULE_DEFAULT, "json-file local" },
-	{ "services.*.logging.options", RULE_REFUSED, NULL },
+	{ "services.*.logging.driver", RULE_VALUES, "json-file local none" },
+	{ "services.*.logging.options", RULE_LOG_OPTIONS, NULL },
 	{ "services.*.mac_address", RULE_REFUSED, NULL },
 	{ "services.*.mem_limit", RULE_YES, NULL },
 	{ "services.*.mem_reservation", RULE_DEFAULT, "0" },
@@ -295,6 +297,7 @@ enum honoured_status honoured_status(const char *path)
 	case RULE_DEEP:
 	case RULE_RESTART:
 	case RULE_REFRESH:
+	case RULE_LOG_OPTIONS:
 		return HONOURED_YES;
 	case RULE_VALUES:
 		return HONOURED_VALUES;
@@ -434,6 +437,19 @@ static void check_refresh(struct walk *w, const struct used *u)
 		diag_hint(w->ds, refuse(w, u, "has no effect without pull_policy: refresh"), "or write pull_policy: every_%s", scalar_text(u->value));
 }
 
+static void check_log_options(struct walk *w, const struct used *options)
+{
+	for (size_t i = 0; options->value->kind == NODE_MAP && i < options->value->n; i++) {
+		const struct node_entry *e = &options->value->entries[i];
+		struct used u = { .step = { .up = &options->step, .key = e->key }, .pos = e->key_pos.src ? e->key_pos : e->value->pos, .value = e->value };
+		const char *fault = is_empty(e->value) ? NULL : logging_option_fault(e->key, scalar_text(e->value));
+		if (fault && str_starts(fault, "is "))
+			fault = arena_printf(w->ds->arena, "\"%s\" %s", diag_quote(w->ds, scalar_text(e->value)), fault);
+		if (fault)
+			refuse(w, &u, fault);
+	}
+}
+
 static void check_inside(struct walk *w, const struct node *v, const struct node_path *step);
 
 static void check_used(struct walk *w, const struct used *u)
@@ -465,6 +481,9 @@ static void check_used(struct walk *w, const struct used *u)
 		break;
 	case RULE_REFRESH:
 		check_refresh(w, u);
+		break;
+	case RULE_LOG_OPTIONS:
+		check_log_options(w, u);
 		break;
 	case RULE_REFUSED:
 		if (u->value->implied)

@@ -336,7 +336,8 @@ int model_read_service(const char *name, const json_t *config, struct arena *a, 
 	if (!json_is_object(config))
 		return err_set(err, ERR_CORRUPT, "service %s: not an object", name);
 	if (read_plain(&r, config, &s) < 0 || read_ports(&r, config, &s) < 0 || read_mounts(&r, config, &s) < 0 || read_networks(&r, config, &s) < 0 ||
-	    read_depends_on(&r, config, &s) < 0 || read_limits(&r, config, &s) < 0 || read_restart(&r, config, &s) < 0 || read_stop(&r, config, &s) < 0)
+	    read_depends_on(&r, config, &s) < 0 || read_limits(&r, config, &s) < 0 || read_restart(&r, config, &s) < 0 || read_stop(&r, config, &s) < 0 ||
+	    (logging_read(config, &s.logging) < 0 && corrupt(&r, "logging") < 0))
 		return -1;
 	*ret = s;
 	return 0;

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "spec/logging.h"
 
 enum restart_policy { RESTART_NO, RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED, RESTART_N_ };
 enum depend_condition { DEPEND_STARTED, DEPEND_HEALTHY, DEPEND_COMPLETED, DEPEND_N_ };
@@ -76,6 +77,7 @@ struct model_service {
 	uint64_t stop_grace_ms;          /* default 10000 */
 	bool has_stop_grace;
 	bool init, tty, stdin_open;
+	struct model_logging logging;
 };
 
 /* Reads one canonical service. Returns 0 or -1 + err (which names the key; a canonical form that does not fit is ERR_CORRUPT). */

@@ -22,6 +22,8 @@
 #include "base/proc.h"
 #include "runtime/logs.h"
 #include "runtime/logs_holder.h"
+#include "runtime/logs_reader.h"
+#include "runtime/logs_segment.h"
 
 static int failures;
 
@@ -35,6 +37,7 @@ struct bench {
 	pid_t server;
 	char dir[64];
 	int dir_fd, log_fd, out_fd, err_fd;
+	struct logs_limits limits;
 	unsigned n_hello, n_drained, n_busy, acked;
 	int not_inherited; /* closed in a new server: a lock goes with its descriptor */
 };
@@ -44,7 +47,7 @@ static struct bench bench;
 static void add_all(struct bench *b)
 {
 	logs_control_reset(&b->control);
-	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, b->err_fd, -1, -1);
+	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, b->err_fd, -1, -1, b->limits.files ? &b->limits : NULL);
 	logs_control_sync(&b->control);
 }
 
@@ -314,16 +317,20 @@ static void test_lock(struct bench *b)
 
 static void test_control(struct bench *b)
 {
-	static const char garbage[][12] = { "\1", "\6\0\377\377aaaaaaa", "\6\0\3\0\0\0\0\0a\0b", "\377\0\3\0\0\0\0\0abc" };
+	enum { HEAD = LOGS_MAX_PACKET - LOGS_MAX_ID };
+	static const unsigned char faults[][2] = { { 0, 255 }, { 0, LOGS_OP_NONE }, { 2, 4 }, { 3, 255 }, { HEAD + 1, 0 } }; /* offset, value */
 	struct err err;
 	unsigned char buf[LOGS_MAX_PACKET];
-	struct logs_message m = { .op = LOGS_OP_ADD, .tty = true, .number = 7, .id = "abc" }, back;
+	struct logs_message m = { .op = LOGS_OP_ADD, .tty = true, .limits = { 5000000000, 3, true }, .number = 7, .id = "abc" }, back;
 	CHECK(logs_control_decode(buf, logs_control_encode(&m, buf), &back, &err) == 0 && back.op == m.op && back.tty && back.number == 7 &&
-	      str_eq(back.id, "abc"), "round trip");
-	for (size_t i = 0; i < ARRAY_SIZE(garbage); i++) {
-		CHECK(logs_control_decode(garbage[i], i ? 11 : 1, &back, &err) < 0, "garbage %zu", i);
-		CHECK(send(b->pair[0], garbage[i], i ? 11 : 1, MSG_NOSIGNAL) > 0, "send");
+	      str_eq(back.id, "abc") && back.limits.bytes == 5000000000 && back.limits.files == 3 && back.limits.none, "round trip");
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		size_t n = logs_control_encode(&m, buf);
+		buf[faults[i][0]] = faults[i][1];
+		CHECK(logs_control_decode(buf, n, &back, &err) < 0, "fault %zu", i);
+		CHECK(send(b->pair[0], buf, n, MSG_NOSIGNAL) > 0, "send");
 	}
+	CHECK(logs_control_decode(buf, 3, &back, &err) < 0 && send(b->pair[0], buf, 3, MSG_NOSIGNAL) > 0, "short");
 	m = (struct logs_message){ .op = LOGS_OP_ADD, .id = "c2" }; /* without descriptors */
 	CHECK(send(b->pair[0], buf, logs_control_encode(&m, buf), MSG_NOSIGNAL) > 0, "send");
 	CHECK(drain(b, "nobody"), "an unknown container is drained at once");
@@ -423,7 +430,7 @@ static void test_tty(struct bench *b)
 	struct err err;
 	CHECK(openpty(&master, &slave, NULL, NULL, NULL) == 0, "openpty");
 	b->log_fd = fs_make_dir(b->dir_fd, "ttylog", 0700, &err);
-	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, -1, master, -1);
+	logs_control_add(&b->control, "c1", b->log_fd, b->out_fd, -1, master, -1, NULL);
 	for (int i = 0; i < 2000; i++) {
 		char line[40];
 		int n = snprintf(line, sizeof(line), "tty line %d\n", i);
@@ -462,6 +469,109 @@ static void test_fifo(struct bench *b)
 	close(fd);
 }
 
+struct seen {
+	unsigned next[LOGS_STREAM_N_], first[LOGS_STREAM_N_], n;
+};
+
+/* Lines of a stream are those that writer() put there, each once, from some line on. */
+static int see_line(void *arg, const struct logs_line *line)
+{
+	struct seen *s = arg;
+	unsigned v = (unsigned)strtoul(line->text, NULL, 10), *next = &s->next[line->stream];
+	if (s->first[line->stream] == UINT32_MAX)
+		s->first[line->stream] = *next = v;
+	CHECK(v == *next && line->len == 9 + v % 50, "stream %d: \"%.*s\" instead of %u", line->stream, (int)line->len, line->text, *next);
+	if (v != *next)
+		return 1;
+	do
+		++*next;
+	while ((*next % 4 == 3) != (line->stream == LOGS_STDERR));
+	s->n++;
+	return 0;
+}
+
+static uint64_t kept_bytes(struct bench *b, unsigned *ret_pieces)
+{
+	uint64_t total = 0;
+	*ret_pieces = 0;
+	for (int i = 0; i < LOGS_STREAM_N_; i++) {
+		struct logs_segments list = {0};
+		struct stat st;
+		CHECK(logs_segments_list(b->log_fd, (enum logs_stream)i, &list, NULL) == 0, "list");
+		for (size_t k = 0; k < list.n; k++)
+			total += list.v[k].size;
+		*ret_pieces += (unsigned)list.n;
+		logs_segments_done(&list);
+		if (fstatat(b->log_fd, logs_stream_files[i], &st, 0) == 0)
+			total += (uint64_t)st.st_size;
+	}
+	return total;
+}
+
+/* Anchor and supervisor die: their ends and copies are gone. */
+static void leave_alone(struct bench *b)
+{
+	logs_control_done(&b->control);
+	loop_done(&b->loop);
+	close(b->pair[0]);
+	close(b->pair[1]);
+	close_container(b);
+}
+
+/* A log with a limit: what is kept is the end, whole, whoever was killed when; the index shrinks, too; a reader goes across the pieces. */
+static void test_rotation(void)
+{
+	static struct bench rotated;
+	struct bench *b = &rotated;
+	struct logs_range range = { .tail = LOGS_TAIL_ALL };
+	struct seen seen = { .first = { UINT32_MAX, UINT32_MAX } };
+	struct logs_reader *r;
+	int stop[2], count[2], status;
+	unsigned n = 0, seed = 7, pieces;
+	uint64_t kept;
+	struct stat st;
+	struct err err = {0};
+	pid_t w;
+	setup(b);
+	b->limits = (struct logs_limits){ .bytes = 100000, .files = 4 };
+	CHECK(pipe(stop) == 0 && pipe(count) == 0, "pipe");
+	start_server(b);
+	w = fork();
+	if (w == 0)
+		writer(b, stop[0], count[1]);
+	for (int i = 0; i < 60; i++) {
+		seed = seed * 1103515245 + 12345;
+		pump_for(b, 1 + (seed >> 16) % 10);
+		kill_server(b, SIGKILL);
+		start_server(b);
+	}
+	CHECK(write(stop[1], "x", 1) == 1, "stop");
+	while (waitpid(w, &status, WNOHANG) == 0)
+		pump_for(b, 5);
+	CHECK(status == 0 && read(count[0], &n, sizeof(n)) == sizeof(n) && drain(b, "c1"), "writer: %x", status);
+	kept = kept_bytes(b, &pieces);
+	CHECK(kept >= 300000 && kept <= 420000, "%llu bytes in %u pieces", (unsigned long long)kept, pieces);
+	r = logs_reader_new(false);
+	CHECK(logs_reader_add(r, b->log_fd, &range, &err) == 0 && logs_reader_read(r, see_line, &seen, &err) == 0, "%s", err.msg);
+	logs_reader_free(r);
+	CHECK(seen.next[0] >= n && seen.next[1] >= n, "ends at %u and %u of %u", seen.next[0], seen.next[1], n);
+	CHECK(fstatat(b->log_fd, LOGS_INDEX, &st, 0) == 0, "index");
+	printf("rotation: %u of %u lines kept in %u pieces, %llu bytes; index of %llu bytes has %llu\n", seen.n, n, pieces, (unsigned long long)kept,
+	       (unsigned long long)st.st_size, (unsigned long long)st.st_blocks * 512);
+	CHECK(seen.n > 5000 && seen.n < n, "%u of %u", seen.n, n);
+	memset(seen.first, 0xff, sizeof(seen.first));
+	seen.n = 0;
+	range.tail = 1000;
+	r = logs_reader_new(false);
+	CHECK(logs_reader_add(r, b->log_fd, &range, &err) == 0 && logs_reader_read(r, see_line, &seen, &err) == 0, "%s", err.msg);
+	logs_reader_free(r);
+	CHECK(seen.n == 1000 && seen.next[0] >= n && seen.next[1] >= n, "a tail of %u", seen.n);
+	kill_server(b, SIGKILL);
+	leave_alone(b);
+	fs_remove_tree(AT_FDCWD, b->dir, &err);
+	close(b->dir_fd);
+}
+
 /* A log process that has another parent than its successor will have; returns that parent, whose exit code is that of the process. */
 static pid_t start_elsewhere(struct bench *b)
 {
@@ -480,16 +590,6 @@ static pid_t start_elsewhere(struct bench *b)
 		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
 	}
 	return parent;
-}
-
-/* Anchor and supervisor die: their ends and copies are gone. */
-static void leave_alone(struct bench *b)
-{
-	logs_control_done(&b->control);
-	loop_done(&b->loop);
-	close(b->pair[0]);
-	close(b->pair[1]);
-	close_container(b);
 }
 
 static void begin_anew(struct bench *b)
@@ -584,6 +684,7 @@ int main(int argc, char **argv)
 	leave_alone(b);
 	CHECK(ends(b->server) == 0, "end");
 	test_alone();
+	test_rotation();
 	fs_remove_tree(AT_FDCWD, b->dir, &err);
 	close(b->dir_fd);
 	printf("%s\n", failures ? "FAILED" : "passed");

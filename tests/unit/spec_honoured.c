@@ -184,6 +184,22 @@ static const struct {
 	},
 	{
 		"services:\n"
+		"  a: {image: x, logging: {driver: syslog, options: {syslog-address: 'udp://x'}}}\n"
+		"  b: {image: x, logging: {driver: local, options: {max-size: 10m, max-file: 3, compress: 'false', mode: blocking}}}\n"
+		"  c: {image: x, logging: {options: {max-size: 1q, max-file: '0', compress: 'true', mode: non-blocking}}}\n"
+		"  d: {image: x, logging: {driver: none, options: {max-size: -1, max-file: null}}}\n"
+		"  e: {image: x, logging: {options: {max-size: 0, max-file: 1001}}}\n",
+		"2:27: services.a.logging.driver: \"syslog\" is not supported yet | supported so far: \"json-file\", \"local\", \"none\"\n"
+		"2:53: services.a.logging.options.syslog-address: not supported yet: max-size and max-file are\n"
+		"4:37: services.c.logging.options.max-size: \"1q\" is no size: write 10m, 500k or 1g\n"
+		"4:51: services.c.logging.options.max-file: \"0\" is no number of files from 1 to 1000\n"
+		"4:66: services.c.logging.options.compress: \"true\" is not supported yet: logs are not compressed\n"
+		"4:84: services.c.logging.options.mode: \"non-blocking\" is not supported yet: a container waits for its log\n"
+		"6:37: services.e.logging.options.max-size: \"0\" is no size: write 10m, 500k or 1g\n"
+		"6:50: services.e.logging.options.max-file: \"1001\" is no number of files from 1 to 1000\n",
+	},
+	{
+		"services:\n"
 		"  x-a: {image: x, deploy: {update_config: {order: start-first}, mode: global,\n"
 		"    resources: {reservations: {memory: '5'}}}, future_key: 1}\n"
 		"networks:\n"
