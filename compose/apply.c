@@ -459,6 +459,17 @@ void apply_trash_emptied(struct supervisor *sv)
 		finish(op);
 }
 
+/* Does it have to wait for others that start or stop? */
+static bool is_held_back(const struct op *op, size_t action)
+{
+	unsigned n = 0;
+	if (!op->parallel || (op->plan.actions[action].kind != ACTION_START && op->plan.actions[action].kind != ACTION_STOP))
+		return false;
+	for (size_t i = 0; i < op->plan.n; i++)
+		n += op->state[i] == OP_BUSY && (op->plan.actions[i].kind == ACTION_START || op->plan.actions[i].kind == ACTION_STOP);
+	return n >= op->parallel;
+}
+
 /* Starts everything that can start; ends the operation when nothing is left. */
 static void pump(struct op *op)
 {
@@ -471,7 +482,7 @@ static void pump(struct op *op)
 		for (size_t i = 0; i < op->plan.n && !op->failed; i++) {
 			struct err err = {0};
 			int rc;
-			if (op->state[i] != OP_TODO || op->pending[i])
+			if (op->state[i] != OP_TODO || op->pending[i] || is_held_back(op, i))
 				continue;
 			op->state[i] = OP_BUSY;
 			op->n_busy++;
@@ -547,25 +558,31 @@ int apply_keep_desired(struct op *op, struct err *err)
 	return desired_parse(op->desired.json, &sv->desired, err);
 }
 
-void apply_existing(struct supervisor *sv, struct strv *ret_networks, struct strv *ret_volumes)
+int apply_existing(struct supervisor *sv, const struct desired *d, struct plan_existing *ret, struct err *err)
 {
 	for (size_t i = 0; i < sv->n_nets; i++)
-		strv_push(ret_networks, sv->nets[i]->name);
-	existing_volumes(ret_volumes);
+		if (!sv->nets[i]->owner) {
+			strv_push(&ret->networks, sv->nets[i]->name);
+			if (shared_busy(&sv->paths, sv->nets[i]->bridge.name, sv->project))
+				strv_push(&ret->busy, sv->nets[i]->name);
+		}
+	existing_volumes(&ret->volumes);
+	return nets_shared(&sv->paths, sv->project, d, ret, err);
 }
 
 static int make_plan(struct op *op, struct err *err)
 {
-	AUTO_STRV struct strv nets = {0}, volumes = {0};
+	CLEANUP(plan_existing_done) struct plan_existing existing = {0};
 	struct supervisor *sv = op->sv;
 	const struct desired *d = op->has_desired ? &op->desired : sv->desired.arena ? &sv->desired : NULL;
 	struct observed o;
 	int rc;
-	apply_existing(sv, &nets, &volumes);
+	if (apply_existing(sv, d, &existing, err) < 0)
+		return -1;
 	supervisor_observed(sv, &o);
-	rc = plan_request(op->request, d, &o, (const char *const *)nets.v, (const char *const *)volumes.v, op->generation, &op->plan, err);
+	rc = plan_request(op->request, d, &o, &existing, op->generation, &op->plan, err);
 	free(o.containers);
-	return rc;
+	return rc < 0 || !op->has_desired ? rc : nets_join_all(sv, &existing.shared, d, err);
 }
 
 int apply_plan(struct op *op)
@@ -588,6 +605,7 @@ int apply_begin(struct op *op, struct err *err)
 	const json_t *options = json_object_get(op->request, "options");
 	int64_t wait_s = json_get_int(options, "wait_timeout_s", 0), timeout_s = json_get_int(options, "timeout_s", json_get_int(op->request, "timeout_s", -1));
 	op->timeout_ms = timeout_s < 0 ? -1 : MIN(timeout_s, (int64_t)MAX_TIMEOUT_S) * 1000;
+	op->parallel = (unsigned)MAX(json_get_int(op->request, "parallel", 0), (int64_t)0);
 	op->signal = (int)json_get_int(op->request, "signal", SIGKILL);
 	if (op->signal < 1 || op->signal > 64)
 		return err_set(err, ERR_INVALID, "signal %d does not exist", op->signal);

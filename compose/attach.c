@@ -18,7 +18,8 @@ struct label {
 };
 
 struct attach_printer {
-	bool colour, prefix, timestamps, gone;
+	bool colour, prefix, timestamps, gone, split;
+	int fd;                /* of what is in out */
 	struct label *labels;
 	size_t n, cap, width, n_named;
 	struct str out;
@@ -27,8 +28,13 @@ struct attach_printer {
 struct attach_printer *attach_printer_new(bool colour, bool prefix, bool timestamps)
 {
 	struct attach_printer *p = xcalloc(1, sizeof(*p));
-	*p = (struct attach_printer){ .colour = colour, .prefix = prefix, .timestamps = timestamps };
+	*p = (struct attach_printer){ .colour = colour, .prefix = prefix, .timestamps = timestamps, .fd = 1 };
 	return p;
+}
+
+void attach_printer_split(struct attach_printer *p)
+{
+	p->split = true;
 }
 
 struct attach_printer *attach_printer_free(struct attach_printer *p)
@@ -74,16 +80,25 @@ static const struct label *find_label(const struct attach_printer *p, int contai
 bool attach_printer_flush(struct attach_printer *p)
 {
 	struct err ignored;
-	if (p->out.len && !p->gone && fs_write_all(1, str_get(&p->out), p->out.len, &ignored) < 0)
+	if (p->out.len && !p->gone && fs_write_all(p->fd, str_get(&p->out), p->out.len, &ignored) < 0)
 		p->gone = true;
 	str_clear(&p->out);
 	return !p->gone;
+}
+
+/* What follows goes to this descriptor; what is for the other goes out before, so that a terminal shows them in order. */
+static void turn_to(struct attach_printer *p, int fd)
+{
+	if (p->fd != fd)
+		attach_printer_flush(p);
+	p->fd = fd;
 }
 
 int attach_print_line(void *arg, const struct logs_line *line)
 {
 	struct attach_printer *p = arg;
 	size_t len = line->len;
+	turn_to(p, p->split && line->stream == LOGS_STDERR ? 2 : 1);
 	if (p->prefix) {
 		const struct label *l = find_label(p, line->container);
 		str_add(&p->out, p->colour ? l->colour : "");
@@ -114,12 +129,13 @@ void attach_print_text(struct attach_printer *p, int container, const char *fmt,
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
+	turn_to(p, 1);
 	str_addf(&p->out, "%s%s%s\n", p->colour ? l->colour : "", text, p->colour ? "\033[0m" : "");
 }
 
 char *attach_label(const char *project, const char *name)
 {
 	size_t n = strlen(project);
-	bool ours = str_starts(name, project) && name[n] == '-' && name[n + 1];
+	bool ours = str_starts(name, project) && (name[n] == '-' || name[n] == '_') && name[n + 1];
 	return xstrdup(ours ? name + n + 1 : name);
 }

@@ -17,7 +17,9 @@ struct attach_printer *attach_printer_new(bool colour, bool prefix, bool timesta
 struct attach_printer *attach_printer_free(struct attach_printer *p); /* flushes; takes NULL; returns NULL */
 /* Names the container that lines with the number `container` are of ("web-1"). */
 void attach_printer_add(struct attach_printer *p, int container, const char *label);
-/* logs_line_fn: arg is the printer. Buffers; stdout and stderr lines both go to standard output of this process in order. */
+/* From now on lines that containers wrote to their stderr go to ours, as docker compose's `up` has it (its `logs` has not). */
+void attach_printer_split(struct attach_printer *p);
+/* logs_line_fn: arg is the printer. Buffers. The order of all lines is kept. */
 int attach_print_line(void *arg, const struct logs_line *line);
 /* "web-1 exited with code 0" in the container's colour. */
 void attach_print_text(struct attach_printer *p, int container, const char *fmt, ...) PRINTF(3, 4);

@@ -385,6 +385,7 @@ int attach_up(struct app *app, const char *project, json_t *json, const struct a
 	a.signal_fd = request_signal_fd();
 	a.reader = logs_reader_new(true);
 	a.printer = attach_printer_new(opt->colour, opt->prefix, opt->timestamps);
+	attach_printer_split(a.printer);
 	for (size_t i = 0; i < opt->labels.n; i++)
 		attach_printer_expect(a.printer, opt->labels.v[i]);
 	request_init(&a.up, app, project, json);

@@ -37,6 +37,8 @@ static const char *complete_source(const char *kind)
 		return "image ls --format {{.Repository}}:{{.Tag}}";
 	if (str_eq(kind, "volume"))
 		return "volume ls -q";
+	if (str_eq(kind, "network"))
+		return "network ls -q";
 	return "";
 }
 

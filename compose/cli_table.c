@@ -21,14 +21,14 @@ const struct cli_option cli_global_options[] = {
 	{ "ansi", 0, CLI_STRING, 0,
 	  .help = "Control when to print ANSI control characters (\"never\"|\"always\"|\"auto\")",
 	  .def = "auto", .choices = "never|always|auto" },
-	{ "compatibility", 0, CLI_BOOL, CLI_LATER, .help = "Run compose in backward compatibility mode" },
+	{ "compatibility", 0, CLI_BOOL, 0, .help = "Run compose in backward compatibility mode" },
 	{ "dry-run", 0, CLI_BOOL, 0, .help = "Execute command in dry run mode" },
 	{ "env-file", 0, CLI_STRINGS, 0, .help = "Specify an alternate environment file" },
 	{ "file", 'f', CLI_STRINGS, 0, .help = "Compose configuration files" },
 	{ "insecure-registry", 0, CLI_STRINGS, CLI_HIDDEN | CLI_LATER,
 	  .help = "Use insecure registry to pull Compose OCI artifacts. Doesn't apply to images" },
 	{ "no-ansi", 0, CLI_BOOL, CLI_HIDDEN, .help = "Do not print ANSI control characters (same as --ansi never)" },
-	{ "parallel", 0, CLI_INT, CLI_LATER, .help = "Control max parallelism, -1 for unlimited", .def = "-1" },
+	{ "parallel", 0, CLI_INT, 0, .help = "Control max parallelism, -1 for unlimited", .def = "-1" },
 	{ "profile", 0, CLI_STRINGS, 0, .help = "Specify a profile to enable" },
 	{ "progress", 0, CLI_STRING, 0,
 	  .help = "Set type of progress output (auto, tty, plain, json, quiet)", .choices = "auto|tty|plain|json|quiet" },
@@ -424,9 +424,41 @@ static const struct cli_option ls_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option network_create_options[] = {
+	{ "attachable", 0, CLI_BOOL, 0, .help = "Enable manual container attachment (always so)" },
+	{ "aux-address", 0, CLI_STRINGS, 0, .help = "Address that no container gets, as NAME=ADDRESS" },
+	{ "driver", 'd', CLI_STRING, 0, .help = "Driver to manage the Network", .def = "bridge" },
+	{ "gateway", 0, CLI_STRING, 0, .help = "IPv4 gateway for the subnet" },
+	{ "internal", 0, CLI_BOOL, 0, .help = "Restrict external access to the network" },
+	{ "ip-range", 0, CLI_STRING, 0, .help = "Allocate container addresses from a part of the subnet" },
+	{ "ipv6", 0, CLI_BOOL, CLI_LATER, .help = "Enable IPv6 address assignment" },
+	{ "label", 0, CLI_STRINGS, 0, .help = "Set metadata on a network" },
+	{ "opt", 'o', CLI_STRINGS, CLI_LATER, .help = "Set driver specific options" },
+	{ "subnet", 0, CLI_STRING, 0, .help = "Subnet in CIDR format" },
+	{ 0 },
+};
+
+static const struct cli_option network_inspect_options[] = {
+	{ "format", 'f', CLI_STRING, 0, .help = FORMAT_HELP },
+	{ 0 },
+};
+
 static const struct cli_option network_ls_options[] = {
+	{ "filter", 'f', CLI_STRINGS, 0, .help = "Provide filter values (e.g. name=web, label=K=V)", .var = "filter" },
 	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
+	{ "no-trunc", 0, CLI_BOOL, 0, .help = "Don't truncate the output" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only display network names" },
+	{ 0 },
+};
+
+static const struct cli_option network_prune_options[] = {
+	{ "filter", 0, CLI_STRINGS, 0, .help = "Provide filter values (e.g. label=K=V)", .var = "filter" },
+	{ "force", 'f', CLI_BOOL, 0, .help = "Do not prompt for confirmation" },
+	{ 0 },
+};
+
+static const struct cli_option network_rm_options[] = {
+	{ "force", 'f', CLI_BOOL, 0, .help = "A network that does not exist is no error" },
 	{ 0 },
 };
 
@@ -614,9 +646,29 @@ static const struct cli_option version_options[] = {
 	{ 0 },
 };
 
+static const struct cli_option volume_create_options[] = {
+	{ "driver", 'd', CLI_STRING, 0, .help = "Specify volume driver name", .def = "local" },
+	{ "label", 0, CLI_STRINGS, 0, .help = "Set metadata for a volume" },
+	{ "opt", 'o', CLI_STRINGS, CLI_LATER, .help = "Set driver specific options" },
+	{ 0 },
+};
+
+static const struct cli_option volume_inspect_options[] = {
+	{ "format", 'f', CLI_STRING, 0, .help = FORMAT_HELP },
+	{ 0 },
+};
+
 static const struct cli_option volume_ls_options[] = {
+	{ "filter", 'f', CLI_STRINGS, 0, .help = "Provide filter values (e.g. dangling=true, label=K=V)", .var = "filter" },
 	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Only display volume names" },
+	{ 0 },
+};
+
+static const struct cli_option volume_prune_options[] = {
+	{ "all", 'a', CLI_BOOL, 0, .help = "Remove all unused volumes, not just anonymous ones" },
+	{ "filter", 0, CLI_STRINGS, 0, .help = "Provide filter values (e.g. label=K=V)", .var = "filter" },
+	{ "force", 'f', CLI_BOOL, 0, .help = "Do not prompt for confirmation" },
 	{ 0 },
 };
 
@@ -813,10 +865,21 @@ const struct cli_command cli_commands[] = {
 	  NULL, logs_options, NULL, 0, -1, 0, "service" },
 	{ "ls", "ls [OPTIONS]", "List running compose projects",
 	  NULL, ls_options, NULL, 0, 0, 0, NULL },
-	{ "network", "network COMMAND", "Show networks",
+	{ "network", "network COMMAND", "Manage networks",
 	  NULL, NULL, NULL, 0, 0, CLI_GROUP, NULL },
+	{ "network create", "network create [OPTIONS] NETWORK", "Create a network for several projects",
+	  "Create a network for several projects\n"
+	  "\n"
+	  "A Compose file uses it as an external one (networks.NAME.external: true).",
+	  network_create_options, NULL, 1, 1, 0, NULL },
+	{ "network inspect", "network inspect [OPTIONS] NETWORK [NETWORK...]", "Show networks and who is on them, as JSON",
+	  NULL, network_inspect_options, NULL, 1, -1, 0, "network" },
 	{ "network ls", "network ls [OPTIONS]", "List networks",
 	  NULL, network_ls_options, NULL, 0, 0, 0, NULL },
+	{ "network prune", "network prune [OPTIONS]", "Remove networks of no project that no container uses",
+	  NULL, network_prune_options, NULL, 0, 0, 0, NULL },
+	{ "network rm", "network rm [OPTIONS] NETWORK [NETWORK...]", "Remove networks of no project",
+	  NULL, network_rm_options, NULL, 1, -1, 0, "network" },
 	{ "pause", "pause [SERVICE...]", "Pause services",
 	  NULL, NULL, NULL, 0, -1, CLI_LATER, "service" },
 	{ "plan", "plan [OPTIONS] [SERVICE...]", "Show what up would do, and why",
@@ -868,12 +931,18 @@ const struct cli_command cli_commands[] = {
 	  NULL, version_options, NULL, 0, 0, CLI_PLAIN, NULL },
 	{ "volume", "volume COMMAND", "Manage volumes",
 	  NULL, NULL, NULL, 0, 0, CLI_GROUP, NULL },
+	{ "volume create", "volume create [OPTIONS] [VOLUME]", "Create a volume",
+	  NULL, volume_create_options, NULL, 0, 1, 0, NULL },
+	{ "volume inspect", "volume inspect [OPTIONS] VOLUME [VOLUME...]", "Show volumes as JSON",
+	  NULL, volume_inspect_options, NULL, 1, -1, 0, "volume" },
 	{ "volume ls", "volume ls [OPTIONS]", "List volumes",
 	  NULL, volume_ls_options, NULL, 0, 0, 0, NULL },
+	{ "volume prune", "volume prune [OPTIONS]", "Remove volumes that no container uses",
+	  NULL, volume_prune_options, NULL, 0, 0, 0, NULL },
 	{ "volume rm", "volume rm [OPTIONS] VOLUME [VOLUME...]", "Remove volumes that no container uses",
 	  NULL, volume_rm_options, NULL, 1, -1, 0, "volume" },
 	{ "volumes", "volumes [OPTIONS] [SERVICE...]", "List volumes",
-	  NULL, volumes_options, NULL, 0, -1, CLI_LATER, "service" },
+	  NULL, volumes_options, NULL, 0, -1, 0, "service" },
 	{ "wait", "wait SERVICE [SERVICE...] [OPTIONS]", "Block until containers of all (or specified) services stop.",
 	  NULL, wait_options, NULL, 1, -1, 0, "service" },
 	{ "watch", "watch [SERVICE...]", "Watch build context for service and rebuild/refresh containers when files are updated",

@@ -17,6 +17,8 @@ struct app {
 	bool colour_out, colour_err; /* --ansi, NO_COLOR, TERM=dumb and isatty, decided once */
 	enum progress_mode progress;
 	bool dry_run, verbose;
+	char separator;             /* in the names of containers and images: '-', or '_' with --compatibility */
+	unsigned parallel;          /* --parallel: how many containers or images at once; 0: no limit */
 };
 
 /* Prints "muster: message" (and the origin with --verbose); returns 1. */
@@ -43,6 +45,14 @@ bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 6
 /* Removes these containers of a project that are stopped, and the networks ({NAME: KEY}, taken over) that nothing is on then. Returns an exit code
  * after a message. */
 int cmd_remove_unused(struct app *app, const char *project, const struct strv *ids, json_t *networks);
+/* Bytes that a volume's files take. */
+uint64_t cmd_volume_bytes(const struct app *app, const char *name);
+
+/* Prints rows as --format wants: the table of `fields` under `headings` (columns at least min wide), json or a template. Or one field of each. */
+int cmd_print_rows(const struct app *app, const json_t *rows, const char *const *headings, const char *const *fields, size_t n, size_t min);
+int cmd_print_field(const struct app *app, const json_t *rows, const char *field);
+/* What `inspect` prints: an indented list, or each row as the template wants. 0, -1 + err. */
+int cmd_format_inspect(const char *format, const json_t *rows, struct str *ret, struct err *err);
 
 /* The commands, compose/cmd_*.c. */
 int cmd_config(struct app *app);
@@ -80,9 +90,17 @@ int cmd_system_prune(struct app *app);
 int cmd_pull(struct app *app);
 int cmd_login(struct app *app);
 int cmd_logout(struct app *app);
+int cmd_volume_create(struct app *app);
+int cmd_volume_inspect(struct app *app);
 int cmd_volume_ls(struct app *app);
+int cmd_volume_prune(struct app *app);
 int cmd_volume_rm(struct app *app);
+int cmd_volumes(struct app *app);
+int cmd_network_create(struct app *app);
+int cmd_network_inspect(struct app *app);
 int cmd_network_ls(struct app *app);
+int cmd_network_prune(struct app *app);
+int cmd_network_rm(struct app *app);
 int cmd_up(struct app *app);
 int cmd_create(struct app *app);
 int cmd_start(struct app *app);

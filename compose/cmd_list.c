@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image, volume, network: what lies below a state root. Removing asks first who uses a thing: every container's record of
+/* image, debug, and how lists are printed: what lies below a state root. Removing asks first who uses a thing: every container's record of
  * every project counts, running or not. */
 #include <fcntl.h>
-#include <net/if.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -16,7 +15,7 @@
 #include "volumes/volume.h"
 
 /* Prints rows as --format wants: the table of `fields` under `headings`, or json or a template. */
-static int print_rows(const struct app *app, const json_t *rows, const char *const *headings, const char *const *fields, size_t n, size_t min)
+int cmd_print_rows(const struct app *app, const json_t *rows, const char *const *headings, const char *const *fields, size_t n, size_t min)
 {
 	const char *format = cli_str(app->args, "format");
 	AUTO_STR struct str out = {0};
@@ -38,12 +37,22 @@ static int print_rows(const struct app *app, const json_t *rows, const char *con
 	return cmd_print(app, &out);
 }
 
-static int print_field(const struct app *app, const json_t *rows, const char *field)
+int cmd_print_field(const struct app *app, const json_t *rows, const char *field)
 {
 	AUTO_STR struct str out = {0};
 	for (size_t i = 0; i < json_array_size(rows); i++)
 		str_addf(&out, "%s\n", json_get_str(json_array_get(rows, i), field, ""));
 	return cmd_print(app, &out);
+}
+
+int cmd_format_inspect(const char *format, const json_t *rows, struct str *ret, struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	if (*format && strcmp(format, "json") != 0)
+		return table_template_format(format, rows, NULL, ret, err);
+	text = json_dumps(rows, *format ? JSON_COMPACT : JSON_INDENT(4));
+	str_addf(ret, "%s\n", text ? text : "[]");
+	return 0;
 }
 
 /* Calls fn for every container of every project; stops when it returns true. */
@@ -199,10 +208,10 @@ int cmd_image_ls(struct app *app)
 	image_filter_done(&filter);
 	store_list_free(images, n);
 	if (cli_bool(app->args, "quiet"))
-		return print_field(app, rows, "ID");
+		return cmd_print_field(app, rows, "ID");
 	if (cli_bool(app->args, "digests"))
-		return print_rows(app, rows, digest_headings, digest_fields, ARRAY_SIZE(digest_fields), 10);
-	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
+		return cmd_print_rows(app, rows, digest_headings, digest_fields, ARRAY_SIZE(digest_fields), 10);
+	return cmd_print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
 }
 
 int cmd_image_rm(struct app *app)
@@ -225,39 +234,6 @@ int cmd_image_rm(struct app *app)
 	return fflush(stdout) ? 1 : rc;
 }
 
-int cmd_volume_ls(struct app *app)
-{
-	static const char *const headings[] = { "DRIVER", "VOLUME NAME" };
-	static const char *const fields[] = { "Driver", "Name" };
-	AUTO_JSON json_t *rows = json_array();
-	struct volume *v = NULL;
-	struct err err;
-	size_t n = 0;
-	if (cmd_paths(app, false))
-		return 1;
-	if (app->paths.root_fd >= 0 && volume_list(app->paths.root_fd, &v, &n, &err) < 0)
-		return cmd_fail(app, &err);
-	for (size_t i = 0; i < n; i++) {
-		AUTO_STR struct str labels = {0};
-		char created[40];
-		const char *key;
-		json_t *value, *row = json_object();
-		json_object_foreach(v[i].labels, key, value)
-			str_addf(&labels, "%s%s=%s", labels.len ? "," : "", key, json_string_value(value) ? json_string_value(value) : "");
-		json_put_str(row, "Driver", v[i].driver);
-		json_put_str(row, "Name", v[i].name);
-		json_put_str(row, "Labels", str_get(&labels));
-		json_put_str(row, "Scope", "local");
-		json_put_str(row, "Project", json_get_str(v[i].labels, "com.docker.compose.project", ""));
-		json_put_str(row, "CreatedAt", clock_rfc3339(v[i].created_ns, created));
-		json_array_append_new(rows, row);
-	}
-	volume_list_free(v, n);
-	if (cli_bool(app->args, "quiet"))
-		return print_field(app, rows, "Name");
-	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
-}
-
 static bool uses_volume(void *arg, const struct record *r)
 {
 	struct use *u = arg;
@@ -273,67 +249,6 @@ bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 6
 {
 	struct use u = { name, by };
 	return each_container(app, uses_volume, &u);
-}
-
-int cmd_volume_rm(struct app *app)
-{
-	const struct strv *names = &app->args->args;
-	struct err err;
-	int rc = 0;
-	if (cmd_paths(app, true))
-		return 1;
-	for (size_t i = 0; i < names->n; i++) {
-		char by[64], quoted[128];
-		int gone;
-		if (cmd_volume_in_use(app, names->v[i], by)) {
-			rc = cmd_failf(app, "volume %s is in use by %s", err_quote(quoted, sizeof(quoted), names->v[i]), by);
-			continue;
-		}
-		gone = volume_remove(app->paths.root_fd, names->v[i], &err);
-		if (gone < 0)
-			rc = cmd_fail(app, &err);
-		else if (gone > 0 && !cli_bool(app->args, "force"))
-			rc = cmd_failf(app, "no such volume: %s", err_quote(quoted, sizeof(quoted), names->v[i]));
-		else
-			printf("%s\n", names->v[i]);
-	}
-	return fflush(stdout) ? 1 : rc;
-}
-
-/* Networks of a project that exist: recorded by its supervisor, with their bridge in the kernel. */
-static void add_project_networks(const struct app *app, const char *project, json_t *rows)
-{
-	AUTO_CLOSE int fd = paths_project(&app->paths, project, false, NULL);
-	AUTO_JSON json_t *all = NULL;
-	const char *name;
-	json_t *value;
-	if (fd < 0 || json_read_file(fd, "networks.json", &all, NULL) != 0)
-		return;
-	json_object_foreach(all, name, value) {
-		const char *bridge = json_get_str(value, "bridge", "");
-		if (if_nametoindex(bridge))
-			json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "Name", name, "Driver", "bridge", "Scope", "local",
-							      "Project", project, "Bridge", bridge, "Subnet", json_get_str(value, "subnet", ""),
-							      "Internal", json_get_bool(value, "internal", false)));
-	}
-}
-
-int cmd_network_ls(struct app *app)
-{
-	static const char *const headings[] = { "NAME", "DRIVER", "SCOPE", "PROJECT", "BRIDGE", "SUBNET" };
-	static const char *const fields[] = { "Name", "Driver", "Scope", "Project", "Bridge", "Subnet" };
-	AUTO_JSON json_t *rows = json_array();
-	AUTO_STRV struct strv projects = {0};
-	struct err err;
-	if (cmd_paths(app, false))
-		return 1;
-	if (observe_projects(&app->paths, &projects, &err) < 0)
-		return cmd_fail(app, &err);
-	for (size_t i = 0; i < projects.n; i++)
-		add_project_networks(app, projects.v[i], rows);
-	if (cli_bool(app->args, "quiet"))
-		return print_field(app, rows, "Name");
-	return print_rows(app, rows, headings, fields, ARRAY_SIZE(fields), 10);
 }
 
 static bool debug_container(void *arg, const struct record *r)

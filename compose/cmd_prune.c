@@ -150,6 +150,12 @@ uint64_t prune_tree_bytes(int dir_fd, const char *name, dev_t dev, int depth)
 	return sum;
 }
 
+uint64_t cmd_volume_bytes(const struct app *app, const char *name)
+{
+	AUTO_FREE char *path = xasprintf("volumes/%s/_data", name);
+	return prune_tree_bytes(app->paths.root_fd, path, 0, 0);
+}
+
 struct usage {
 	const char *type;
 	size_t total, active;
@@ -229,8 +235,7 @@ static int use_volumes(struct app *app, struct usage *u, struct err *err)
 	if (volume_list(app->paths.root_fd, &v, &n, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		AUTO_FREE char *path = xasprintf("volumes/%s/_data", v[i].name);
-		uint64_t bytes = prune_tree_bytes(app->paths.root_fd, path, 0, 0);
+		uint64_t bytes = cmd_volume_bytes(app, v[i].name);
 		char by[64], size[24];
 		bool used = cmd_volume_in_use(app, v[i].name, by);
 		u->total++;

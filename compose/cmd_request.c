@@ -3,7 +3,6 @@
  * watching; what waits for a condition is told to stop waiting. */
 #include "compose/cmd_request.h"
 
-#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "base/sock.h"
 #include "compose/control.h"
+#include "compose/networks.h"
 #include "compose/plan_request.h"
 #include "compose/project.h"
 #include "volumes/volume.h"
@@ -49,6 +49,8 @@ void request_init(struct request *r, struct app *app, const char *project, json_
 	char id[33];
 	random_hex(id, 32);
 	json_put_str(json, "request_id", id);
+	if (app->parallel)
+		json_put_int(json, "parallel", app->parallel);
 	*r = (struct request){ .app = app, .project = project, .json = json, .fd = -1, .passed_fd = -1 };
 }
 
@@ -186,23 +188,16 @@ int request_run(struct request *r)
 	return rc;
 }
 
-/* Names of networks of the project whose bridge is there, and of all volumes. */
-static void existing(const struct app *app, const char *project, struct strv *networks, struct strv *volumes)
+/* What there is of networks and volumes. */
+static int existing(const struct app *app, const char *project, const struct desired *d, struct plan_existing *ret, struct err *err)
 {
-	AUTO_CLOSE int fd = paths_project(&app->paths, project, false, NULL);
-	AUTO_JSON json_t *all = NULL;
 	struct volume *v = NULL;
-	const char *name;
-	json_t *value;
 	size_t n = 0;
-	if (fd >= 0 && json_read_file(fd, "networks.json", &all, NULL) == 0)
-		json_object_foreach(all, name, value)
-			if (if_nametoindex(json_get_str(value, "bridge", "")))
-				strv_push(networks, name);
 	if (app->paths.root_fd >= 0 && volume_list(app->paths.root_fd, &v, &n, NULL) == 0)
 		for (size_t i = 0; i < n; i++)
-			strv_push(volumes, v[i].name);
+			strv_push(&ret->volumes, v[i].name);
 	volume_list_free(v, n);
+	return nets_existing(&app->paths, project, d, ret, err);
 }
 
 /* The desired state of the request, else the one applied last. 0; 1 when there is none; -1 + err. */
@@ -223,7 +218,7 @@ static int request_desired(const struct app *app, const char *project, const jso
 
 int request_plan(struct app *app, const char *project, const json_t *json, bool as_json)
 {
-	AUTO_STRV struct strv networks = {0}, volumes = {0};
+	CLEANUP(plan_existing_done) struct plan_existing there = {0};
 	AUTO_STR struct str out = {0};
 	struct observed o = {0};
 	struct desired d = {0};
@@ -232,11 +227,10 @@ int request_plan(struct app *app, const char *project, const json_t *json, bool 
 	int rc, has;
 	if (cmd_paths(app, false))
 		return 1;
-	existing(app, project, &networks, &volumes);
 	has = request_desired(app, project, json, &d, &err);
-	rc = has < 0 || observe_project(&app->paths, project, &o, &err) < 0 ? -1 : 0;
+	rc = has < 0 || existing(app, project, has == 0 ? &d : NULL, &there, &err) < 0 || observe_project(&app->paths, project, &o, &err) < 0 ? -1 : 0;
 	if (rc == 0)
-		rc = plan_request(json, has == 0 ? &d : NULL, &o, (const char *const *)networks.v, (const char *const *)volumes.v, 0, &plan, &err);
+		rc = plan_request(json, has == 0 ? &d : NULL, &o, &there, 0, &plan, &err);
 	if (rc < 0) {
 		rc = cmd_fail(app, &err);
 	} else {

@@ -184,7 +184,8 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 {
 	struct run *r = arg;
 	const char *kind = json_get_str(event, "event", ""), *name = json_get_str(event, "name", "");
-	AUTO_FREE char *prefix = xasprintf("%s-%s-run-", r->project, r->service);
+	const char sep = r->app->separator;
+	AUTO_FREE char *prefix = xasprintf("%s%c%s%crun%c", r->project, sep, r->service, sep, sep);
 	const char *given = cli_str(r->app->args, "name");
 	if (strcmp(kind, "attach") == 0) {
 		snprintf(r->id, sizeof(r->id), "%s", json_get_str(event, "id", ""));
@@ -412,7 +413,7 @@ static int run_loaded(struct app *app, struct run *r, struct project *p)
 	if (desired)
 		json_object_set_new(json, "desired", desired);
 	if (rc == 0 && app->dry_run) {
-		fprintf(stderr, " DRY-RUN MODE -  Container %s-%s-run  Creating\n", r->project, r->service);
+		fprintf(stderr, " DRY-RUN MODE -  Container %s%c%s%crun  Creating\n", r->project, app->separator, r->service, app->separator);
 		json_decref(json);
 		return 0;
 	}

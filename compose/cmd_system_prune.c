@@ -99,7 +99,7 @@ static json_t *choose_networks(struct sweep *w, const char *project, const struc
 		return chosen;
 	json_object_foreach(known, name, j) {
 		const char *key = json_get_str(j, "key", name);
-		if (!if_nametoindex(json_get_str(j, "bridge", "-")) || strv_has(&w->busy, name) || is_wanted(o, ids, key) ||
+		if (json_object_get(j, "owner") || !if_nametoindex(json_get_str(j, "bridge", "-")) || strv_has(&w->busy, name) || is_wanted(o, ids, key) ||
 		    !matches(&w->filter, json_object_get(j, "labels"), (uint64_t)json_get_int(j, "created_ns", 0)))
 			continue;
 		json_object_set_new(chosen, name, json_text(key));

@@ -148,7 +148,7 @@ static void collect_labels(struct app *app, const struct project *p, const json_
 		if (m.container_name)
 			strv_take(ret, attach_label(p->load.name, m.container_name));
 		for (unsigned k = 1; !m.container_name && k <= MIN(n, 1000u); k++)
-			strv_pushf(ret, "%s-%u", m.name, k);
+			strv_pushf(ret, "%s%c%u", m.name, app->separator, k);
 	}
 }
 

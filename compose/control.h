@@ -34,7 +34,8 @@ enum { CONTROL_PROTOCOL = 1 };
  *            answer: the connection ends
  *   cancel   ends the wait of the request in progress on this project
  *   follow   streams events for ever; the first answer is {"event":"following"}
- * Any request may carry "request_id" (random text): one that comes again with the same id after a crash joins the first or gets its
+ * Any request may carry "parallel" (how many containers start or stop at once; absent: any number) and
+ * "request_id" (random text): one that comes again with the same id after a crash joins the first or gets its
  * result. A container's log directory (runtime/logs_reader.h) is <root>/projects/<project>/c/<id12>/log.
  * Events: {"event":"container|network|volume|image","name","id","status":TEXT[,"text"]} for progress, TEXT as docker compose prints it
  * (Creating, Created, Starting, Started, Waiting, Healthy, Exited, Running, Recreate, Recreated, Restarting, Stopping, Stopped, Killing,

@@ -78,7 +78,7 @@ static void read_resources(struct desired *d)
 	json_object_foreach(networks, key, v)
 		d->networks[d->n_networks++] = (struct desired_network){
 			.key = key, .name = json_get_str(v, "name", key), .internal = json_get_bool(v, "internal", false),
-			.external = json_get_bool(v, "external", false), .labels = json_object_get(v, "labels"),
+			.external = json_get_bool(v, "external", false), .labels = json_object_get(v, "labels"), .json = v,
 		};
 	d->volumes = arena_alloc(d->arena, (json_object_size(volumes) + 1) * sizeof(*d->volumes));
 	json_object_foreach(volumes, key, v)
@@ -92,6 +92,7 @@ int desired_parse(json_t *json, struct desired *ret, struct err *err)
 {
 	struct desired d = { .arena = arena_new(), .json = json_incref(json) };
 	d.project = json_get_str(json, "project", NULL);
+	d.separator = json_get_str(json, "separator", "-");
 	d.working_dir = json_get_str(json, "working_dir", "");
 	d.config_files = list_or_empty(read_list(json, "config_files", d.arena), d.arena);
 	d.environment_files = list_or_empty(read_list(json, "environment_files", d.arena), d.arena);

@@ -2,8 +2,9 @@
 /* The desired state of a project: what the CLI hands to the supervisor and the supervisor keeps in desired.json.
  *
  * JSON (schema 1):
- *   { "schema": 1, "project": "pets", "working_dir": "/…", "config_files": ["/…/compose.yaml"], "environment_files": [],
- *     "networks": { KEY: {"name": "pets_default", "internal": false, "external": false, "labels": {K: V}} },
+ *   { "schema": 1, "project": "pets", "working_dir": "/…", ["separator": "_",] "config_files": ["/…/compose.yaml"], "environment_files": [],
+ *     "networks": { KEY: {"name": "pets_default", "internal": false, "external": false, "labels": {K: V}[, "subnet": "10.1.0.0/16"
+ *                         [, "gateway": "10.1.0.1"][, "range": "10.1.8.0/24"][, "aux": {NAME: ADDRESS}]]} },
  *     "volumes":  { KEY: {"name": "pets_pets-data", "external": false, "labels": {K: V}} },
  *     "services": { NAME: { "config": {canonical service as `config --format json`, environment resolved},
  *                           "hash": "<64 hex>",        the label com.docker.compose.config-hash
@@ -29,6 +30,7 @@ struct desired_network {
 	const char *key, *name;
 	bool internal, external;
 	const json_t *labels;
+	const json_t *json;            /* all of it: subnet, gateway, range, aux (see struct netw) */
 };
 
 struct desired_volume {
@@ -50,6 +52,7 @@ struct desired {
 	struct arena *arena;
 	json_t *json;                  /* owned: everything points into it or into the arena */
 	const char *project, *working_dir;
+	const char *separator;         /* of a container's name: "-", "_" with --compatibility */
 	const char **config_files, **environment_files, **disabled;
 	struct desired_network *networks;
 	size_t n_networks;

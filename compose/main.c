@@ -32,7 +32,10 @@ static const struct {
 	{ "restart", cmd_restart },       { "rm", cmd_rm },                   { "run", cmd_run },
 	{ "scale", cmd_scale },           { "start", cmd_start },             { "stop", cmd_stop },
 	{ "up", cmd_up },                 { "version", cmd_version },         { "volume ls", cmd_volume_ls },
-	{ "volume rm", cmd_volume_rm },   { "wait", cmd_wait },
+	{ "volume rm", cmd_volume_rm },   { "wait", cmd_wait },               { "volumes", cmd_volumes },
+	{ "volume create", cmd_volume_create },   { "volume inspect", cmd_volume_inspect },   { "volume prune", cmd_volume_prune },
+	{ "network create", cmd_network_create }, { "network inspect", cmd_network_inspect }, { "network prune", cmd_network_prune },
+	{ "network rm", cmd_network_rm },
 };
 
 /* Descriptors 0-2 are open from here on: otherwise the first file that we open would be somebody's standard output. */
@@ -62,6 +65,22 @@ static bool colour_on(const char *ansi, int fd)
 	return isatty(fd) && !(no_colour && *no_colour) && !(term && strcmp(term, "dumb") == 0);
 }
 
+/* --parallel, else COMPOSE_PARALLEL_LIMIT; what is not positive is no limit. */
+static int decide_parallel(struct app *app)
+{
+	const char *env = getenv("COMPOSE_PARALLEL_LIMIT");
+	int64_t n = cli_int(app->args, "parallel");
+	if (!cli_is_set(app->args, "parallel") && env) {
+		char *end;
+		errno = 0;
+		n = strtoll(env, &end, 10);
+		if (end == env || *end || errno)
+			return cmd_failf(app, "COMPOSE_PARALLEL_LIMIT must be an integer (found: \"%.40s\")", env);
+	}
+	app->parallel = n > 0 ? (unsigned)MIN(n, (int64_t)UINT16_MAX) : 0;
+	return 0;
+}
+
 /* --ansi, --progress and their variables; 0, or 1 after a message. */
 static int decide_output(struct app *app)
 {
@@ -86,7 +105,8 @@ static int decide_output(struct app *app)
 	}
 	app->dry_run = cli_bool(app->args, "dry-run");
 	app->verbose = cli_bool(app->args, "verbose");
-	return 0;
+	app->separator = cli_bool(app->args, "compatibility") ? '_' : '-';
+	return decide_parallel(app);
 }
 
 static int show_help(const struct app *app, const struct cli_command *cmd)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The project's networks. networks.json beside the records says which exist, with their subnet, so that a network gets the same one again
  * after a boot; whether one is really there, the bridge in the kernel tells. It is not synced: what a power cut can take from it is the
- * wish for the same subnet, and no bridge survives one. */
+ * wish for the same subnet, and no bridge survives one.
+ *
+ * A network of somebody else (compose/networks.h) that the project uses is in networks.json, too, with its owner: its bridge has the name, the
+ * subnet and the rules that its owner would give it, so whoever comes first makes it. Only its owner takes it down. */
 #include "compose/supervisor.h"
 
 #include <net/if.h>
@@ -22,7 +25,10 @@ static struct netw *netw_free(struct netw *n)
 {
 	ipam_done(&n->ipam);
 	json_decref(n->labels);
+	json_decref(n->fixed);
 	free(n->key);
+	free(n->owner);
+	free(n->owner_key);
 	free(n->name);
 	free(n);
 	return NULL;
@@ -44,6 +50,32 @@ static json_t *recorded(struct supervisor *sv)
 	return sv->nets_json;
 }
 
+/* What was asked for: subnet, gateway, range, aux of a wish or a record; NULL: nothing. */
+static json_t *fixed_of(const json_t *j)
+{
+	static const char *const members[] = { "subnet", "gateway", "range", "aux" };
+	json_t *fixed;
+	if (!json_get_str(j, "subnet", NULL) || (json_object_get(j, "bridge") && !json_get_bool(j, "fixed", false)))
+		return NULL;
+	fixed = json_object();
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		if (json_object_get(j, members[i]))
+			json_object_set(fixed, members[i], json_object_get(j, members[i]));
+	return fixed;
+}
+
+static struct netw *netw_new(const char *key, const char *name, const json_t *j)
+{
+	struct netw *n = xcalloc(1, sizeof(*n));
+	n->key = xstrdup(key);
+	n->name = xstrdup(name);
+	n->internal = json_get_bool(j, "internal", false);
+	n->labels = json_incref(json_object_get(j, "labels"));
+	n->fixed = fixed_of(j);
+	n->created_ns = (uint64_t)json_get_int(j, "created_ns", (int64_t)clock_real_ns());
+	return n;
+}
+
 static int nets_save(struct supervisor *sv, const struct netw *n, struct err *err)
 {
 	char subnet[20];
@@ -52,6 +84,14 @@ static int nets_save(struct supervisor *sv, const struct netw *n, struct err *er
 			      "created_ns", (json_int_t)n->created_ns);
 	if (n->labels)
 		json_object_set(j, "labels", n->labels);
+	if (n->fixed) {
+		json_object_update(j, n->fixed);
+		json_object_set_new(j, "fixed", json_true());
+	}
+	json_put_str(j, "owner", n->owner);
+	json_put_str(j, "owner_key", n->owner_key);
+	if (n->removing)
+		json_object_set_new(j, "removing", json_true());
 	json_object_set_new(recorded(sv), n->name, j);
 	return json_write_file(sv->project_fd, "networks.json", sv->nets_json, false, err);
 }
@@ -62,14 +102,31 @@ int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err
 	struct nft_network e = { .subnet = n->bridge.subnet, .internal = n->internal };
 	struct nft_change change = { .add_networks = &e, .n_add_networks = add, .del_networks = &e, .n_del_networks = !add };
 	snprintf(e.bridge, sizeof(e.bridge), "%s", n->bridge.name);
-	snprintf(e.owner, sizeof(e.owner), "%s", sv->project);
+	snprintf(e.owner, sizeof(e.owner), "%s", n->owner ? n->owner : sv->project);
 	return nft_apply(&sv->net, &change, err);
+}
+
+/* The addresses that it hands out. */
+static int init_addresses(struct netw *n, struct err *err)
+{
+	struct ipam_subnet range = {0};
+	const char *text = json_get_str(n->fixed, "range", NULL), *name;
+	json_t *aux;
+	uint32_t ip;
+	if (text && !ipam_subnet_parse(text, &range))
+		return err_set(err, ERR_INVALID, "range %s is none", text);
+	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || ipam_narrow(&n->ipam, n->bridge.gateway, range, err) < 0)
+		return -1;
+	json_object_foreach(json_object_get(n->fixed, "aux"), name, aux)
+		if (!json_is_string(aux) || !net_ip_parse(json_string_value(aux), &ip) || ipam_take(&n->ipam, ip, err) < 0)
+			return err_set(err, ERR_INVALID, "auxiliary address %s is none of the subnet", name);
+	return 0;
 }
 
 /* Puts a bridge into the table and remembers it. */
 static int net_use(struct supervisor *sv, struct netw *n, struct err *err)
 {
-	if (ipam_init(&n->ipam, n->bridge.subnet, err) < 0 || nets_rules(sv, n, true, err) < 0)
+	if (init_addresses(n, err) < 0 || nets_rules(sv, n, true, err) < 0)
 		return -1;
 	sv->nets = vec_grow(sv->nets, sv->n_nets, &sv->cap_nets, sizeof(*sv->nets));
 	sv->nets[sv->n_nets++] = n;
@@ -97,15 +154,21 @@ static struct ipam_subnet recorded_subnet(struct supervisor *sv, const char *nam
 	return s;
 }
 
+/* Asked for: exactly that subnet. Else the one that it had, when that is still free; n->bridge.subnet says which. */
 static int make_bridge(struct supervisor *sv, struct netw *n, struct err *err)
 {
 	uint32_t avoid[RESOLV_MAX_SERVERS];
-	struct bridge_spec spec = { .project = sv->project, .network = n->key, .avoid = avoid, .n_avoid = servers_v4(sv, avoid) };
+	struct bridge_spec spec = { .project = n->owner ? n->owner : sv->project, .network = n->owner ? n->owner_key : n->key,
+				    .avoid = avoid, .n_avoid = servers_v4(sv, avoid), .subnet = n->bridge.subnet };
+	const char *gateway = json_get_str(n->fixed, "gateway", NULL);
 	struct err first = {0};
-	spec.subnet = recorded_subnet(sv, n->name);
+	if (n->fixed && !ipam_subnet_parse(json_get_str(n->fixed, "subnet", ""), &spec.subnet))
+		return err_set(err, ERR_INVALID, "subnet %s is none", json_get_str(n->fixed, "subnet", ""));
+	if (gateway && !net_ip_parse(gateway, &spec.gateway))
+		return err_set(err, ERR_INVALID, "gateway %s is none", gateway);
 	if (bridge_ensure(&sv->net, &spec, &n->bridge, &first) == 0)
 		return 0;
-	if (!spec.subnet.prefix_len) {
+	if (n->fixed || !spec.subnet.prefix_len) {
 		*err = first;
 		return -1;
 	}
@@ -174,35 +237,103 @@ static void abandon(struct supervisor *sv, struct netw *n)
 	netw_free(n);
 }
 
-int nets_create(struct supervisor *sv, const struct desired_network *d, struct err *err)
+/* From the record to a network that works. */
+static int bring_up(struct supervisor *sv, struct netw *n, struct err *err)
 {
-	AUTO_STR struct str message = {0};
-	struct netw *n;
-	if (nets_find(sv, d->name))
-		return 0;
-	n = xcalloc(1, sizeof(*n));
-	n->key = xstrdup(d->key);
-	n->name = xstrdup(d->name);
-	n->internal = d->internal;
-	n->created_ns = clock_real_ns();
-	n->labels = json_incref((json_t *)(uintptr_t)d->labels);
-	n->bridge.subnet = recorded_subnet(sv, n->name);
-	bridge_name(sv->rootid, sv->project, n->key, n->bridge.name);
 	if (nets_save(sv, n, err) < 0 || nft_ensure(&sv->net, err) < 0 || failpoint_err("network.table", err) < 0 || make_bridge(sv, n, err) < 0 ||
-	    failpoint_err("network.bridge", err) < 0 || forward_enable(&sv->net, err) < 0 || net_use(sv, n, err) < 0) {
-		err_wrap(err, "network %s", d->name);
-		abandon(sv, n);
+	    failpoint_err("network.bridge", err) < 0 || forward_enable(&sv->net, err) < 0 || shared_watch(sv, n, n->owner != NULL, err) < 0)
 		return -1;
-	}
+	return net_use(sv, n, err);
+}
+
+/* What is to be said and written once it works. */
+static int announce(struct supervisor *sv, struct netw *n, struct err *err)
+{
+	struct in_addr a = { htonl(n->bridge.subnet.ip) };
+	AUTO_STR struct str message = {0};
 	if (forward_admit(&sv->net, &message, err) == 1 && !sv->forward_told && sv->current) {
 		sv->forward_told = true;
 		server_warn(sv->current, str_get(&message));
 	}
-	{
-		struct in_addr a = { htonl(n->bridge.subnet.ip) };
-		dns_control_network_set(&sv->dns, n->name, a, n->bridge.subnet.prefix_len);
-	}
+	dns_control_network_set(&sv->dns, n->name, a, n->bridge.subnet.prefix_len);
 	return failpoint_err("network.used", err) < 0 || nets_save(sv, n, err) < 0 ? -1 : failpoint_err("network.saved", err);
+}
+
+static int create(struct supervisor *sv, struct netw *n, struct err *err)
+{
+	if (!n->bridge.subnet.prefix_len)
+		n->bridge.subnet = recorded_subnet(sv, n->name);
+	bridge_name(sv->rootid, n->owner ? n->owner : sv->project, n->owner ? n->owner_key : n->key, n->bridge.name);
+	if (bring_up(sv, n, err) == 0)
+		return announce(sv, n, err);
+	err_wrap(err, "network %s", n->name);
+	if (n->owner)
+		netw_free(n);
+	else
+		abandon(sv, n);
+	return -1;
+}
+
+int nets_create(struct supervisor *sv, const struct desired_network *d, struct err *err)
+{
+	return nets_find(sv, d->name) ? 0 : create(sv, netw_new(d->key, d->name, d->json), err);
+}
+
+/* Takes part in somebody else's network. */
+static int join(struct supervisor *sv, const char *key, const char *name, struct err *err)
+{
+	AUTO_FREE char *owner = NULL;
+	AUTO_JSON json_t *record = NULL;
+	struct netw *n = nets_find(sv, name);
+	int rc;
+	if (n) {
+		if (n->owner && strcmp(n->key, key) != 0) {
+			free(n->key);
+			n->key = xstrdup(key);
+			return nets_save(sv, n, err);
+		}
+		return 0;
+	}
+	rc = nets_lookup(&sv->paths, sv->project, name, &owner, &record, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "network %s declared as external, but could not be found", name);
+	n = netw_new(key, name, record);
+	n->owner = TAKE_PTR(owner);
+	n->owner_key = xstrdup(json_get_str(record, "key", name));
+	if (!ipam_subnet_parse(json_get_str(record, "subnet", ""), &n->bridge.subnet))
+		n->bridge.subnet = (struct ipam_subnet){0};
+	return create(sv, n, err);
+}
+
+int nets_join_all(struct supervisor *sv, const struct strv *names, const struct desired *d, struct err *err)
+{
+	for (size_t i = 0; d && i < d->n_networks; i++)
+		if (strv_has(names, d->networks[i].name) && join(sv, d->networks[i].key, d->networks[i].name, err) < 0)
+			return -1;
+	return 0;
+}
+
+struct netw *nets_need(struct supervisor *sv, const char *key, struct err *err)
+{
+	const struct desired_network *d = sv->desired.arena ? desired_network(&sv->desired, key) : NULL;
+	const char *name = d ? d->name : NULL;
+	struct netw *n = name ? nets_find(sv, name) : NULL;
+	json_t *j;
+	for (size_t i = 0; i < sv->n_nets && !n; i++)
+		if (strcmp(sv->nets[i]->key, key) == 0)
+			n = sv->nets[i];
+	if (n)
+		return n;
+	json_object_foreach(recorded(sv), name, j) {
+		AUTO_FREE char *copy = xstrdup(name); /* the record is written anew */
+		if (strcmp(json_get_str(j, "key", ""), key) != 0 || json_get_bool(j, "removing", false))
+			continue;
+		if ((json_object_get(j, "owner") ? join(sv, key, copy, err) : create(sv, netw_new(key, copy, j), err)) < 0)
+			return NULL;
+		return nets_find(sv, copy);
+	}
+	err_set(err, ERR_NOT_FOUND, "network %s does not exist", key);
+	return NULL;
 }
 
 /* A container that ran when it was last recorded is on it. */
@@ -212,6 +343,28 @@ static bool in_use(const struct supervisor *sv, const char *name)
 		for (size_t k = 0; sv->units[i]->rec->pid && k < sv->units[i]->rec->n_endpoints; k++)
 			if (strcmp(sv->units[i]->rec->endpoints[k].network_name, name) == 0)
 				return true;
+	return false;
+}
+
+static void forget(struct supervisor *sv, struct netw *n)
+{
+	for (size_t i = 0; i < sv->n_nets; i++)
+		if (sv->nets[i] == n)
+			sv->nets[i] = sv->nets[--sv->n_nets];
+	json_object_del(recorded(sv), n->name);
+	netw_free(n);
+}
+
+bool nets_still(struct supervisor *sv, struct netw *n)
+{
+	AUTO_FREE char *owner = NULL;
+	AUTO_JSON json_t *record = NULL;
+	struct err err = {0};
+	if (!n->owner || nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, &err) != 1 || in_use(sv, n->name))
+		return true;
+	shared_forget(sv, n, false);
+	forget(sv, n);
+	json_write_file(sv->project_fd, "networks.json", sv->nets_json, false, NULL);
 	return false;
 }
 
@@ -236,35 +389,21 @@ int nets_load(struct supervisor *sv, struct err *err)
 		return -1;
 	json_object_foreach(sv->nets_json, name, j) {
 		struct netw *n;
-		if (!has_bridge(there, n_there, json_get_str(j, "bridge", "")) && !in_use(sv, name))
+		const char *owner = json_get_str(j, "owner", NULL);
+		shared_sweep(sv, json_get_str(j, "bridge", "-"));
+		if ((owner || !has_bridge(there, n_there, json_get_str(j, "bridge", ""))) && !in_use(sv, name))
 			continue;
-		n = xcalloc(1, sizeof(*n));
-		n->key = xstrdup(json_get_str(j, "key", name));
-		n->name = xstrdup(name);
-		n->internal = json_get_bool(j, "internal", false);
-		n->created_ns = (uint64_t)json_get_int(j, "created_ns", 0);
-		n->labels = json_incref(json_object_get(j, "labels"));
-		if (make_bridge(sv, n, err) < 0 || net_use(sv, n, err) < 0) {
+		n = netw_new(json_get_str(j, "key", name), name, j);
+		n->owner = owner ? xstrdup(owner) : NULL;
+		n->owner_key = owner ? xstrdup(json_get_str(j, "owner_key", name)) : NULL;
+		n->removing = false;
+		n->bridge.subnet = recorded_subnet(sv, name);
+		if (make_bridge(sv, n, err) < 0 || shared_watch(sv, n, owner != NULL, err) < 0 || net_use(sv, n, err) < 0) {
 			log_warn("network %s: %s", name, err->msg);
 			netw_free(n);
 		}
 	}
 	free(there);
-	return 0;
-}
-
-int nets_existing(const struct paths *p, const char *project, struct strv *ret, struct err *err)
-{
-	AUTO_CLOSE int fd = paths_project(p, project, false, NULL);
-	AUTO_JSON json_t *all = NULL;
-	const char *name;
-	json_t *j;
-	int rc = fd < 0 ? 1 : json_read_file(fd, "networks.json", &all, err);
-	if (rc != 0)
-		return rc < 0 ? -1 : 0;
-	json_object_foreach(all, name, j)
-		if (if_nametoindex(json_get_str(j, "bridge", "-")))
-			strv_push(ret, name);
 	return 0;
 }
 
@@ -278,11 +417,8 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 		net->removing = false;
 		nets_rules(sv, net, true, NULL);
 	} else { /* what a failure behind the bridge's end leaves, goes with the project */
-		for (size_t i = 0; i < sv->n_nets; i++)
-			if (sv->nets[i] == net)
-				sv->nets[i] = sv->nets[--sv->n_nets];
-		json_object_del(recorded(sv), net->name);
-		netw_free(net);
+		shared_forget(sv, net, true);
+		forget(sv, net);
 		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, false, failure ? NULL : &err) == 0)
 			failpoint_err("network.unsaved", failure ? NULL : &err);
 	}
@@ -296,12 +432,12 @@ void nets_remove_start(struct op *op, size_t action, const char *name)
 	struct supervisor *sv = op->sv;
 	struct netw *n = nets_find(sv, name);
 	struct err err = {0};
-	if (!n) {
+	if (!n || n->owner) {
 		apply_action_done(op, action, NULL);
 		return;
 	}
 	n->removing = true;
-	if (nets_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
+	if ((n->shared && nets_save(sv, n, &err) < 0) || nets_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
 	    worker_run(sv, remove_link, n->bridge.name, link_removed, n, action, &err) < 0) {
 		n->removing = false;
 		apply_action_done(op, action, &err);

@@ -51,6 +51,7 @@ struct op {
 	int exit;
 	int64_t timeout_ms;                /* stop: -1 = each container's own */
 	int signal;                        /* kill */
+	unsigned parallel;                 /* how many containers start or stop at once; 0: any number */
 	int stdin_fd;                      /* run */
 	const struct desired_service *oneoff; /* run: the service with the command line's wishes */
 	struct loop_timer timer;           /* wait_timeout_s */
@@ -78,7 +79,7 @@ int apply_plan(struct op *op);                                               /* 
 void apply_action_done(struct op *op, size_t action, const struct err *failure);
 int apply_take_desired(struct op *op, struct err *err);
 int apply_keep_desired(struct op *op, struct err *err);
-void apply_existing(struct supervisor *sv, struct strv *ret_networks, struct strv *ret_volumes);
+int apply_existing(struct supervisor *sv, const struct desired *d, struct plan_existing *ret, struct err *err);
 void apply_unit_exited(struct unit *u);                                      /* waits for completion look at it */
 void apply_cancel(struct op *op, const char *why);
 int apply_kill_now(struct supervisor *sv, const json_t *request, struct err *err); /* signals beside the operation under way */

@@ -83,8 +83,6 @@ static json_t *run_config(const struct desired_service *s, const json_t *run)
 		json_object_del(config, "ports");
 	extend(config, "ports", json_object_get(run, "publish"));
 	extend(config, "volumes", json_object_get(run, "volumes"));
-	if (json_get_bool(run, "use_aliases", false))
-		json_object_set_new(config, "x-muster-use-aliases", json_true());
 	return config;
 }
 
@@ -92,6 +90,7 @@ void op_run_record(const struct op *op, struct record *r)
 {
 	r->oneoff = true;
 	r->remove_on_exit = json_get_bool(json_object_get(op->request, "run"), "rm", false);
+	r->use_aliases = json_get_bool(json_object_get(op->request, "run"), "use_aliases", false);
 	json_put_str(r->labels, "com.docker.compose.oneoff", "True");
 	json_put_str(r->labels, "com.docker.compose.slug", r->id);
 }
@@ -138,7 +137,7 @@ static int find_begun(struct op *op, struct err *err)
 
 int op_run_begin(struct op *op, struct err *err)
 {
-	AUTO_STRV struct strv nets = {0}, volumes = {0};
+	CLEANUP(plan_existing_done) struct plan_existing existing = {0};
 	struct supervisor *sv = op->sv;
 	const json_t *run = json_object_get(op->request, "run");
 	const char *service = json_get_str(op->request, "service", ""), *name = json_get_str(run, "name", NULL);
@@ -146,6 +145,7 @@ int op_run_begin(struct op *op, struct err *err)
 	const struct desired_service *s;
 	struct desired_service *one;
 	struct observed o;
+	const char *sep;
 	char slug[13];
 	int rc = find_begun(op, err);
 	if (rc == 1)
@@ -168,16 +168,17 @@ int op_run_begin(struct op *op, struct err *err)
 		return -1;
 	one->replicas = 1;
 	random_hex(slug, 12);
+	sep = op->desired.separator;
 	if (!name)
-		name = arena_printf(op->desired.arena, "%s-%s-run-%s", sv->project, s->name, slug);
+		name = arena_printf(op->desired.arena, "%s%s%s%srun%s%s", sv->project, sep, s->name, sep, sep, slug);
 	op->oneoff = one;
-	apply_existing(sv, &nets, &volumes);
-	opt.existing_networks = (const char *const *)nets.v;
-	opt.existing_volumes = (const char *const *)volumes.v;
+	if (apply_existing(sv, &op->desired, &existing, err) < 0)
+		return -1;
+	plan_use_existing(&opt, &existing);
 	supervisor_observed(sv, &o);
 	rc = plan_run(&op->desired, &o, &opt, one, name, &op->plan, err);
 	free(o.containers);
-	if (rc < 0 || apply_keep_desired(op, err) < 0)
+	if (rc < 0 || nets_join_all(sv, &existing.shared, &op->desired, err) < 0 || apply_keep_desired(op, err) < 0)
 		return -1;
 	return apply_plan(op);
 }

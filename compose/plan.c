@@ -174,6 +174,38 @@ static int check_unit(const struct unit *u, struct err *err)
 	return 0;
 }
 
+/* A network of that name is there, and not the project's. */
+static int shared_network(struct build *b, const char *key, const char *name, bool external, struct err *err)
+{
+	AUTO_FREE char *text = xasprintf("a network with name %s exists but was not created for project \"%s\".\n"
+					 "Set `external: true` to use an existing network", name, b->d->project);
+	if (external || strv_has(&b->p->warnings, text))
+		return 0;
+	if (plan_selected(b->opt->bare_networks, name, false))
+		return err_set(err, ERR_CONFLICT, "network %s was found but has incorrect label com.docker.compose.network set to \"\" (expected: \"%s\")",
+			       name, key);
+	strv_push(&b->p->warnings, text);
+	return 0;
+}
+
+void plan_existing_done(struct plan_existing *e)
+{
+	strv_done(&e->networks);
+	strv_done(&e->shared);
+	strv_done(&e->bare);
+	strv_done(&e->busy);
+	strv_done(&e->volumes);
+}
+
+void plan_use_existing(struct plan_options *opt, const struct plan_existing *e)
+{
+	opt->existing_networks = (const char *const *)e->networks.v;
+	opt->existing_volumes = (const char *const *)e->volumes.v;
+	opt->shared_networks = (const char *const *)e->shared.v;
+	opt->bare_networks = (const char *const *)e->bare.v;
+	opt->busy_networks = (const char *const *)e->busy.v;
+}
+
 /* Index + 1 of the action that makes the network or volume; 0 when it is there. */
 static size_t resource_action(struct build *b, bool network, const char *key, const char *name, bool external, struct err *err)
 {
@@ -181,8 +213,10 @@ static size_t resource_action(struct build *b, bool network, const char *key, co
 	size_t known = (size_t)(uintptr_t)map_get(&b->created, id), i;
 	if (known || plan_selected(network ? b->opt->existing_networks : b->opt->existing_volumes, name, false))
 		return known;
+	if (network && plan_selected(b->opt->shared_networks, name, false))
+		return shared_network(b, key, name, external, err) < 0 ? SIZE_MAX : 0;
 	if (external) {
-		err_set(err, ERR_NOT_FOUND, "%s %s is external and does not exist", network ? "network" : "volume", name);
+		err_set(err, ERR_NOT_FOUND, network ? "network %s declared as external, but could not be found" : "external volume \"%s\" not found", name);
 		return SIZE_MAX;
 	}
 	i = plan_add(b->p, network ? ACTION_NETWORK_CREATE : ACTION_VOLUME_CREATE, name, "does not exist");
@@ -209,7 +243,7 @@ static int need_resources(struct build *b, const struct unit *u, size_t create, 
 			made = resource_action(b, false, v->key, v->name, v->external, err);
 		}
 		if (made == SIZE_MAX)
-			return err_wrap(err, "service %s", m->name);
+			return -1;
 		if (made && create)
 			plan_after(b->p, create - 1, made - 1);
 	}
@@ -231,7 +265,8 @@ static void note_start(struct build *b, struct unit *u, size_t index)
 static char *container_name(const struct build *b, const struct unit *u, unsigned number)
 {
 	const struct model_service *m = &u->s->model;
-	return m->container_name ? arena_strdup(b->p->arena, m->container_name) : arena_printf(b->p->arena, "%s-%s-%u", b->d->project, m->name, number);
+	return m->container_name ? arena_strdup(b->p->arena, m->container_name) :
+				   arena_printf(b->p->arena, "%s%s%s%s%u", b->d->project, b->d->separator, m->name, b->d->separator, number);
 }
 
 /* STOP when it runs, then REMOVE; returns the index of the removal. */

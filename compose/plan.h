@@ -52,11 +52,21 @@ struct plan_options {
 	bool remove_volumes;            /* down -v, rm -v */
 	bool stop_first;                /* rm -s */
 	const char *const *known;       /* down/kill: service names in the file; NULL = every container counts */
-	const char *const *existing_networks, *const *existing_volumes; /* names that exist now, NULL-terminated */
+	const char *const *existing_networks, *const *existing_volumes; /* names that exist now, NULL-terminated; the networks: the project's own */
+	const char *const *shared_networks; /* others' networks that the desired state names and that exist */
+	const char *const *bare_networks;   /* of these, those that no project made */
+	const char *const *busy_networks;   /* own ones with other projects' containers on them */
 	uint64_t generation;            /* of the operation, when it is carried on after a crash: what it had started stays; 0 = none */
 	const char *const *ids;         /* rm: only these containers, NULL = by services */
 	const char *const *networks, *const *network_keys; /* rm: these go too when nothing that stays is on them: names, and their keys in the file */
 };
+
+/* The same as lists; zeroed = nothing. plan_existing_done() empties them, plan_use_existing() points opt at them. */
+struct plan_existing {
+	struct strv networks, shared, bare, busy, volumes;
+};
+void plan_existing_done(struct plan_existing *e);
+void plan_use_existing(struct plan_options *opt, const struct plan_existing *e);
 
 /* What `up` (and create, scale, run's dependencies) does. -1 + err: the wish cannot be met (fixed port and replicas, missing image, unknown service). */
 int plan_up(const struct desired *d, const struct observed *o, const struct plan_options *opt, struct plan *ret, struct err *err);

@@ -66,8 +66,8 @@ int plan_request_scale(const json_t *request, struct desired *d, struct err *err
 	return 0;
 }
 
-int plan_request(const json_t *request, const struct desired *d, const struct observed *o, const char *const *networks, const char *const *volumes,
-		 uint64_t generation, struct plan *ret, struct err *err)
+int plan_request(const json_t *request, const struct desired *d, const struct observed *o, const struct plan_existing *existing, uint64_t generation,
+		 struct plan *ret, struct err *err)
 {
 	static const struct {
 		const char *op;
@@ -75,10 +75,11 @@ int plan_request(const json_t *request, const struct desired *d, const struct ob
 	} verbs[] = {
 		{ "stop", plan_stop }, { "start", plan_start }, { "restart", plan_restart }, { "kill", plan_kill }, { "rm", plan_remove },
 	};
-	struct plan_options opt = { .existing_networks = networks, .existing_volumes = volumes, .generation = generation };
+	struct plan_options opt = { .generation = generation };
 	const char *op = json_get_str(request, "op", "");
 	struct lists l = {0};
 	int rc = 1;
+	plan_use_existing(&opt, existing);
 	read_options(request, &l, &opt);
 	if (strcmp(op, "up") == 0)
 		rc = plan_up(d, o, &opt, ret, err);

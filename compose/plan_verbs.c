@@ -125,7 +125,7 @@ static void remove_resources(struct verb *v, const struct desired *d, bool conta
 	const char *const *names = v->opt->existing_networks;
 	for (; names && *names; names++) {
 		size_t n;
-		if (containers_stay) {
+		if (containers_stay || plan_selected(v->opt->busy_networks, *names, false)) {
 			strv_pushf(&v->p->warnings, "Network %s: Resource is still in use", *names);
 			continue;
 		}

@@ -9,6 +9,7 @@
 #include "compose/builds.h"
 #include "compose/desired.h"
 #include "compose/image_client.h"
+#include "compose/project_networks.h"
 #include "compose/pulls.h"
 #include "images/store.h"
 #include "spec/canon.h"
@@ -29,6 +30,7 @@ void project_options(const struct app *app, struct load_options *ret)
 		.env_files = (const char *const *)cli_list(a, "env-file")->v,
 		.environ = (const char *const *)environ,
 		.all_resources = cli_bool(a, "all-resources"),
+		.compatibility = cli_bool(a, "compatibility"),
 	};
 }
 
@@ -55,6 +57,8 @@ int project_load_with(struct app *app, const struct load_options *opts, unsigned
 	*ret = (struct project){0};
 	diags_init(&ret->diags, app->arena);
 	rc = load_project(opts, &ret->load, &ret->diags);
+	if (rc == 0)
+		app->separator = ret->load.separator;
 	if (!(flags & PROJECT_QUIET))
 		print_diags(app, &ret->diags);
 	return rc < 0 ? 1 : 0;
@@ -224,7 +228,7 @@ static json_t *image_json(struct app *app, const struct image *img, const char *
 const char *project_image(const struct app *app, const struct project *p, const char *service)
 {
 	const char *image = json_get_str(load_service(&p->load, service), "image", NULL);
-	return image && *image ? image : arena_printf(app->arena, "%s-%s", p->load.name, service);
+	return image && *image ? image : arena_printf(app->arena, "%s%c%s", p->load.name, app->separator, service);
 }
 
 /* Why the image could not be pulled; NULL: it could, or nobody tried. */
@@ -267,18 +271,16 @@ static json_t *find_image(struct app *app, struct project *p, struct store *stor
 	return json_null();
 }
 
-/* networks or volumes of the model as the supervisor wants them. */
-static json_t *resources(const struct project *p, const char *section, bool networks)
+/* The model's volumes as the supervisor wants them. */
+static json_t *volumes(const struct project *p)
 {
 	json_t *out = json_object(), *value;
 	const char *key;
-	json_object_foreach(json_object_get(p->load.config, section), key, value) {
+	json_object_foreach(json_object_get(p->load.config, "volumes"), key, value) {
 		AUTO_FREE char *def = xasprintf("%s_%s", p->load.name, key);
 		json_t *one = json_object(), *labels = json_object_get(value, "labels");
 		json_put_str(one, "name", json_get_str(value, "name", def));
 		json_object_set_new(one, "external", json_boolean(json_get_bool(value, "external", false)));
-		if (networks)
-			json_object_set_new(one, "internal", json_boolean(json_get_bool(value, "internal", false)));
 		json_object_set_new(one, "labels", json_is_object(labels) ? json_incref(labels) : json_object());
 		json_object_set_new(out, key, one);
 	}
@@ -331,11 +333,13 @@ int project_desired(struct app *app, struct project *p, unsigned flags, json_t *
 		return cmd_fail(app, &err);
 	json_put_int(j, "schema", DESIRED_SCHEMA);
 	json_put_str(j, "project", p->load.name);
+	if (app->separator != '-')
+		json_put_str(j, "separator", "_");
 	json_put_str(j, "working_dir", p->load.working_dir);
 	json_object_set_new(j, "config_files", json_from_strv(p->load.files.v));
 	json_object_set_new(j, "environment_files", json_from_strv(p->load.env_files.v));
-	json_object_set_new(j, "networks", resources(p, "networks", true));
-	json_object_set_new(j, "volumes", resources(p, "volumes", false));
+	json_object_set_new(j, "networks", project_networks(p));
+	json_object_set_new(j, "volumes", volumes(p));
 	json_object_set_new(j, "services", services(app, p, store, &names));
 	json_object_set_new(j, "disabled", json_from_strv(p->load.disabled.v));
 	if (p->diags.n_errors) {

@@ -105,7 +105,7 @@ static int pull_all(struct app *app, struct pulls *list, bool quiet)
 	registries_done(&known);
 	if (failed == 0 && list->n) {
 		pull_screen_init(&s, app->arena, quiet ? PROGRESS_QUIET : app->progress, app->colour_err);
-		failed = image_client_pull(app->paths.root_fd, list->v, list->n, PARALLEL, pull_screen_event, &s, &err);
+		failed = image_client_pull(app->paths.root_fd, list->v, list->n, app->parallel ? app->parallel : PARALLEL, pull_screen_event, &s, &err);
 		pull_screen_done(&s);
 	}
 	for (size_t i = 0; i < list->n; i++) {

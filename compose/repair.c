@@ -53,7 +53,8 @@ static void say_failure(struct repair *r, const struct err *err)
 static int mend_bridge(struct repair *r, struct netw *n, const struct bridge *there, size_t n_there, struct err *err)
 {
 	struct supervisor *sv = r->sv;
-	struct bridge_spec spec = { .project = sv->project, .network = n->key, .subnet = n->bridge.subnet, .mtu = n->bridge.mtu };
+	struct bridge_spec spec = { .project = n->owner ? n->owner : sv->project, .network = n->owner ? n->owner_key : n->key,
+				    .subnet = n->bridge.subnet, .gateway = n->bridge.gateway, .mtu = n->bridge.mtu };
 	AUTO_FREE char *text = NULL;
 	for (size_t i = 0; i < n_there; i++)
 		if (strcmp(there[i].name, n->bridge.name) == 0 && there[i].ifindex == n->bridge.ifindex && there[i].up &&
@@ -106,8 +107,11 @@ static bool lives(const struct unit *u)
 static int mend_rules(struct supervisor *sv, struct err *err)
 {
 	CLEANUP(nft_state_done) struct nft_state s = {0};
+	bool others = false;
 	int mended = 0;
-	if (nft_ensure(&sv->net, err) < 0 || nft_list(&sv->net, sv->project, &s, err) < 0)
+	for (size_t i = 0; i < sv->n_nets; i++)
+		others |= sv->nets[i]->owner != NULL;
+	if (nft_ensure(&sv->net, err) < 0 || nft_list(&sv->net, others ? NULL : sv->project, &s, err) < 0)
 		return -1;
 	for (size_t i = 0; i < sv->n_nets; i++) {
 		if (sv->nets[i]->removing || has_network(&s, sv->nets[i]))
@@ -168,8 +172,10 @@ static bool look_at_networks(struct repair *r)
 	struct err err = {0};
 	size_t n_there = 0;
 	int bridges = 0, rules, links;
-	if (bridge_list(&sv->net, sv->project, &there, &n_there, &err) < 0)
+	if (bridge_list(&sv->net, NULL, &there, &n_there, &err) < 0)
 		say_failure(r, &err);
+	for (size_t i = sv->n_nets; i-- > 0;) /* one that its owner has removed is not made again */
+		nets_still(sv, sv->nets[i]);
 	for (size_t i = 0; !r->failed && i < sv->n_nets; i++) {
 		int rc = sv->nets[i]->removing ? 0 : mend_bridge(r, sv->nets[i], there, n_there, &err);
 		if (rc < 0)

@@ -72,6 +72,8 @@ static json_t *record_to_json(const struct record *r)
 	json_put_int(j, "number", r->number);
 	json_object_set_new(j, "oneoff", json_boolean(r->oneoff));
 	json_object_set_new(j, "remove_on_exit", json_boolean(r->remove_on_exit));
+	if (r->use_aliases)
+		json_object_set_new(j, "use_aliases", json_true());
 	json_put_str(j, "hash", r->hash);
 	json_put_str(j, "want", want_names[r->want]);
 	json_put_int(j, "generation", (int64_t)r->generation);
@@ -191,6 +193,7 @@ static int record_from_json(const json_t *j, const char *id12, struct record *r,
 	r->number = (unsigned)json_get_int(j, "number", 1);
 	r->oneoff = json_get_bool(j, "oneoff", false);
 	r->remove_on_exit = json_get_bool(j, "remove_on_exit", false);
+	r->use_aliases = json_get_bool(j, "use_aliases", false);
 	r->hash = xstrdup(json_get_str(j, "hash", ""));
 	r->want = (enum want)name_index(want_names, WANT_N_, json_get_str(j, "want", ""));
 	r->generation = (uint64_t)json_get_int(j, "generation", 0);

@@ -41,7 +41,7 @@ struct record {
 	char id[65];              /* 64 hexadecimal digits */
 	char *name, *project, *service;
 	unsigned number;          /* 1…; one-off containers: 1 */
-	bool oneoff, remove_on_exit; /* `run`, `run --rm` */
+	bool oneoff, remove_on_exit, use_aliases; /* `run`, `run --rm`, `run --use-aliases` */
 	json_t *config;           /* canonical service, `run` overrides applied */
 	json_t *image;            /* IMAGE of compose/desired.h */
 	json_t *labels;           /* all of them, com.docker.compose.* included */

@@ -111,7 +111,10 @@ void supervisor_observed(struct supervisor *sv, struct observed *ret)
 
 void supervisor_maybe_finish(struct supervisor *sv)
 {
-	if (sv->finishing || sv->n_units || sv->n_nets || sv->n_workers || sv->trash_added != sv->trash_done || sv->dying.n || !server_idle(sv))
+	for (size_t i = 0; i < sv->n_nets; i++)
+		if (!sv->nets[i]->owner)
+			return;
+	if (sv->finishing || sv->n_units || sv->n_workers || sv->trash_added != sv->trash_done || sv->dying.n || !server_idle(sv))
 		return;
 	sv->finishing = true;
 	sv->loop.quit = true;
@@ -276,6 +279,7 @@ static void tell_dns_all(struct supervisor *sv)
 	for (size_t i = 0; i < sv->n_units; i++)
 		if (sv->units[i]->phase == UNIT_RUNNING)
 			unit_tell_dns(sv->units[i]);
+	shared_tell_dns(sv);
 	dns_control_sync(&sv->dns);
 }
 
@@ -430,6 +434,7 @@ int supervisor_main(const char *project, const char *rootid)
 		if (nft_release(&sv.net, &err) == 0) /* a worker that was killed may have left them */
 			forward_withdraw(&sv.net, &err);
 		fs_remove_tree(ANCHOR_FD_ROOT, path, NULL);
+		shared_done(&sv);
 		failpoint("sv.finished");
 	}
 	return 0;

@@ -5,12 +5,14 @@
  * unit_create.c  records of new containers · unit_start.c  start and wiring · unit_stop.c  stop, exit, restart policy, removal ·
  * unit_wire.c  its links, DNS sockets and ports · repair.c  mends what others do to them · repair_cgroup.c  and to its cgroup ·
  * unit_release.c  what an ended one gives back · unit_adopt.c  those of a dead predecessor ·
- * nets.c  networks and their records · worker.c  work that takes long, in forked children · op_run.c  one-off containers */
+ * nets.c  networks and their records · shared.c  what projects share of one · worker.c  work that takes long, in forked children ·
+ * op_run.c  one-off containers */
 #ifndef COMPOSE_SUPERVISOR_H
 #define COMPOSE_SUPERVISOR_H
 
 #include "base/loop.h"
 #include "base/map.h"
+#include "compose/networks.h"
 #include "compose/anchor.h"
 #include "compose/op.h"
 #include "compose/unit.h"
@@ -24,15 +26,21 @@
 #include "runtime/seccomp.h"
 
 
-/* A network of the project that exists. */
+/* A network of the project that exists, or one of others that it uses. */
 struct netw {
 	char *key, *name;
+	char *owner, *owner_key;           /* another project and its key there, or NETS_NOBODY and the name; NULL: ours */
 	bool internal, removing;
+	bool shared, watched;              /* shared.c: others use it, too; its directory is watched */
 	struct bridge bridge;
 	struct ipam ipam;
 	json_t *labels;
 	uint64_t created_ns;  /* real clock; 0: made by a version that did not record it */
+	json_t *fixed;                     /* {subnet[, gateway][, range][, aux {NAME: ADDRESS}]}: asked for; NULL: whatever is free */
 };
+
+/* Who owns what `network create` makes; no project has such a name. */
+#define NETS_NOBODY "@"
 
 struct supervisor {
 	struct loop loop;
@@ -72,6 +80,7 @@ struct supervisor {
 	bool trash_busy;                   /* a worker empties <root>/trash/<project> */
 	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
 	struct repair *repair;
+	struct shared *shared;
 	struct loop_source cgroups_source; /* inotify; fd 0: none yet */
 	struct loop_timer cgroups_timer;
 	bool cgroups_watched;
@@ -97,11 +106,25 @@ void supervisor_maybe_finish(struct supervisor *sv);                         /* 
 int nets_load(struct supervisor *sv, struct err *err);
 struct netw *nets_find(struct supervisor *sv, const char *name);
 int nets_create(struct supervisor *sv, const struct desired_network *n, struct err *err);
+/* Takes part in those networks of others that d names and that are in `names`. */
+int nets_join_all(struct supervisor *sv, const struct strv *names, const struct desired *d, struct err *err);
+/* The network that a service knows by this key; made again when it is only on record (after a boot). NULL + err. */
+struct netw *nets_need(struct supervisor *sv, const char *key, struct err *err);
+/* Another's network, still there? Forgets it when not. */
+bool nets_still(struct supervisor *sv, struct netw *n);
 void nets_remove_start(struct op *op, size_t action, const char *name);
-/* Names of networks that exist (recorded, with their bridge in the kernel): for plans, also those of the CLI. */
-int nets_existing(const struct paths *p, const char *project, struct strv *ret, struct err *err);
-
 int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err); /* its elements of the packet rules */
+
+/* shared.c: addresses and names on networks that several projects use */
+int shared_lease(struct supervisor *sv, struct netw *n, const char *id, const char *fixed, uint32_t *ret_ip, struct err *err);
+void shared_give_back(struct supervisor *sv, struct netw *n, const char *id, const char *address);
+void shared_sweep(struct supervisor *sv, const char *bridge);                /* our leases of containers that are no more */
+int shared_watch(struct supervisor *sv, struct netw *n, bool mark, struct err *err); /* mark: it is shared from now on */
+void shared_publish(struct unit *u, const struct netw *n, const char *address, const char *const *names, size_t n_names);
+void shared_withdraw(struct unit *u);
+void shared_tell_dns(struct supervisor *sv);                                 /* all that others have published */
+void shared_forget(struct supervisor *sv, const struct netw *n, bool gone);  /* gone: the network is; else we only leave it */
+void shared_done(struct supervisor *sv);                                     /* removes the directories when they are empty */
 
 /* repair.c: looks after what others change */
 int repair_open(struct supervisor *sv, struct err *err);

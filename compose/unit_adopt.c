@@ -352,8 +352,8 @@ int unit_adopt(struct unit *u, struct err *err)
 	for (size_t i = 0; i < r->n_endpoints; i++) {
 		struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
 		uint32_t ip;
-		if (n && net_ip_parse(r->endpoints[i].address, &ip))
-			ipam_take(&n->ipam, ip, NULL);
+		if (n && r->endpoints[i].address[0])
+			shared_lease(u->sv, n, r->id, r->endpoints[i].address, &ip, NULL);
 	}
 	alive = proc_is(r->pid, r->pid_ticks);
 	if (alive && u->proc.pidfd < 0) {

@@ -98,6 +98,7 @@ void unit_release(struct unit *u, bool keep_ports)
 	unpublish(u);
 	failpoint("release.ports");
 	dns_control_names_remove(&u->sv->dns, r->id);
+	shared_withdraw(u);
 	dns_control_client_remove(&u->sv->dns, r->id);
 	util_close(&u->dns_udp);
 	util_close(&u->dns_tcp);
@@ -115,9 +116,8 @@ void unit_release(struct unit *u, bool keep_ports)
 	failpoint("release.dropped");
 	for (size_t i = 0; i < r->n_endpoints; i++) {
 		struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
-		uint32_t ip;
-		if (n && net_ip_parse(r->endpoints[i].address, &ip))
-			ipam_release(&n->ipam, ip);
+		if (n && r->endpoints[i].address[0])
+			shared_give_back(u->sv, n, r->id, r->endpoints[i].address);
 		r->endpoints[i].address[0] = '\0';
 	}
 	u->cgroup = cgroup_free(u->cgroup);

@@ -215,15 +215,12 @@ static int lease_addresses(struct unit *u, const struct model_service *m, struct
 	struct record *r = u->rec;
 	r->endpoints = xcalloc(m->n_networks, sizeof(*r->endpoints));
 	for (size_t i = 0; i < m->n_networks; i++) {
-		struct netw *n = NULL;
+		struct netw *n = nets_need(u->sv, m->networks[i].network, err);
 		struct endpoint *e;
 		uint32_t ip;
-		for (size_t k = 0; k < u->sv->n_nets && !n; k++)
-			if (strcmp(u->sv->nets[k]->key, m->networks[i].network) == 0)
-				n = u->sv->nets[k];
 		if (!n)
-			return err_set(err, ERR_NOT_FOUND, "network %s does not exist", m->networks[i].network);
-		if (ipam_alloc(&n->ipam, &ip, err) < 0)
+			return -1;
+		if (shared_lease(u->sv, n, r->id, m->networks[i].address, &ip, err) < 0)
 			return err_wrap(err, "network %s", n->name);
 		e = &r->endpoints[r->n_endpoints++];
 		e->network = xstrdup(n->key);
@@ -363,7 +360,7 @@ void unit_tell_dns(struct unit *u)
 		names[k++] = short_id;
 		if (strcmp(hostname, short_id) != 0)
 			names[k++] = hostname;
-		if (!r->oneoff || json_get_bool(r->config, "x-muster-use-aliases", false)) {
+		if (!r->oneoff || r->use_aliases) {
 			names[k++] = r->service;
 			for (size_t j = 0; j < m.n_networks; j++)
 				if (strcmp(m.networks[j].network, r->endpoints[i].network) == 0)
@@ -371,8 +368,11 @@ void unit_tell_dns(struct unit *u)
 		}
 		for (; alias && *alias && k < ARRAY_SIZE(names); alias++)
 			names[k++] = *alias;
-		if (inet_pton(AF_INET, r->endpoints[i].address, &address) == 1)
-			dns_control_names_set(&u->sv->dns, r->id, r->endpoints[i].network_name, address, names, k);
+		if (inet_pton(AF_INET, r->endpoints[i].address, &address) != 1)
+			continue;
+		dns_control_names_set(&u->sv->dns, r->id, r->endpoints[i].network_name, address, names, k);
+		if (nets_find(u->sv, r->endpoints[i].network_name))
+			shared_publish(u, nets_find(u->sv, r->endpoints[i].network_name), r->endpoints[i].address, names, k);
 	}
 }
 

@@ -195,7 +195,6 @@ static int bridge_next_subnet(const struct bridge_spec *spec, const char *key, c
 static int bridge_claim(struct net *n, struct bridge *br, struct bridge_used *u, struct err *err)
 {
 	AUTO_BATCH struct nl_batch b = { 0 };
-	br->gateway = br->subnet.ip + 1;
 	bridge_put_address(&b, br, RTM_NEWADDR);
 	bridge_put_up(&b, br);
 	if (nl_talk(&n->rt, &b, NULL, err) < 0 || failpoint_err("net.bridge.claimed", err) < 0 || bridge_used_read(n, br->ifindex, u, err) < 0)
@@ -229,6 +228,7 @@ static int bridge_number(struct net *n, const struct bridge_spec *spec, struct b
 		return -1;
 	if (spec->subnet.prefix_len) {
 		br->subnet = spec->subnet;
+		br->gateway = spec->gateway ? spec->gateway : br->subnet.ip + 1;
 		if (bridge_used_find(&u, br->subnet) != u.n)
 			return bridge_overlap_error(&u, br->subnet, err);
 		rc = bridge_claim(n, br, &u, err);
@@ -239,6 +239,7 @@ static int bridge_number(struct net *n, const struct bridge_spec *spec, struct b
 			bridge_used_add(&u, spec->avoid[i], 32, 0);
 		if (bridge_next_subnet(spec, br->alias, &u, &pool, &cursor, &br->subnet, err) < 0)
 			return -1;
+		br->gateway = br->subnet.ip + 1;
 		rc = bridge_claim(n, br, &u, err);
 	} while (rc > 0);
 	return rc;
@@ -327,7 +328,8 @@ int bridge_ensure(struct net *n, const struct bridge_spec *spec, struct bridge *
 	struct bridge br = { 0 };
 	if (bridge_alias(n, spec->project, spec->network, br.alias, err) < 0)
 		return -1;
-	if (spec->subnet.prefix_len > 30 || (spec->subnet.ip & ~ipam_netmask(spec->subnet.prefix_len)))
+	if (spec->subnet.prefix_len > 30 || (spec->subnet.ip & ~ipam_netmask(spec->subnet.prefix_len)) ||
+	    (spec->gateway && (spec->gateway & ipam_netmask(spec->subnet.prefix_len)) != spec->subnet.ip))
 		return err_set(err, ERR_INVALID, "network %s: unusable subnet", spec->network);
 	bridge_name(n->rootid, spec->project, spec->network, br.name);
 	if (bridge_ensure_steps(n, spec, &br, err) < 0)

@@ -11,6 +11,7 @@
 struct bridge_spec {
 	const char *project, *network;      /* no '/' in either */
 	struct ipam_subnet subnet;          /* prefix_len 0: pick one from the pool */
+	uint32_t gateway;                   /* our address, with a subnet: 0 is its first */
 	const struct ipam_pool *pool;       /* NULL: ipam_pool_default, then 172.16.0.0/12, 192.168.0.0/16 */
 	const uint32_t *avoid;              /* addresses no picked subnet may hold (nameservers of resolv.conf) */
 	size_t n_avoid;
@@ -23,7 +24,7 @@ struct bridge {
 	unsigned ifindex;
 	unsigned mtu;
 	struct ipam_subnet subnet;          /* prefix_len 0: it has lost its address (bridge_ensure() mends it) */
-	uint32_t gateway;                   /* our address on it, the subnet's first */
+	uint32_t gateway;                   /* our address on it */
 	bool up;
 };
 

@@ -123,20 +123,40 @@ void ipam_done(struct ipam *m)
 	*m = (struct ipam){ 0 };
 }
 
+int ipam_narrow(struct ipam *m, uint32_t gateway, struct ipam_subnet range, struct err *err)
+{
+	const uint32_t offset = gateway - m->subnet.ip;
+	char text[20], inner[20];
+	if (gateway && (gateway <= m->subnet.ip || offset >= ipam_size(m) - 1))
+		return err_set(err, ERR_INVALID, "gateway %.*s is none of subnet %s",
+			       (int)strcspn(ipam_subnet_text((struct ipam_subnet){ gateway, 32 }, inner), "/"), inner, ipam_subnet_text(m->subnet, text));
+	if (range.prefix_len && (range.prefix_len < m->subnet.prefix_len || !ipam_overlap(range, m->subnet)))
+		return err_set(err, ERR_INVALID, "range %s is not in subnet %s", ipam_subnet_text(range, inner), ipam_subnet_text(m->subnet, text));
+	if (gateway && gateway != m->gateway) {
+		m->used[0] &= ~2ULL;
+		ipam_mark(m, offset);
+		m->gateway = gateway;
+		m->next = 1;
+	}
+	m->range = range;
+	return 0;
+}
+
 int ipam_alloc(struct ipam *m, uint32_t *ret_ip, struct err *err)
 {
-	const uint32_t n = ipam_size(m);
+	const uint32_t lo = m->range.prefix_len ? m->range.ip - m->subnet.ip : 0;
+	const uint32_t n = m->range.prefix_len ? 1u << (32 - m->range.prefix_len) : ipam_size(m), first = m->next >= lo ? m->next - lo : 0;
 	char text[20];
 	for (uint32_t i = 0; i < n; i++) {
-		const uint32_t offset = (m->next + i) % n;
+		const uint32_t offset = lo + (first + i) % n;
 		if (ipam_test(m, offset))
 			continue;
 		ipam_mark(m, offset);
-		m->next = (offset + 1) % n;
+		m->next = (offset + 1) % ipam_size(m);
 		*ret_ip = m->subnet.ip + offset;
 		return 0;
 	}
-	return err_set(err, ERR_CONFLICT, "no free address left in %s", ipam_subnet_text(m->subnet, text));
+	return err_set(err, ERR_CONFLICT, "no free address left in %s", ipam_subnet_text(m->range.prefix_len ? m->range : m->subnet, text));
 }
 
 int ipam_take(struct ipam *m, uint32_t ip, struct err *err)
@@ -156,7 +176,7 @@ int ipam_take(struct ipam *m, uint32_t ip, struct err *err)
 void ipam_release(struct ipam *m, uint32_t ip)
 {
 	const uint32_t offset = ip - m->subnet.ip;
-	if (ip <= m->gateway || offset >= ipam_size(m) - 1)
+	if (offset == 0 || ip == m->gateway || offset >= ipam_size(m) - 1)
 		return; /* never the gateway, network or broadcast address */
 	m->used[offset / IPAM_WORD_BITS] &= ~(1ULL << (offset % IPAM_WORD_BITS));
 }

@@ -37,6 +37,7 @@ int ipam_pick_subnet(const struct ipam_pool *pool, const char *key, const struct
 struct ipam {
 	struct ipam_subnet subnet;
 	uint32_t gateway;
+	struct ipam_subnet range; /* what ipam_alloc() hands out; prefix_len 0: all of the subnet */
 	uint32_t next;        /* offset where the next search starts: freed addresses rest as long as possible */
 	uint64_t *used;       /* bitmap by offset */
 };
@@ -44,6 +45,9 @@ struct ipam {
 /* -1 + err when the subnet is of another size. ipam_done() takes a zeroed one. */
 int ipam_init(struct ipam *m, struct ipam_subnet subnet, struct err *err);
 void ipam_done(struct ipam *m);
+/* Another gateway than the first address (0: that one), and the part of the subnet that ipam_alloc() hands out (prefix_len 0: all). Right after
+ * ipam_init(). -1 + err when one of them is not inside the subnet. */
+int ipam_narrow(struct ipam *m, uint32_t gateway, struct ipam_subnet range, struct err *err);
 /* Leases the next free address in rotating order. -1 + err ERR_CONFLICT when the subnet is full. */
 int ipam_alloc(struct ipam *m, uint32_t *ret_ip, struct err *err);
 /* Leases a given address (a record's, or a static one). 0; 1 when it is leased already; -1 + err when it is none of the subnet's. */

@@ -86,7 +86,7 @@ void canon_images(const struct load_result *r, struct strv *ret)
 		if (image)
 			strv_push(ret, image);
 		else
-			strv_pushf(ret, "%s-%s", r->name, names.v[i]);
+			strv_pushf(ret, "%s%c%s", r->name, r->separator, names.v[i]);
 		for (size_t k = 0; node_is(hooks, NODE_SEQ) && k < hooks->n; k++) {
 			const char *own = node_str(hooks->items[k], "image", "");
 			if (*own && !str_eq(own, image))

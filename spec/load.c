@@ -170,6 +170,7 @@ static void fill_result(struct load *l, struct load_result *r)
 	r->arena = l->fl.a;
 	r->tree = l->doc;
 	r->no_interpolate = l->opts->no_interpolate;
+	r->separator = l->opts->compatibility || env_is_true(env_get(&l->env, "COMPOSE_COMPATIBILITY"), NULL) ? '_' : '-';
 	r->name = l->found.name;
 	r->name_origin = l->found.name_origin;
 	r->name_pos = l->found.name_pos;

@@ -23,6 +23,7 @@ struct load_options {
 	bool no_interpolate, no_normalize, no_path_resolution, no_consistency, no_env_resolution;
 	bool all_resources;               /* keep networks, volumes … that no service uses */
 	bool tree_only;                   /* leave config NULL: who prints the tree needs none */
+	bool compatibility;               /* names with "_"; else COMPOSE_COMPATIBILITY says */
 	bool trace;                       /* keep what spec/explain.h needs */
 };
 
@@ -42,6 +43,7 @@ struct load_result {
 	const char *name_origin;          /* what gave it: "-p", "COMPOSE_PROJECT_NAME", "name", "the directory" */
 	struct pos name_pos;              /* of COMPOSE_PROJECT_NAME in an env file */
 	const char *working_dir;          /* project directory, absolute */
+	char separator;                   /* in the names of containers and images: '-'; '_' in compatibility mode */
 	bool no_interpolate;              /* the variables are still in it */
 	struct strv files;                /* compose files, absolute, for the label project.config_files */
 	struct strv env_files;            /* that were read */

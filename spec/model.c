@@ -206,6 +206,8 @@ static int read_networks(const struct reader *r, const json_t *config, struct mo
 		return corrupt(r, "networks");
 	json_object_foreach(all, name, value) {
 		v[n].attachment.network = arena_strdup(r->a, name);
+		if (*json_get_str(value, "ipv4_address", ""))
+			v[n].attachment.address = arena_strdup(r->a, json_get_str(value, "ipv4_address", ""));
 		if (read_strings(r, value, "aliases", &v[n].attachment.aliases) < 0 ||
 		    read_integer(r, value, "priority", INT64_MIN, INT64_MAX, 0, &v[n].priority) < 0)
 			return -1;

@@ -38,6 +38,7 @@ struct model_mount {
 struct model_attachment {
 	const char *network;             /* key of the project's networks */
 	const char **aliases;            /* NULL-terminated, may be NULL */
+	const char *address;             /* ipv4_address; NULL: whatever is free */
 };
 
 struct model_depend {

@@ -519,6 +519,8 @@ class Test:
             kept = os.listdir(root + "/projects") if os.path.isdir(root + "/projects") else []  # a network may be all that is left
             for project in sorted({*listed, *(k for k in kept if not k.startswith("."))}):
                 self.muster("-p", project, "down", "-v", "-t", "0", "--remove-orphans", env=env, cwd=self.folder)
+            if os.path.isdir(root + "/networks"):
+                self.muster("network", "prune", "-f", env=env, cwd=self.folder)
             for volume in self.muster("volume", "ls", "-q", env=env, cwd=self.folder).lines:
                 self.muster("volume", "rm", volume, env=env, cwd=self.folder)
         self.nothing_left()

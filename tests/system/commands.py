@@ -645,3 +645,45 @@ def test_images(t):
     t.eq([x.split()[0] for x in lines[1:]], ["p-web-1", "p-web-2"])
     t.match(lines[1], f"^p-web-1 +busybox +latest +linux/.* +{id[7:19]} +[0-9.]+MB +.* ago$")
     t.has(t.muster("images", "--format", "{{.ID}}", rc=1).err, "table or json")
+
+
+def test_run_use_aliases(t):
+    """A one-off answers to the service's name and aliases only with --use-aliases, also after the supervisor was killed."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, networks: {default: {aliases: [www]}}}, cli: {image: busybox, command: sleep 1000}}")
+    t.up("cli")
+    t.muster("run", "-d", "web", "sleep", "1000")
+    t.true(t.muster("exec", "-T", "cli", "nslookup", "-type=a", "www", rc=None).rc != 0, "an alias without --use-aliases")
+    t.muster("run", "-d", "--use-aliases", "web", "sleep", "1000")
+    for _ in range(2):
+        for name in ("www", "web"):
+            t.has(t.sh("cli", f"nslookup -type=a {name}"), f"Name:\t{name}")
+        for pid in t.daemons("supervise"):
+            os.kill(pid, signal.SIGKILL)
+        t.wait(lambda: t.muster("ps", "-a", rc=None).rc == 0 and t.daemons("supervise"), 5, "a new supervisor")
+
+
+def test_compatibility_names(t):
+    """--compatibility and COMPOSE_COMPATIBILITY name containers and built images with "_"; commands find them all the same."""
+    t.compose("services: {web: {image: busybox, command: sh -c 'echo hello; sleep 1000', stop_grace_period: 0s}, b: {build: .}}")
+    t.eq(sorted(t.muster("--compatibility", "config", "--images").lines), ["busybox", "p_b"])
+    t.muster("--compatibility", "up", "-d", "web", "--scale", "web=2")
+    t.eq(sorted(t.ps()), ["p_web_1", "p_web_2"])
+    t.wait(lambda: "web_1  | hello" in t.muster("logs", "web").out, 3, "its log")
+    t.muster("run", "-d", "web", "true", env={"COMPOSE_COMPATIBILITY": "true"})
+    t.match("\n".join(t.ps()), "^p_web_run_[0-9a-f]{12}$")
+    t.eq(t.muster("exec", "-T", "--index", "2", "web", "echo", "x").lines, ["x"])
+    t.muster("--compatibility", "up", "-d", "web", "--scale", "web=2")
+    t.eq(sorted(x for x in t.ps() if "_run_" not in x), ["p_web_1", "p_web_2"])
+    t.has(t.muster("down").err, "Container p_web_1  Removed")
+
+
+def test_parallel(t):
+    """--parallel 1 starts one container after the other; nonsense in COMPOSE_PARALLEL_LIMIT is one message."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000, stop_grace_period: 0s, scale: 4}}")
+    r = t.muster("--parallel", "1", "--progress", "plain", "up", "-d")
+    words = [x.split()[-1] for x in r.err.splitlines() if re.search(r"Container p-web-\d +(Starting|Started)", x)]
+    t.eq(words, ["Starting", "Started"] * 4)
+    r = t.muster("--progress", "plain", "down", env={"COMPOSE_PARALLEL_LIMIT": "1"})
+    words = [x.split()[-1] for x in r.err.splitlines() if re.search(r"Container p-web-\d +(Stopping|Stopped)", x)]
+    t.eq(words, ["Stopping", "Stopped"] * 4)
+    t.has(t.muster("up", "-d", env={"COMPOSE_PARALLEL_LIMIT": "many"}, rc=1).err, 'COMPOSE_PARALLEL_LIMIT must be an integer (found: "many")')

@@ -471,3 +471,20 @@ def test_labels(t):
     t.match(labels.get("com.docker.compose.config-hash", ""), r"^[0-9a-f]{64}$")
     t.match(labels.get("com.docker.compose.image", ""), r"^sha256:[0-9a-f]{64}$")
     t.true(labels.get("com.docker.compose.version"), "no version label")
+
+
+def test_attached_up_keeps_streams_apart(t):
+    """What containers write to their stderr comes out of `up` on stderr, the rest on stdout, each in order; `logs` has both on stdout."""
+    t.compose("""
+        services:
+          web:
+            image: busybox
+            command: sh -c 'for i in 1 2 3; do echo out $$i; echo err $$i >&2; done'
+        """)
+    r = t.muster("up")
+    lines = [f"web-1  | out {i}" for i in (1, 2, 3)]
+    t.eq([x for x in r.lines if "|" in x], lines)
+    t.eq([x for x in r.err.splitlines() if " | " in x], [x.replace("out", "err") for x in lines])
+    t.has(r.out, "web-1 exited with code 0")
+    logs = t.muster("logs")
+    t.eq((sorted(logs.lines), logs.err), (sorted(lines + [x.replace("out", "err") for x in lines]), ""))

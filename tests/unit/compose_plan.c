@@ -106,7 +106,8 @@ static int run_verb(const json_t *j, const struct desired *d, const struct obser
 
 static void run_case(const json_t *j, struct str *out)
 {
-	AUTO_STRV struct strv services = {0}, nets = {0}, volumes = {0}, known = {0}, unused = {0}, unused_keys = {0};
+	AUTO_STRV struct strv services = {0}, known = {0}, unused = {0}, unused_keys = {0};
+	CLEANUP(plan_existing_done) struct plan_existing there = {0};
 	struct plan_options opt = {0};
 	struct observed o = { .project = xstrdup("p"), .working_dir = xstrdup("") };
 	json_t *options = json_object_get(j, "options"), *c;
@@ -125,12 +126,14 @@ static void run_case(const json_t *j, struct str *out)
 		o.containers[o.n++] = make_record(c, &d);
 	observe_sort(&o);
 	json_get_strv(options, "services", &services);
-	json_get_strv(options, "networks", &nets);
-	json_get_strv(options, "volumes", &volumes);
+	json_get_strv(options, "networks", &there.networks);
+	json_get_strv(options, "shared", &there.shared);
+	json_get_strv(options, "bare", &there.bare);
+	json_get_strv(options, "busy", &there.busy);
+	json_get_strv(options, "volumes", &there.volumes);
 	json_get_strv(options, "known", &known);
 	opt.services = (const char *const *)services.v;
-	opt.existing_networks = (const char *const *)nets.v;
-	opt.existing_volumes = (const char *const *)volumes.v;
+	plan_use_existing(&opt, &there);
 	json_get_strv(options, "unused_networks", &unused);
 	json_get_strv(options, "unused_keys", &unused_keys);
 	opt.networks = (const char *const *)unused.v;

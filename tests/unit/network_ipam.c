@@ -127,6 +127,32 @@ static void test_rebuild(void)
 	ipam_done(&m);
 }
 
+/* Another gateway and a range are kept to; what is given back inside of the range comes again. */
+static void test_narrow(void)
+{
+	const struct ipam_subnet net = { IP4(10, 3, 0, 0), 16 }, range = { IP4(10, 3, 7, 0), 30 }, all = { 0, 0 };
+	struct ipam m;
+	uint32_t ip, seen = 0;
+	CHECK(ipam_init(&m, net, &err) == 0);
+	CHECK(ipam_narrow(&m, net.ip, all, &err) < 0 && ipam_narrow(&m, net.ip + 65535, all, &err) < 0 && ipam_narrow(&m, net.ip - 1, all, &err) < 0);
+	CHECK(ipam_narrow(&m, 0, (struct ipam_subnet){ IP4(10, 4, 0, 0), 24 }, &err) < 0);
+	CHECK(ipam_narrow(&m, 0, (struct ipam_subnet){ IP4(10, 0, 0, 0), 8 }, &err) < 0);
+	CHECK(ipam_narrow(&m, range.ip + 2, range, &err) == 0 && m.gateway == range.ip + 2);
+	for (int i = 0; i < 3; i++) {
+		CHECK(ipam_alloc(&m, &ip, &err) == 0 && ip - range.ip < 4 && ip != range.ip + 2);
+		seen |= 1u << (ip - range.ip);
+	}
+	CHECK(seen == 11 && ipam_alloc(&m, &ip, &err) < 0 && strstr(err.msg, "10.3.7.0/30"));
+	ipam_release(&m, m.gateway);
+	CHECK(ipam_alloc(&m, &ip, &err) < 0);
+	ipam_release(&m, range.ip + 1);
+	CHECK(ipam_alloc(&m, &ip, &err) == 0 && ip == range.ip + 1);
+	CHECK(ipam_take(&m, net.ip + 1, &err) == 0); /* the first address is nobody's now */
+	ipam_release(&m, net.ip + 1);
+	CHECK(ipam_take(&m, net.ip + 1, &err) == 0);
+	ipam_done(&m);
+}
+
 int main(void)
 {
 	test_subnet_text();
@@ -135,5 +161,6 @@ int main(void)
 	test_pool_to_the_last();
 	test_leases();
 	test_rebuild();
+	test_narrow();
 	return 0;
 }

@@ -156,7 +156,7 @@ static const struct {
 		"      - {type: tmpfs, target: /t, tmpfs: {size: '5'}}\n"
 		"      - {type: bind, source: /a, target: /a, bind: {selinux: z, propagation: shared}}\n"
 		"      - {type: volume, source: v, target: /v, volume: {subpath: x}}\n"
-		"    networks: {default: {ipv4_address: 10.0.0.1}}\n",
+		"    networks: {default: {ipv6_address: \"fd00::1\"}}\n",
 		"4:5: services.a.pull_policy: \"newest\" is not supported yet | supported so far: \"missing\", \"if_not_present\", "
 		"\"never\", \"always\", \"build\", \"refresh\", \"daily\", \"weekly\", \"every_*\"\n"
 		"5:5: services.a.restart: \"sometimes\" is no restart policy | "
@@ -170,7 +170,7 @@ static const struct {
 		"10:53: services.a.volumes[1].bind.selinux: not supported yet\n"
 		"10:65: services.a.volumes[1].bind.propagation: \"shared\" is not supported yet | supported so far: \"rprivate\"\n"
 		"11:56: services.a.volumes[2].volume.subpath: not supported yet\n"
-		"12:26: services.a.networks.default.ipv4_address: not supported yet\n",
+		"12:26: services.a.networks.default.ipv6_address: not supported yet\n",
 	},
 	{
 		/* an age means something for a refresh only */
@@ -211,7 +211,6 @@ static const struct {
 		"3:17: services.x-a.deploy.resources.reservations: not supported yet\n"
 		"3:48: services.x-a.future_key: not supported yet\n"
 		"5:7: networks.n.driver: \"macvlan\" is not supported yet | supported so far: \"bridge\", \"default\"\n"
-		"5:31: networks.n.ipam.config: not supported yet | leave it out: muster takes a free subnet\n"
 		"5:65: networks.n.enable_ipv6: \"true\" is not supported yet | supported so far: \"false\"\n"
 		"7:7: volumes.v.driver_opts: not supported yet\n",
 	},
