@@ -4,7 +4,6 @@
 
 #include "compose/build_request.h"
 #include "compose/builds.h"
-#include "compose/own.h"
 #include "compose/pulls.h"
 
 /* Options that only make sense with another builder. */
@@ -97,7 +96,5 @@ int cmd_build(struct app *app)
 	if (rc == 0 && cli_bool(app->args, "push") && !cli_bool(app->args, "print") && !app->dry_run && !(flags & BUILDS_CHECK))
 		rc = push_all(app, &p, &names);
 	project_done(&p);
-	if (app->paths.held && app->paths.run_fd >= 0)
-		own_leave_run(app->paths.run_fd);
 	return rc;
 }

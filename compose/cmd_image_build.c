@@ -7,7 +7,6 @@
 #include "base/fs.h"
 #include "compose/build_request.h"
 #include "compose/builds.h"
-#include "compose/own.h"
 #include "compose/pulls.h"
 #include "spec/bytes.h"
 #include "spec/imageref.h"
@@ -270,6 +269,5 @@ int cmd_image_build(struct app *app)
 	if (rc == 0)
 		rc = finish(app, &spec, quiet);
 	build_spec_done(&spec);
-	own_leave_run(app->paths.run_fd);
 	return rc;
 }

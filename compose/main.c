@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "compose/cmd.h"
+#include "compose/own.h"
 #include "compose/tty.h"
 
 static const struct {
@@ -151,6 +152,8 @@ int main(int argc, char **argv)
 		rc = show_help(&app, args.command);
 	else if (decide_output(&app) == 0)
 		rc = args.command ? run_command(&app) : cmd_version(&app);
+	if (app.paths.held && app.paths.run_fd >= 0)
+		own_leave_run(app.paths.run_fd); /* the last one who held it, anchor or command, removes it */
 	paths_done(&app.paths);
 	arena_free(app.arena);
 	cli_args_done(&args);

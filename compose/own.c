@@ -32,19 +32,29 @@ int own_join(const char *rootid, const char *project, struct err *err)
 	return rc < 0 ? err_wrap(err, "cgroup %s", path) : 0;
 }
 
-/* A run directory that paths_open() has made goes with its last project, unless a command holds it. */
+static int is_other(void *arg, const char *name)
+{
+	(void)arg;
+	return strcmp(name, PATHS_MADE_BY_US) != 0;
+}
+
+/* A run directory that paths_open() has made goes with its last project and its last command: whoever holds it last removes it. Somebody else may
+ * look at it just now, with the lock: that takes microseconds. */
 void own_leave_run(int run_fd)
 {
 	char link[32], path[4096];
+	int tries = 0;
 	ssize_t n = readlink(fs_fd_path(run_fd, link), path, sizeof(path) - 1);
 	AUTO_CLOSE int fd = openat(run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (n <= 0 || fd < 0 || faccessat(fd, PATHS_MADE_BY_US, F_OK, 0) < 0)
+	if (n <= 0 || fd < 0 || faccessat(fd, PATHS_MADE_BY_US, F_OK, 0) < 0 || fs_each(fd, ".", is_other, NULL, NULL) != 0)
 		return;
 	path[n] = '\0';
 	flock(run_fd, LOCK_UN); /* ours came with the descriptor from the command that started us */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		if (errno == EINTR || ++tries > 10 || usleep(1000) < 0)
+			return;
+	if (unlinkat(fd, PATHS_MADE_BY_US, 0) < 0) /* another one was faster: what has this path now is not this directory */
 		return;
-	unlinkat(fd, PATHS_MADE_BY_US, 0);
 	if (rmdir(path) < 0) {
 		AUTO_CLOSE int mark = openat(fd, PATHS_MADE_BY_US, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		(void)mark;

@@ -11,7 +11,8 @@ int own_join(const char *rootid, const char *project, struct err *err);
 /* Goes back to the root of the hierarchies, removes the project's cgroups and the parents that are empty then. Before the project's lock is
  * given up: the next anchor makes cgroups of the same names. */
 void own_leave(const char *rootid, const char *project);
-/* The last act of an anchor: removes the run directory when only we have filled it and this was its last project. */
+/* The last act of an anchor, and of a command that held the run directory: removes it when paths_open() has made it, nothing is in it and nobody
+ * else holds it. */
 void own_leave_run(int run_fd);
 
 #endif

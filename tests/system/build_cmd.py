@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands around builds: build, image build, up --build; what they honour, what they refuse, what they show, and what a kill leaves."""
+import fcntl
 import hashlib
 import http.server
 import io
@@ -241,6 +242,31 @@ def test_up_builds(t):
     t.has(t.muster("image", "inspect", "p-a", rc=1).err, "not found")
     t.muster("create", "--build")
     t.eq(t.ps()["p-a-1"]["State"], "created")
+
+
+def test_run_directory_goes(t):
+    """A run directory that muster has made goes with its last project and its last command, whichever holds it longer; one that was there stays."""
+    env = {"MUSTER_RUN_ROOT": t.folder + "/fresh-run"}
+    t.roots.append((t.root, env["MUSTER_RUN_ROOT"]))
+    t.compose("services: {a: {build: {dockerfile_inline: \"FROM busybox\\nRUN true\\n\"}, command: sleep 1000, stop_grace_period: 0s}}\n")
+    there = lambda: os.path.exists(env["MUSTER_RUN_ROOT"])
+    for _ in range(3):
+        t.up("--build", env=env)
+        t.muster("down", "--rmi", "local", env=env)
+        t.wait(lambda: not there(), 5, "the end of the run directory")
+    t.muster("image", "tag", "busybox", "other", env=env)
+    t.true(not there(), "after a command")
+    t.up("--build", env=env)
+    held = os.open(env["MUSTER_RUN_ROOT"], os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)  # as a command that takes long
+    t.muster("down", "--rmi", "local", env=env)
+    t.wait(lambda: os.listdir(env["MUSTER_RUN_ROOT"]) == [".made-by-muster"], 10, "the end of the project")
+    os.close(held)
+    t.muster("image", "rm", "other", env=env)
+    t.true(not there(), "after the last command")
+    os.mkdir(env["MUSTER_RUN_ROOT"])
+    t.muster("image", "tag", "busybox", "other", env=env)
+    t.true(there(), "a directory that somebody else has made")
 
 
 def test_side_by_side(t):

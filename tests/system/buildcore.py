@@ -252,6 +252,27 @@ def test_core_two_builds(t):
     t.eq(config(t, "built0")["Id"], config(t, "built1")["Id"])
 
 
+@systest.timeout(90)
+def test_core_two_builds_one_killed(t):
+    """Of two builds of the same files one waits for the other's step; when that one is killed, whichever of its processes it is, the other runs the step
+    itself and ends well."""
+    find = lambda role: next(pid for pid, (state, *_, line) in systest.processes().items() if role in line and state != "Z")
+    for i, victim in enumerate(("muster", "muster-image build", "muster-run build")):
+        t.file("Dockerfile", f"FROM busybox\nRUN echo begun {i}; sleep 2; echo {i} > /made\nRUN cat /made > /seen\n")
+        first = t.start("image", "build", "--progress", "plain", "-t", "first", ".")
+        first.expect(f"(?m)^#\\d+ [0-9.]+ begun {i}$")
+        pid = first.p.pid if victim == "muster" else find(victim)
+        second = t.start("image", "build", "--progress", "plain", "-t", "second", ".")
+        time.sleep(0.4)
+        t.lacks(second.err, f" begun {i}\n#")
+        os.kill(pid, signal.SIGKILL)
+        t.true(first.wait(20) != 0, f"success without {victim}")
+        t.eq(second.wait(30), 0, f"{victim}: {second.err}")
+        t.match(second.err, f"(?m)^#\\d+ [0-9.]+ begun {i}$")
+        t.eq(merged(t, "second")["/seen"][2], f"{i}\n")
+        t.nothing_left(10, ignore=("state", "run"))
+
+
 def test_core_parallel(t):
     """Stages that do not need each other run at the same time."""
     stages = "".join(f"FROM busybox AS s{i}\nRUN sleep 1; echo {i} > /r{i}\n" for i in range(4))
