@@ -9,7 +9,7 @@
 
 #include "images/gunzip.h"
 
-enum { IN_BYTES = 128 << 10 };
+enum { IN_BYTES = 256 << 10 };
 
 struct decode {
 	enum decode_kind kind;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reading thread and its ring. The thread owns the decoder and both digests; the two sides share the ring's counters and the
  * error, under one mutex. A chunk belongs to the reader until it asks for the next one. Plain input is hashed once: both digests
- * are the same then. */
+ * are the same then. Of compressed input the last piece waits in the decoder's buffer to be hashed beside the chunk that it became. */
 #include "images/stream.h"
 
 #include <iconv.h>
@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "images/decode.h"
+#include "images/sha256.h"
 
 enum { CHUNK_BYTES = 256 << 10, N_CHUNKS = 8, RATIO_FLOOR_SHIFT = 30 };
 
@@ -25,7 +26,9 @@ struct stream {
 	struct stream_source src;
 	struct stream_limits limits;
 	struct decode *decode;
-	EVP_MD_CTX *in_md, *out_md;          /* out_md NULL: plain input */
+	struct sha256 *in_md, *out_md;       /* out_md NULL: plain input */
+	const void *unhashed;                /* the last piece of the input, not in in_md yet */
+	size_t n_unhashed;
 	unsigned char head[DECODE_PEEK];     /* read to sniff, given to the decoder first */
 	size_t head_at, head_len;
 	_Atomic uint64_t in_bytes;
@@ -68,23 +71,6 @@ void stream_prepare(void)
 		iconv_close(cd);
 }
 
-static EVP_MD_CTX *digest_new(void)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
-		util_oom();
-	return ctx;
-}
-
-static void digest_hex(EVP_MD_CTX *ctx, char ret[static 65])
-{
-	unsigned char raw[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-	EVP_DigestFinal_ex(ctx, raw, &n);
-	for (unsigned i = 0; i < 32 && i < n; i++)
-		snprintf(ret + 2 * i, 3, "%02x", raw[i]);
-}
-
 /* Waits until the source has something, or the stream is being closed. */
 static void wait_for_source(struct stream *s)
 {
@@ -93,29 +79,48 @@ static void wait_for_source(struct stream *s)
 		;
 }
 
-/* What the decoder reads: the peeked bytes, then the source; counted, bounded and hashed. */
-static ssize_t counted_read(void *arg, void *buf, size_t n, struct err *err)
+/* One read of the source; counted and bounded. */
+static ssize_t read_source(struct stream *s, void *buf, size_t n, struct err *err)
 {
-	struct stream *s = arg;
 	ssize_t got;
 	uint64_t total;
-	if (s->head_at < s->head_len) {
-		got = (ssize_t)MIN(n, s->head_len - s->head_at);
-		memcpy(buf, s->head + s->head_at, (size_t)got);
-		s->head_at += (size_t)got;
-		return got;
-	}
 	wait_for_source(s);
 	if (s->stop)
 		return err_set(err, ERR_SYS, "closed");
 	got = s->src.read(s->src.arg, buf, n, err);
 	if (got <= 0)
 		return got;
-	EVP_DigestUpdate(s->in_md, buf, (size_t)got);
 	total = atomic_fetch_add(&s->in_bytes, (uint64_t)got) + (uint64_t)got;
 	if (s->limits.max_in_bytes && total > s->limits.max_in_bytes)
 		return err_set(err, ERR_INVALID, "larger than the %llu bytes allowed", (unsigned long long)s->limits.max_in_bytes);
 	return got;
+}
+
+/* What the decoder reads: the peeked bytes, then the source, as much of it as fits, since short pieces could not be hashed beside whole
+ * chunks. buf stays as it is until the next call. */
+static ssize_t counted_read(void *arg, void *buf, size_t n, struct err *err)
+{
+	struct stream *s = arg;
+	size_t len = 0;
+	if (s->head_at < s->head_len) {
+		len = MIN(n, s->head_len - s->head_at);
+		memcpy(buf, s->head + s->head_at, len);
+		s->head_at += len;
+		return (ssize_t)len;
+	}
+	sha256_add(s->in_md, s->unhashed, s->n_unhashed);
+	s->n_unhashed = 0;
+	while (len < n) {
+		ssize_t got = read_source(s, (char *)buf + len, n - len, err);
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+	}
+	s->unhashed = buf;
+	s->n_unhashed = len;
+	return (ssize_t)len;
 }
 
 static int check_size(struct stream *s, struct err *err)
@@ -145,7 +150,10 @@ static ssize_t produce(struct stream *s, struct chunk *c, struct err *err)
 	if (check_size(s, err) < 0)
 		return -1;
 	if (s->out_md)
-		EVP_DigestUpdate(s->out_md, c->p, c->len);
+		sha256_add_both(s->in_md, s->unhashed, s->n_unhashed, s->out_md, c->p, c->len);
+	else
+		sha256_add(s->in_md, s->unhashed, s->n_unhashed);
+	s->n_unhashed = 0;
 	return (ssize_t)c->len;
 }
 
@@ -153,9 +161,9 @@ static void publish_result(struct stream *s)
 {
 	s->result.in_bytes = atomic_load(&s->in_bytes);
 	s->result.out_bytes = s->out_bytes;
-	digest_hex(s->in_md, s->result.in_sha256);
+	sha256_end(s->in_md, s->result.in_sha256);
 	if (s->out_md)
-		digest_hex(s->out_md, s->result.out_sha256);
+		sha256_end(s->out_md, s->result.out_sha256);
 	else
 		memcpy(s->result.out_sha256, s->result.in_sha256, sizeof(s->result.in_sha256));
 }
@@ -199,7 +207,7 @@ static int sniff(struct stream *s, struct err *err)
 	enum decode_kind kind;
 	size_t len = 0;
 	while (len < sizeof(s->head)) {
-		ssize_t n = counted_read(s, s->head + len, sizeof(s->head) - len, err);
+		ssize_t n = read_source(s, s->head + len, sizeof(s->head) - len, err);
 		if (n < 0)
 			return -1;
 		if (n == 0)
@@ -207,9 +215,10 @@ static int sniff(struct stream *s, struct err *err)
 		len += (size_t)n;
 	}
 	s->head_len = len;
+	sha256_add(s->in_md, s->head, len);
 	kind = decode_sniff(s->head, len);
 	if (kind != DECODE_NONE)
-		s->out_md = digest_new();
+		s->out_md = sha256_new();
 	return decode_new(kind, &src, &s->decode, err);
 }
 
@@ -219,7 +228,7 @@ int stream_open(const struct stream_source *src, const struct stream_limits *lim
 	int rc;
 	s->src = *src;
 	s->limits = *limits;
-	s->in_md = digest_new();
+	s->in_md = sha256_new();
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	for (size_t i = 0; i < N_CHUNKS; i++)
@@ -292,8 +301,8 @@ struct stream *stream_close(struct stream *s)
 		pthread_join(s->thread, NULL);
 	}
 	decode_free(s->decode);
-	EVP_MD_CTX_free(s->in_md);
-	EVP_MD_CTX_free(s->out_md);
+	sha256_free(s->in_md);
+	sha256_free(s->out_md);
 	for (size_t i = 0; i < N_CHUNKS; i++)
 		free(s->ring[i].p);
 	pthread_cond_destroy(&s->changed);
