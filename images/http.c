@@ -6,7 +6,9 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -42,6 +44,71 @@ int http_prepare(struct err *err)
 	return 0;
 }
 
+/* ---- trust ---- */
+
+struct http_trust {
+	const char *pem;
+	size_t n;
+	pthread_mutex_t lock;
+	X509_STORE *store;      /* NULL: not needed yet, or nothing could be read */
+};
+
+struct http_trust *http_trust_new(const char *pem, size_t n)
+{
+	struct http_trust *t = xcalloc(1, sizeof(*t));
+	*t = (struct http_trust){ .pem = pem, .n = n, .lock = PTHREAD_MUTEX_INITIALIZER };
+	return t;
+}
+
+struct http_trust *http_trust_free(struct http_trust *t)
+{
+	if (!t)
+		return NULL;
+	X509_STORE_free(t->store);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+	return NULL;
+}
+
+/* What libcurl would make of the same text: certificates and lists of revoked ones; a chain may end at any certificate that is trusted. */
+static X509_STORE *read_store(const char *pem, size_t n)
+{
+	X509_STORE *store = X509_STORE_new();
+	BIO *in = n <= INT_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
+	STACK_OF(X509_INFO) *all = in ? PEM_X509_INFO_read_bio(in, NULL, NULL, NULL) : NULL;
+	int count = 0;
+	for (int i = 0; store && all && i < sk_X509_INFO_num(all); i++) {
+		const X509_INFO *one = sk_X509_INFO_value(all, i);
+		count += one->x509 && X509_STORE_add_cert(store, one->x509) == 1;
+		if (one->crl)
+			X509_STORE_add_crl(store, one->crl);
+	}
+	sk_X509_INFO_pop_free(all, X509_INFO_free);
+	BIO_free(in);
+	if (count == 0) {
+		X509_STORE_free(store);
+		return NULL;
+	}
+	X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+	return store;
+}
+
+/* libcurl is about to connect by TLS. */
+static CURLcode on_tls(CURL *easy, void *ctx, void *arg)
+{
+	struct http_trust *t = arg;
+	X509_STORE *store;
+	(void)easy;
+	pthread_mutex_lock(&t->lock);
+	if (!t->store && t->n)
+		t->store = read_store(t->pem, t->n);
+	store = t->store;
+	pthread_mutex_unlock(&t->lock);
+	if (store)
+		SSL_CTX_set1_cert_store(ctx, store);
+	return store || !t->n ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
+}
+
 static void set(struct http *h, CURLoption o, long v)
 {
 	curl_easy_setopt(h->easy, o, v);
@@ -50,7 +117,6 @@ static void set(struct http *h, CURLoption o, long v)
 struct http *http_new(const struct http_options *opt)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
-	struct curl_blob ca = { .data = (void *)(uintptr_t)opt->ca_pem, .len = opt->ca_bytes, .flags = CURL_BLOB_NOCOPY };
 	h->opt = opt;
 	h->easy = curl_easy_init();
 	if (!h->easy)
@@ -63,8 +129,6 @@ struct http *http_new(const struct http_options *opt)
 	set(h, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	set(h, CURLOPT_TCP_KEEPALIVE, 1);
 	set(h, CURLOPT_BUFFERSIZE, 256 << 10);
-	set(h, CURLOPT_SSL_VERIFYPEER, opt->insecure ? 0 : 1);
-	set(h, CURLOPT_SSL_VERIFYHOST, opt->insecure ? 0 : 2);
 	set(h, CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10);
 	set(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -74,8 +138,6 @@ struct http *http_new(const struct http_options *opt)
 		curl_easy_setopt(h->easy, CURLOPT_NOPROXY, opt->no_proxy);
 	curl_easy_setopt(h->easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(h->easy, CURLOPT_CAINFO, NULL);
-	if (opt->ca_bytes)
-		curl_easy_setopt(h->easy, CURLOPT_CAINFO_BLOB, &ca);
 	return h;
 }
 
@@ -235,6 +297,17 @@ static void set_certificate(struct http *h, bool identify)
 	curl_easy_setopt(h->easy, CURLOPT_SSLKEY_BLOB, identify ? &key : NULL);
 }
 
+/* Whom this request believes. */
+static void set_trust(struct http *h, bool probe)
+{
+	const bool checked = !h->opt->insecure && !probe;
+	set(h, CURLOPT_SSL_VERIFYPEER, checked ? 1 : 0);
+	set(h, CURLOPT_SSL_VERIFYHOST, checked ? 2 : 0);
+	set(h, CURLOPT_FORBID_REUSE, probe ? 1 : 0);
+	curl_easy_setopt(h->easy, CURLOPT_SSL_CTX_FUNCTION, checked ? on_tls : NULL);
+	curl_easy_setopt(h->easy, CURLOPT_SSL_CTX_DATA, h->opt->trust);
+}
+
 static void set_body(struct exchange *x)
 {
 	struct http_request *q = x->q;
@@ -256,6 +329,7 @@ static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
 	curl_easy_setopt(e, CURLOPT_URL, q->url);
 	curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	curl_easy_setopt(e, CURLOPT_NOBODY, strcmp(q->method, "HEAD") == 0 ? 1L : 0L);
+	set_trust(x->h, q->probe);
 	set_certificate(x->h, q->identify);
 	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 || strcmp(q->method, "PATCH") == 0)
 		set_body(x);

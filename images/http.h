@@ -7,9 +7,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* Certificates that are trusted, parsed (22 ms of processor time for a system's 144) when the first connection needs them, once for all
+ * threads. pem must last as long as they do. */
+struct http_trust;
+struct http_trust *http_trust_new(const char *pem, size_t n);
+struct http_trust *http_trust_free(struct http_trust *t); /* takes NULL; returns NULL */
+
 struct http_options {
-	const char *ca_pem;    /* certificates that are trusted, PEM */
-	size_t ca_bytes;
+	struct http_trust *trust;
 	const char *proxy;     /* URL; NULL = none */
 	const char *no_proxy;  /* hosts without it; NULL = none */
 	const char *user_agent;
@@ -41,6 +46,7 @@ struct http_request {
 	const char *content_range; /* header's value, NULL = none */
 	const char *git_protocol;  /* header's value, NULL = none */
 	bool identify;             /* show our certificate to who asks for it */
+	bool probe;                /* only to see whether TLS is spoken: nobody is trusted, so no secret may be in it; the connection is closed */
 	uint64_t range_from;       /* > 0: ask for the bytes from there on */
 	size_t max_text;           /* of a body kept in reply->text; 0: HTTP_MAX_TEXT */
 	http_sink_fn *sink;        /* NULL: a body goes to reply->text */

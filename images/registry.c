@@ -72,7 +72,7 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 	if (read_certificates(description, ret, err) < 0)
 		return -1;
 	ret->http = (struct http_options){
-		.ca_pem = str_get(&ret->ca), .ca_bytes = ret->ca.len, .user_agent = "muster/" MUSTER_VERSION,
+		.trust = http_trust_new(str_get(&ret->ca), ret->ca.len), .user_agent = "muster/" MUSTER_VERSION,
 		.proxy = http_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
 	};
 	ret->http.insecure = ret->insecure;
@@ -88,6 +88,7 @@ void registry_done(struct registry *r)
 		free(*texts[i]);
 		*texts[i] = NULL;
 	}
+	r->http.trust = http_trust_free(r->http.trust);
 	str_done(&r->ca);
 	str_done(&r->cert);
 	str_done(&r->key);
@@ -247,11 +248,12 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 	return 0;
 }
 
-/* A loopback or insecure registry is asked by HTTPS first. r->lock is held. */
+/* A loopback or insecure registry is asked by HTTPS first, without believing it yet; one that may want to see our certificate as in
+ * earnest, since it might not answer otherwise. r->lock is held. */
 static int find_scheme(struct registry *r, struct http *h, struct err *err)
 {
 	AUTO_FREE char *url = xasprintf("https://%s/v2/", r->host);
-	struct http_request q = { .method = "GET", .url = url, .identify = true };
+	struct http_request q = { .method = "GET", .url = url, .identify = r->http.cert_pem, .probe = !r->http.cert_pem };
 	struct http_reply a;
 	int rc = http_send(h, &q, &a, err);
 	if (rc == 0 || a.no_tls || (r->insecure && a.no_connection)) {
