@@ -89,6 +89,7 @@ static void end_build(struct build *b, const struct err *failure)
 		while (waitpid(b->builder_pid, &status, 0) < 0 && errno == EINTR)
 			;
 	b->builder_pid = 0;
+	build_agents_stop(b);
 	begin_ready(b->client);
 }
 
@@ -271,7 +272,8 @@ static int begin(struct build *b, struct err *err)
 {
 	b->begun = true;
 	fill_contexts(b);
-	if (build_start_builder(b, err) < 0 || chan_open(&b->builder, &b->client->loop, b->builder_fd, from_builder, err) < 0 ||
+	if (build_agents_start(b, err) < 0 || build_start_builder(b, err) < 0 ||
+		chan_open(&b->builder, &b->client->loop, b->builder_fd, from_builder, err) < 0 ||
 		loop_add(&b->client->loop, &b->wanted, b->wanted_fd, EPOLLIN, executor_wanted, err) < 0)
 		return -1;
 	if (failpoint_err("muster.build.started", err) < 0)

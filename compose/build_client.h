@@ -14,6 +14,7 @@ enum { BUILD_MAX_FDS = 14, BUILD_MAX_SECRETS = 256 };
 struct build_secret {
 	char *id;
 	int fd;                    /* a memfd with the secret; an O_PATH descriptor of an agent's socket */
+	bool keys;                 /* of an agent: fd is a memfd with {"keys":[{"name","text"}…]}, for which one is started */
 };
 
 /* One image to build. Zeroed + build_spec_init(). */

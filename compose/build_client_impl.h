@@ -31,6 +31,8 @@ struct build {                 /* one image on its way */
 	int wanted_fd;             /* the executor's end, until it is wanted */
 	struct loop_source wanted;
 	struct build_job *jobs;
+	pid_t agents[16];          /* for key files */
+	size_t n_agents;
 	pid_t *fetchers;           /* processes that talk to registries for the builder: they end with it */
 	size_t n_fetchers, cap_fetchers;
 };
@@ -64,6 +66,10 @@ void build_job_tell(int fd, json_t *j); /* a child's line; takes j over */
 json_t *build_client_describe(const char *url, int64_t max_bytes, struct err *err);
 /* Runs `muster-image WHAT` with the description and these files (-1: none); waits. 0 and its last line in *ret, -1 + err. */
 int build_client_run_fetcher(const char *what, const json_t *conf, int out_fd, int second_fd, int agent_fd, json_t **ret, struct err *err);
+
+/* build_client_agent.c: an agent for each id that has key files; they end with the build. 0 or -1 + err. */
+int build_agents_start(struct build *b, struct err *err);
+void build_agents_stop(struct build *b);
 
 /* build_client_git.c: answers a "need" of git; in a child, waits. 0 and the reply's fields in *ret (new reference), -1 + err. */
 int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, struct err *err);

@@ -14,6 +14,7 @@
 #include "base/proc.h"
 #include "compose/build_client_impl.h"
 #include "compose/image_child.h"
+#include "compose/oci_context.h"
 #include "compose/registries.h"
 
 static void reply_with(struct build *b, int64_t need, json_t *fields, const int *fds, size_t n_fds, const struct err *failure)
@@ -82,6 +83,17 @@ static int get_image(const struct app *app, const char *ref, const char *platfor
 	return 0;
 }
 
+/* A layout that the user has named, and no other: the builder does not choose what is read. */
+static int get_layout(const struct build *b, const char *ref, const char *platform, char ret_id[static 65], struct err *err)
+{
+	size_t i;
+	json_t *c;
+	json_array_foreach(json_object_get(b->spec->request, "contexts"), i, c)
+		if (strcmp(json_get_str(c, "ref", ""), ref) == 0)
+			return oci_context_load(b->client->app, ref, platform, ret_id, err);
+	return err_set(err, ERR_CORRUPT, "the builder wants a layout that nobody named");
+}
+
 _Noreturn static void child_image(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
 	struct err err = { 0 };
@@ -89,7 +101,8 @@ _Noreturn static void child_image(const struct build *b, const json_t *need, con
 	const char *ref = json_get_str(need, "ref", "");
 	(void)fds;
 	(void)n_fds;
-	if (get_image(b->client->app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
+	if (str_starts(ref, OCI_CONTEXT_PREFIX) ? get_layout(b, ref, json_get_str(need, "platform", ""), id, &err) < 0 :
+		get_image(b->client->app, ref, json_get_str(need, "platform", ""), json_get_bool(need, "pull", false), fd, id, &err) < 0) {
 		char quoted[200];
 		err_wrap(&err, "image \"%s\"", err_quote(quoted, sizeof(quoted), ref));
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));

@@ -10,7 +10,7 @@
 #include "spec/bytes.h"
 #include "spec/giturl.h"
 
-enum { MAX_DOCKERFILE = 16 << 20, MAX_SECRET = 500 << 10, TAR_MAGIC_AT = 257, HEAD_BYTES = 512 };
+enum { MAX_DOCKERFILE = 16 << 20, MAX_SECRET = 500 << 10, MAX_KEY = 100 << 10, TAR_MAGIC_AT = 257, HEAD_BYTES = 512 };
 #define MAX_CONTEXT_BYTES (64ULL << 30)
 
 /* The array `key` of the request, made when it is not there; borrowed. */
@@ -78,8 +78,11 @@ int build_request_context(struct build_spec *s, const char *name, const char *va
 	} else if (str_starts(value, "service:")) {
 		json_object_set_new(c, "service", json_text(value + strlen("service:")));
 		strv_push(&s->after, value + strlen("service:"));
-	} else if (str_starts(value, "oci-layout://") || str_starts(value, "target:")) {
-		return err_set(err, ERR_UNSUPPORTED, "context \"%s\" is not supported; a directory, docker-image://REF or service:NAME is", quoted);
+	} else if (str_starts(value, "target:")) {
+		return err_set(err, ERR_UNSUPPORTED, "context \"%s\": targets are those of a bake file, and there is none", quoted);
+	} else if (str_starts(value, "oci-layout://")) {
+		json_put_str(c, "kind", "image");
+		json_object_set_new(c, "ref", json_text(value));
 	} else if (build_request_is_git(value) || build_request_is_download(value)) {
 		return add_remote(c, value, err);
 	} else {
@@ -151,8 +154,33 @@ static int add_secret(struct build_secret *v, size_t *n, const char *id, int fd,
 		close(fd);
 		return err_set(err, ERR_UNSUPPORTED, "more than %d secrets", BUILD_MAX_SECRETS);
 	}
-	v[(*n)++] = (struct build_secret){ xstrdup(id), fd };
+	v[(*n)++] = (struct build_secret){ .id = xstrdup(id), .fd = fd };
 	return 0;
+}
+
+/* The keys of files "a,b" for an agent: a memfd, -1 + err. */
+static int read_keys(const char *paths, struct err *err)
+{
+	AUTO_JSON json_t *conf = json_pack("{s:[]}", "keys");
+	AUTO_FREE char *copy = xstrdup(paths), *text = NULL;
+	AUTO_CLOSE int fd = memfd_create("keys", MFD_CLOEXEC);
+	char quoted[200];
+	int rc;
+	for (char *save = NULL, *path = strtok_r(copy, ",", &save); path; path = strtok_r(NULL, ",", &save)) {
+		AUTO_STR struct str key = { 0 };
+		const char *home = str_starts(path, "~/") ? getenv("HOME") : NULL;
+		AUTO_FREE char *whole = home ? xasprintf("%s%s", home, path + 1) : xstrdup(path);
+		err_quote(quoted, sizeof(quoted), path);
+		rc = fs_read(AT_FDCWD, whole, MAX_KEY, &key, err);
+		if (rc)
+			return rc < 0 ? err_wrap(err, "ssh") : err_set(err, ERR_NOT_FOUND, "ssh: open \"%s\": no such file or directory", quoted);
+		json_array_append_new(json_object_get(conf, "keys"), json_pack("{s:o,s:o}", "name", json_text(path), "text", json_text(str_get(&key))));
+		explicit_bzero(key.p, key.len);
+	}
+	text = json_canonical(conf);
+	rc = fd < 0 ? err_sys(err, errno, "memfd") : fs_write_all(fd, text, strlen(text), err);
+	explicit_bzero(text, strlen(text));
+	return rc < 0 ? -1 : TAKE_FD(fd);
 }
 
 int build_request_ssh(struct build_spec *s, const char *entry, struct err *err)
@@ -162,18 +190,20 @@ int build_request_ssh(struct build_spec *s, const char *entry, struct err *err)
 	const char *path = entry[n] ? entry + n + 1 + strspn(entry + n + 1, " ") : getenv("SSH_AUTH_SOCK");
 	char quoted[200];
 	struct stat st;
+	bool keys;
 	int fd;
 	if (!path || !*path)
 		return err_set(err, ERR_NOT_FOUND, "ssh \"%s\": no agent: SSH_AUTH_SOCK is not set", err_quote(quoted, sizeof(quoted), id));
-	err_quote(quoted, sizeof(quoted), path);
-	fd = open(path, O_PATH | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, errno, "ssh: open \"%s\"", quoted);
-	if (!S_ISSOCK(st.st_mode)) {
-		close(fd);
-		return err_set(err, ERR_UNSUPPORTED, "ssh: \"%s\" is no agent's socket; key files are not read, add the key to an agent", quoted);
-	}
-	return add_secret(s->agents, &s->n_agents, id, fd, err);
+	keys = stat(path, &st) < 0 || !S_ISSOCK(st.st_mode);
+	fd = keys ? read_keys(path, err) : open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return keys ? -1 : err_sys(err, errno, "ssh: open \"%s\"", err_quote(quoted, sizeof(quoted), path));
+	if (add_secret(s->agents, &s->n_agents, id, fd, err) < 0)
+		return -1;
+	for (size_t i = 0; i < s->n_agents; i++)
+		if (s->agents[i].fd == fd)
+			s->agents[i].keys = keys;
+	return 0;
 }
 
 int build_request_secret(struct build_spec *s, const char *id, const char *path, const char *env, struct err *err)

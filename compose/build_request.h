@@ -21,7 +21,7 @@ int build_request_dockerfile(struct build_spec *s, const char *context_dir, cons
 int build_request_text(struct build_spec *s, const char *name, const char *text, size_t n, struct err *err);
 /* build_request_cache.c: "type=local,src=DIR", "type=registry,ref=R", "R", "type=inline" with their attributes. to: cache_to. */
 int build_request_cache(struct build_spec *s, const char *entry, bool to, struct err *err);
-/* "default", "id=path", "id: path" */
+/* "default" (the agent of SSH_AUTH_SOCK), "id=path", "id: path": the path of an agent's socket, or those of key files with commas between. */
 int build_request_ssh(struct build_spec *s, const char *entry, struct err *err);
 /* path NULL: the environment's variable env; both NULL: the file or variable called id. */
 int build_request_secret(struct build_spec *s, const char *id, const char *path, const char *env, struct err *err);

@@ -141,6 +141,8 @@ static int add_named_context(struct build_spec *s, const char *entry, struct err
 	char quoted[100];
 	if (!eq || eq == entry)
 		return err_set(err, ERR_INVALID, "--build-context \"%s\": wants NAME=VALUE", err_quote(quoted, sizeof(quoted), entry));
+	if (str_starts(eq + 1, "service:"))
+		return err_set(err, ERR_INVALID, "--build-context \"%s\": there are no services here", err_quote(quoted, sizeof(quoted), entry));
 	return build_request_context(s, name, eq + 1, err);
 }
 

@@ -24,6 +24,7 @@
 #include "images/load.h"
 #include "images/pull.h"
 #include "images/push.h"
+#include "images/sshagent.h"
 
 enum { LAST_FD = IMAGE_FD_LANES + LANE_MAX_LANES - 1 };
 
@@ -141,10 +142,11 @@ static int run_import(const struct work *w, int argc, char **argv, struct err *e
 
 static int run_load(const struct work *w, int argc, char **argv, struct err *err)
 {
-	(void)argv;
-	if (argc != 0)
+	struct work of = *w;
+	if (argc > 1)
 		return err_set(err, ERR_INVALID, "muster-image load: unexpected argument");
-	if (load_archive(w, err) < 0)
+	of.platform = argc > 0 ? argv[0] : NULL;
+	if (load_archive(&of, err) < 0)
 		return -1;
 	tell(event("done"));
 	return 0;
@@ -317,6 +319,22 @@ static int run_download(void)
 	return tell_fetched(rc, j, &err);
 }
 
+static void tell_ready(void)
+{
+	tell(event("done"));
+	close(ANSWER_FD);
+}
+
+/* An agent for key files: the keys are our input, descriptor 3 the socket. */
+static int run_agent(void)
+{
+	struct err err = {0};
+	proc_close_from(ROOT_FD + 1, NULL, 0);
+	proc_reset_signals();
+	umask(077);
+	return sshagent_run(INPUT_FD, ROOT_FD, tell_ready, &err) < 0 ? tell_fetched(-1, NULL, &err) : 0;
+}
+
 /* A repository's files: the description is our input, descriptor 3 the archive, IMAGE_FD_TREE what is received. */
 static int run_git(void)
 {
@@ -348,6 +366,8 @@ int main(int argc, char **argv)
 		_exit(run_fetch());
 	if (argc == 2 && strcmp(argv[1], "download") == 0)
 		_exit(run_download());
+	if (argc == 2 && strcmp(argv[1], "agent") == 0)
+		_exit(run_agent());
 	if (argc == 2 && strcmp(argv[1], "git") == 0)
 		_exit(run_git());
 	if (argc == 2 && strcmp(argv[1], "build") == 0)

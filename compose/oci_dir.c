@@ -14,6 +14,7 @@ enum { COPY_BYTES = 128 << 10 };
 
 struct writer {
 	int dir_fd, out_fd;
+	const char *index;        /* in place of index.json; NULL: as it is */
 	struct err err;
 };
 
@@ -43,6 +44,17 @@ static int put_file(struct writer *w, int dir_fd, const char *name, const char *
 	return fs_write_all(w->out_fd, buf, (size_t)(-e.size & 511), &w->err);
 }
 
+static int put_text(struct writer *w, const char *name, const char *text)
+{
+	static const char zeros[512];
+	AUTO_STR struct str out = {0};
+	const struct pack_entry e = { .type = PACK_REG, .path = name, .mode = 0644, .size = strlen(text) };
+	pack_header_text(&out, &e);
+	str_add(&out, text);
+	str_addn(&out, zeros, -e.size & 511);
+	return fs_write_all(w->out_fd, out.p, out.len, &w->err);
+}
+
 struct blobs {
 	struct writer *w;
 	int fd;
@@ -65,31 +77,27 @@ static int put_layout(struct writer *w)
 	struct stat st;
 	if (blobs < 0)
 		return err_sys(&w->err, errno, "not an OCI layout: blobs/sha256");
-	if (fstatat(w->dir_fd, "manifest.json", &st, AT_SYMLINK_NOFOLLOW) == 0 && put_file(w, w->dir_fd, "manifest.json", "manifest.json") < 0)
+	if (!w->index && fstatat(w->dir_fd, "manifest.json", &st, AT_SYMLINK_NOFOLLOW) == 0 && put_file(w, w->dir_fd, "manifest.json", "manifest.json") < 0)
 		return -1;
-	if (put_file(w, w->dir_fd, "oci-layout", "oci-layout") < 0 || put_file(w, w->dir_fd, "index.json", "index.json") < 0 ||
+	if (put_file(w, w->dir_fd, "oci-layout", "oci-layout") < 0 ||
+	    (w->index ? put_text(w, "index.json", w->index) : put_file(w, w->dir_fd, "index.json", "index.json")) < 0 ||
 	    fs_each(blobs, ".", put_blob, &b, &w->err) < 0)
 		return -1;
 	return fs_write_all(w->out_fd, end, sizeof(end), &w->err);
 }
 
 /* What failed comes back as the exit code of the child: an errno. */
-int oci_dir_read(int *fd, pid_t *ret_pid, struct err *err)
+int oci_dir_read_as(int *fd, const char *index, pid_t *ret_pid, struct err *err)
 {
-	struct stat st;
 	int fds[2];
 	*ret_pid = 0;
-	if (fstat(*fd, &st) < 0)
-		return err_sys(err, errno, "archive");
-	if (!S_ISDIR(st.st_mode))
-		return 0;
 	if (faccessat(*fd, "oci-layout", F_OK, 0) < 0 || faccessat(*fd, "index.json", F_OK, 0) < 0 || faccessat(*fd, "blobs/sha256", F_OK, 0) < 0)
 		return err_set(err, ERR_INVALID, "load: the directory is no OCI layout (oci-layout, index.json, blobs/sha256)");
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	*ret_pid = fork();
 	if (*ret_pid == 0) {
-		struct writer w = { .dir_fd = *fd, .out_fd = fds[1] };
+		struct writer w = { .dir_fd = *fd, .out_fd = fds[1], .index = index };
 		close(fds[0]);
 		_exit(put_layout(&w) < 0 ? MAX(MIN(w.err.sys, 255), 1) : 0);
 	}
@@ -101,6 +109,15 @@ int oci_dir_read(int *fd, pid_t *ret_pid, struct err *err)
 	close(*fd);
 	*fd = fds[0];
 	return 0;
+}
+
+int oci_dir_read(int *fd, pid_t *ret_pid, struct err *err)
+{
+	struct stat st;
+	*ret_pid = 0;
+	if (fstat(*fd, &st) < 0)
+		return err_sys(err, errno, "archive");
+	return S_ISDIR(st.st_mode) ? oci_dir_read_as(fd, NULL, ret_pid, err) : 0;
 }
 
 int oci_dir_end(pid_t pid, struct err *err)

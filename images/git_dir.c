@@ -6,12 +6,7 @@
 
 #include "images/git_impl.h"
 #include "images/pack_impl.h"
-
-static void put32(struct str *s, uint64_t v)
-{
-	const unsigned char b[4] = { (unsigned char)(v >> 24), (unsigned char)(v >> 16), (unsigned char)(v >> 8), (unsigned char)v };
-	str_addn(s, b, sizeof(b));
-}
+#include "images/sshwire.h"
 
 static void put_sum(struct str *s)
 {
@@ -28,21 +23,21 @@ static void pack_index(const struct git_pack *k, struct str *s)
 	for (unsigned byte = 0; byte < 256; byte++) {
 		while (at < k->n_sorted && k->objects[k->sorted[at]].oid[0] <= byte)
 			at++;
-		put32(s, at);
+		sshwire_put32(s, at);
 	}
 	for (size_t i = 0; i < k->n_sorted; i++)
 		str_addn(s, k->objects[k->sorted[i]].oid, GIT_RAW);
 	for (size_t i = 0; i < k->n_sorted; i++)
-		put32(s, k->objects[k->sorted[i]].crc);
+		sshwire_put32(s, k->objects[k->sorted[i]].crc);
 	for (size_t i = 0; i < k->n_sorted; i++) {
 		uint64_t offset = k->objects[k->sorted[i]].offset;
 		if (offset < 1ULL << 31) {
-			put32(s, offset);
+			sshwire_put32(s, offset);
 			continue;
 		}
-		put32(s, 1ULL << 31 | large.len / 8);
-		put32(&large, offset >> 32);
-		put32(&large, offset & 0xffffffff);
+		sshwire_put32(s, 1ULL << 31 | large.len / 8);
+		sshwire_put32(&large, offset >> 32);
+		sshwire_put32(&large, offset & 0xffffffff);
 	}
 	str_addn(s, str_get(&large), large.len);
 	str_addn(s, k->p + k->len - GIT_RAW, GIT_RAW);
@@ -58,18 +53,18 @@ static void work_index(struct git_checkout *c, struct str *s)
 {
 	qsort(c->index, c->n_index, sizeof(*c->index), compare_path);
 	str_addn(s, "DIRC\0\0\0\2", 8);
-	put32(s, c->n_index);
+	sshwire_put32(s, c->n_index);
 	for (size_t i = 0; i < c->n_index; i++) {
 		const struct git_index_entry *e = &c->index[i];
 		const size_t n = strlen(e->path), start = s->len;
 		const unsigned char flags[2] = { (unsigned char)(MIN(n, (size_t)0xfff) >> 8), (unsigned char)MIN(n, (size_t)0xfff) };
 		const uint64_t times[] = { 0, 0, (uint64_t)c->time_s, 0, 0, 0 }; /* changed, modified, device, inode */
 		for (size_t k = 0; k < ARRAY_SIZE(times); k++)
-			put32(s, times[k]);
-		put32(s, e->mode);
-		put32(s, 0); /* owner, group */
-		put32(s, 0);
-		put32(s, e->size);
+			sshwire_put32(s, times[k]);
+		sshwire_put32(s, e->mode);
+		sshwire_put32(s, 0); /* owner, group */
+		sshwire_put32(s, 0);
+		sshwire_put32(s, e->size);
 		str_addn(s, e->oid, GIT_RAW);
 		str_addn(s, flags, sizeof(flags));
 		str_addn(s, e->path, n);

@@ -7,8 +7,9 @@
 
 #include "base/fs.h"
 #include "images/git_impl.h"
+#include "images/sshwire.h"
 
-enum { MAX_FRAME = 256 << 10, AGENT_LIST = 11, AGENT_KEYS = 12, AGENT_SIGN = 13, AGENT_SIGNATURE = 14, MAX_KEYS = 64, TIMEOUT_MS = 120000 };
+enum { MAX_KEYS = 64, TIMEOUT_MS = 120000 };
 
 struct ssh {
 	int fd;
@@ -37,23 +38,6 @@ int git_ssh_prepare(struct err *err)
 
 /* ---- the agent ---- */
 
-static uint32_t get32(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put32(struct str *s, size_t n)
-{
-	const unsigned char b[4] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n };
-	str_addn(s, b, sizeof(b));
-}
-
-static void put_string(struct str *s, const void *p, size_t n)
-{
-	put32(s, n);
-	str_addn(s, p, n);
-}
-
 static int read_all(int fd, void *p, size_t n)
 {
 	for (size_t at = 0; at < n;) {
@@ -65,19 +49,20 @@ static int read_all(int fd, void *p, size_t n)
 	return 0;
 }
 
-/* One question; the answer's bytes after its type, which must be `type`. 0 or -1. */
-static int ask_agent(int fd, const struct str *question, int type, struct str *ret)
+/* One question; the answer's bytes after its type, which must be `type`, as *rest of *ret. 0 or -1. */
+static int ask_agent(int fd, const struct str *question, int type, struct str *ret, struct sshwire_reader *rest)
 {
 	AUTO_STR struct str frame = {0};
 	unsigned char head[4];
+	struct sshwire_reader r = { head, sizeof(head) };
 	uint32_t n;
-	put_string(&frame, question->p, question->len);
-	if (fs_write_all(fd, frame.p, frame.len, NULL) < 0 || read_all(fd, head, 4) < 0)
+	sshwire_put_string(&frame, question->p, question->len);
+	if (fs_write_all(fd, frame.p, frame.len, NULL) < 0 || read_all(fd, head, 4) < 0 || sshwire_get32(&r, &n) < 0)
 		return -1;
-	n = get32(head);
-	if (n < 1 || n > MAX_FRAME || read_all(fd, str_reserve(ret, n), n) < 0 || (unsigned char)ret->p[0] != type)
+	if (n < 1 || n > AGENT_MAX_FRAME || read_all(fd, str_reserve(ret, n), n) < 0 || (unsigned char)ret->p[0] != type)
 		return -1;
 	ret->len = n;
+	*rest = (struct sshwire_reader){ (const unsigned char *)ret->p + 1, n - 1 };
 	return 0;
 }
 
@@ -86,28 +71,20 @@ static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, 
 {
 	struct identity *id = *abstract;
 	AUTO_STR struct str q = {0}, a = {0};
-	const unsigned char *p;
-	uint32_t whole, type, n;
+	struct sshwire_reader rest, whole, type, bytes;
 	(void)session;
 	str_addc(&q, AGENT_SIGN);
-	put_string(&q, id->key, id->n);
-	put_string(&q, data, data_len);
-	put32(&q, 0);
-	if (ask_agent(id->agent_fd, &q, AGENT_SIGNATURE, &a) < 0 || a.len < 13)
+	sshwire_put_string(&q, id->key, id->n);
+	sshwire_put_string(&q, data, data_len);
+	sshwire_put32(&q, 0);
+	if (ask_agent(id->agent_fd, &q, AGENT_SIGNATURE, &a, &rest) < 0 || sshwire_get_string(&rest, &whole) < 0 || sshwire_get_string(&whole, &type) < 0 ||
+	    sshwire_get_string(&whole, &bytes) < 0)
 		return -1;
-	p = (const unsigned char *)a.p + 1;
-	whole = get32(p);
-	type = get32(p + 4);
-	if (whole != a.len - 5 || type > whole || whole - type < 8)
-		return -1;
-	n = get32(p + 8 + type);
-	if (n != whole - type - 8)
-		return -1;
-	*sig = malloc(n + 1);
+	*sig = malloc(bytes.n + 1); /* libssh2's own to free */
 	if (!*sig)
 		util_oom();
-	memcpy(*sig, p + 12 + type, n);
-	*sig_len = n;
+	memcpy(*sig, bytes.p, bytes.n);
+	*sig_len = bytes.n;
 	return 0;
 }
 
@@ -115,27 +92,22 @@ static int authenticate(struct ssh *s, int agent_fd, const struct giturl *u, str
 {
 	AUTO_STR struct str q = {0}, keys = {0};
 	const char *user = *u->user ? u->user : "git";
-	const unsigned char *p, *end;
+	struct sshwire_reader rest, key, comment;
+	uint32_t n;
 	if (agent_fd < 0)
 		return err_set(err, ERR_DENIED, "ssh: no agent: give one with --ssh default");
 	str_addc(&q, AGENT_LIST);
-	if (ask_agent(agent_fd, &q, AGENT_KEYS, &keys) < 0 || keys.len < 5)
+	if (ask_agent(agent_fd, &q, AGENT_KEYS, &keys, &rest) < 0 || sshwire_get32(&rest, &n) < 0)
 		return err_set(err, ERR_DENIED, "ssh: the agent does not answer");
-	p = (const unsigned char *)keys.p + 5;
-	end = (const unsigned char *)keys.p + keys.len;
-	for (size_t i = 0; i < MAX_KEYS && end - p >= 4; i++) {
-		struct identity id = { .agent_fd = agent_fd, .key = p + 4, .n = get32(p) };
+	for (uint32_t i = 0; i < MIN(n, (uint32_t)MAX_KEYS); i++) {
+		struct identity id = { .agent_fd = agent_fd };
 		void *abstract = &id;
-		uint32_t comment;
-		if (id.n > (size_t)(end - p - 4) || (size_t)(end - p - 4) - id.n < 4)
+		if (sshwire_get_string(&rest, &key) < 0 || sshwire_get_string(&rest, &comment) < 0)
 			break;
-		p += 4 + id.n;
-		comment = get32(p);
-		if (libssh2_userauth_publickey(s->session, user, id.key, id.n, sign, &abstract) == 0)
+		id.key = key.p;
+		id.n = key.n;
+		if (libssh2_userauth_publickey(s->session, user, key.p, key.n, sign, &abstract) == 0)
 			return 0;
-		if (comment > (size_t)(end - p - 4))
-			break;
-		p += 4 + comment;
 	}
 	return err_set(err, ERR_DENIED, "ssh: none of the agent's keys is %s@%s's", user, u->host);
 }

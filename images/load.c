@@ -19,6 +19,7 @@ enum { MAX_JSON_BYTES = 8 << 20, MAX_IMAGES = 1000, MAX_REFS = 1000, MAX_DEPTH =
 struct loader {
 	const struct work *w;
 	struct bundle bundle;
+	struct platform platform;    /* that is wanted */
 	size_t n_loaded, n_other_platform;
 	pthread_mutex_t lock;        /* of layer_bytes, and so that what is told of it never goes back */
 	uint64_t layer_bytes;        /* read of all layers so far, for progress */
@@ -520,14 +521,16 @@ static int load_docker(struct loader *l, const struct member *manifest, struct e
 
 /* ---- OCI archive ---- */
 
-/* True when the descriptor is for this machine, or does not say. */
-static bool oci_fits(const json_t *desc)
+/* True when the descriptor is for the platform that is wanted, or does not say. */
+static bool oci_fits(const struct loader *l, const json_t *desc)
 {
 	const json_t *platform = json_object_get(desc, "platform"), *notes = json_object_get(desc, "annotations");
 	if (json_object_get(notes, "vnd.docker.reference.type"))
 		return false; /* an attestation about another manifest */
 	return !platform || (strcmp(json_get_str(platform, "os", "linux"), "linux") == 0 &&
-		strcmp(json_get_str(platform, "architecture", ""), image_config_host_arch()) == 0);
+		strcmp(json_get_str(platform, "architecture", ""), l->platform.architecture) == 0 &&
+		(!*l->platform.variant || !*json_get_str(platform, "variant", "") ||
+			strcmp(json_get_str(platform, "variant", ""), l->platform.variant) == 0));
 }
 
 /* The name that an index.json entry carries: containerd's is complete; the common one may be a bare tag, which names nothing. */
@@ -588,7 +591,7 @@ static int oci_descriptor(struct loader *l, const json_t *desc, const json_t *to
 	AUTO_JSON json_t *doc = NULL;
 	json_t *list, *child;
 	size_t i;
-	if (!oci_fits(desc)) {
+	if (!oci_fits(l, desc)) {
 		l->n_other_platform++;
 		return 0;
 	}
@@ -632,7 +635,9 @@ int load_archive(const struct work *w, struct err *err)
 {
 	struct loader l = { .w = w, .lock = PTHREAD_MUTEX_INITIALIZER };
 	const struct member *m;
-	int rc = bundle_open(w, &l.bundle, err);
+	int rc = manifest_parse_platform(w->platform, &l.platform, err);
+	if (rc == 0)
+		rc = bundle_open(w, &l.bundle, err);
 	if (rc == 0 && (m = bundle_find(&l.bundle, "manifest.json")))
 		rc = load_docker(&l, m, err);
 	else if (rc == 0 && (m = bundle_find(&l.bundle, "index.json")))
@@ -641,7 +646,7 @@ int load_archive(const struct work *w, struct err *err)
 		rc = err_set(err, ERR_INVALID, "neither a docker-archive nor an OCI archive: no manifest.json and no index.json in it"
 			" (a root file system is for import)");
 	if (rc == 0 && l.n_loaded == 0 && l.n_other_platform)
-		rc = err_set(err, ERR_NOT_FOUND, "the archive has no image for linux/%s", image_config_host_arch());
+		rc = err_set(err, ERR_NOT_FOUND, "the archive has no image for linux/%s", l.platform.architecture);
 	else if (rc == 0 && l.n_loaded == 0)
 		rc = err_set(err, ERR_INVALID, "the archive holds no image");
 	bundle_done(&l.bundle);

@@ -29,6 +29,7 @@ struct work {
 	struct store *store;
 	int input_fd;
 	int tree_fd;           /* a directory that is read: of export, commit and diff */
+	const char *platform;  /* load: "linux/arm64", NULL = this machine's */
 	const struct work_listener *listener;
 	uint64_t done_before;  /* progress: bytes of the input that came before this layer */
 	uint64_t total_bytes;  /* progress: of the input, 0 = unknown */

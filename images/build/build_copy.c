@@ -309,6 +309,24 @@ int build_copy(struct build_stage *st, const struct instruction *in, struct err 
 	return rc;
 }
 
+int build_from_directory(struct build_stage *st, const char *context, struct err *err)
+{
+	const char *all[] = { "/" };
+	const struct instruction in = {
+		.kind = INSTRUCTION_COPY, .keyword = st->in->keyword, .code = st->in->code, .pos = st->in->pos, .first_line = st->in->first_line,
+		.last_line = st->in->last_line,
+		.copy = { .sources = { .v = all, .n = 1 }, .dest = "/", .from = context, .chown = "", .chmod = "", .checksum = "", .keep_git_dir = -1,
+			.unpack = -1 },
+	};
+	st->at = &in;
+	if (build_copy(st, &in, err) < 0) {
+		st->at = NULL; /* it ends with this frame */
+		return err_wrap(err, "FROM %s", st->base);
+	}
+	st->at = NULL;
+	return 0;
+}
+
 /* ---- WORKDIR ---- */
 
 struct workdir {

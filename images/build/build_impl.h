@@ -114,6 +114,8 @@ int64_t build_step_tell(struct build_stage *st, int64_t id, const char *state, c
 /* ---- build_copy.c, build_run.c: one instruction each, expanded ---- */
 
 int build_copy(struct build_stage *st, const struct instruction *in, struct err *err);
+/* FROM of a context that is a directory: its files become the stage's first layer. 0 or -1 + err. */
+int build_from_directory(struct build_stage *st, const char *context, struct err *err);
 int build_workdir(struct build_stage *st, const struct instruction *in, struct err *err);
 int build_run(struct build_stage *st, const struct instruction *in, struct err *err);
 /* "name", "1:2", "name:group" as the image has them. names_ok false: numbers only. 0 or -1 + err. */

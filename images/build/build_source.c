@@ -191,7 +191,8 @@ static bool is_id(const char *s)
 static int find_image(struct build_stage *st, const char *ref, const struct expand_platform *p, struct image *ret, struct err *err)
 {
 	AUTO_FREE char *platform = xasprintf("%s/%s%s%s", p->os, p->arch, *p->variant ? "/" : "", p->variant);
-	const bool pull = json_get_bool(st->b->request, "pull", false) && !is_id(ref);
+	const bool layout = str_starts(ref, "oci-layout://"); /* a context's: muster loads it */
+	const bool pull = layout || (json_get_bool(st->b->request, "pull", false) && !is_id(ref));
 	char id[65];
 	if (!pull && store_lookup(st->b->store, ref, ret, err) == 0) {
 		if (is_id(ref) || platform_matches(ret, p))

@@ -105,8 +105,14 @@ static int open_base(struct build_stage *st, struct strv *ret_onbuild, struct er
 	if (!c && strcmp(st->base, "scratch") == 0) {
 		st->state.doc = imageconfig_new(st->platform.os, st->platform.arch, st->platform.variant);
 		build_hash(st->state.key, (const char *const []){ "scratch", platform }, 2);
-	} else if (c && c->kind != CONTEXT_IMAGE) {
-		return err_set(err, ERR_UNSUPPORTED, "FROM %s: a directory as a base image is not supported, COPY --from=%s is", st->base, st->base);
+	} else if (c && c->kind == CONTEXT_EMPTY) {
+		return err_set(err, ERR_INVALID, "FROM %s: there is no such context", st->base);
+	} else if (c && c->kind == CONTEXT_DIRECTORY) {
+		st->state.doc = imageconfig_new(st->platform.os, st->platform.arch, st->platform.variant);
+		build_hash(st->state.key, (const char *const []){ "scratch", platform }, 2);
+		st->n_steps++;
+		if (build_from_directory(st, c->name, err) < 0)
+			return -1;
 	} else if (build_image_open(st, c ? c->ref : st->base, &st->platform, &st->state, ret_onbuild, err) < 0) {
 		return -1;
 	}

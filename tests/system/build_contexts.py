@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the files of a build come from, beyond its own directory: OCI layouts, directories as base images, key files behind an agent."""
+import json
+import os
+import subprocess
+
+import systest
+
+BASE = "FROM busybox\n"
+
+
+def build(t, *args, **kw):
+    return t.muster("image", "build", *args, **kw)
+
+
+def dockerfile(t, text):
+    t.file("ctx/Dockerfile", text)
+    return "ctx"
+
+
+def image(t, name):
+    return json.loads(t.muster("image", "inspect", name).out)[0]
+
+
+def layers(t, name):
+    return [f"{t.root}/layers/{i.removeprefix('sha256:')}/diff" for i in image(t, name)["RootFS"]["Layers"]]
+
+
+def layout(t, *names):
+    """An OCI layout with these images; its directory."""
+    t.muster("image", "save", "--format", "oci-archive", "-o", t.dir + "/layout.tar", *names)
+    os.makedirs(t.dir + "/layout", exist_ok=True)
+    subprocess.run(["tar", "-xf", t.dir + "/layout.tar", "-C", t.dir + "/layout"], check=True)
+    return t.dir + "/layout"
+
+
+def test_oci_layout(t):
+    """oci-layout://DIR[:tag|@digest] names one image of a layout, as context and as base; it gets no name in the store; what is missing is named."""
+    for tag in ("1", "latest"):
+        build(t, "-t", f"local:{tag}", dockerfile(t, f"{BASE}RUN echo text {tag} >/f\nENV E={tag}\n"))
+    where = layout(t, "local:1", "local:latest")
+    ids = {tag: image(t, f"local:{tag}")["Id"] for tag in ("1", "latest")}
+    with open(where + "/index.json", encoding="utf-8") as f:
+        digests = {e["annotations"]["org.opencontainers.image.ref.name"]: e["digest"] for e in json.load(f)["manifests"]}
+    t.muster("image", "rm", "local:1", "local:latest")
+    t.muster("builder", "prune", "-a", "-f")
+    ctx = dockerfile(t, "FROM busybox\nCOPY --from=more /f /g\nRUN cat /g\nFROM more\nRUN echo is $E; cat /f\n")
+    by_digest = next(d for name, d in digests.items() if name.endswith("1"))
+    for value, tag in ((f"oci-layout://{where}", "latest"), (f"oci-layout://{where}:1", "1"), ("oci-layout://layout:latest", "latest"),
+                       (f"oci-layout://{where}@{by_digest}", "1")):
+        done = build(t, "--no-cache", "--build-context", f"more={value}", ctx)
+        t.has(done.err, f"is {tag}", f"text {tag}")
+    t.has(t.muster("image", "inspect", "local:1", rc=1).err, "not found")
+    t.eq(image(t, ids["1"])["RepoTags"], [])
+    for value, needle in ((f"oci-layout://{where}:2", "no image 2"), ("oci-layout:///nosuch", "/nosuch"), (f"oci-layout://{t.dir}/ctx", "no OCI layout"),
+                          (f"oci-layout://{where}@sha256:{'0' * 64}", "no image sha256:000")):
+        t.has(build(t, "--build-context", f"more={value}", ctx, rc=1).err, needle)
+    t.compose("services: {a: {build: {dockerfile_inline: \"FROM more\\nRUN echo is $$E\\n\", "
+              f"additional_contexts: {{more: 'oci-layout://{where}:1'}}}}}}}}\n")
+    t.has(t.muster("build", "--no-cache").err, "is 1")
+    blob = f"{where}/blobs/sha256/{by_digest[7:]}"
+    with open(blob, "ab") as f:
+        f.write(b" ")
+    t.has(build(t, "--no-cache", "--build-context", f"more=oci-layout://{where}:1", ctx, rc=1).err, "oci-layout")
+
+
+def test_from_directory(t):
+    """FROM of a context that is a directory: its files, but for what .dockerignore says, are the first layer; root's, with an empty configuration."""
+    t.file("base/bin/hello", "text\n")
+    t.file("base/skip", "no\n")
+    t.file("base/.dockerignore", "skip\n")
+    os.symlink("/bin/hello", t.dir + "/base/link")
+    os.chown(t.dir + "/base/bin/hello", 12, 34)
+    os.chmod(t.dir + "/base/bin/hello", 0o4755)
+    ctx = dockerfile(t, "FROM rootfs AS a\nCOPY Dockerfile /d\nENV X=y\nFROM a\nLABEL l=m\n")
+    done = build(t, "-t", "d", "--build-context", "rootfs=base", ctx)
+    t.match(done.err, r"\[.*1/3\] FROM rootfs|2/3\] FROM rootfs")
+    first, second = layers(t, "d")
+    t.eq(sorted(os.listdir(first)), [".dockerignore", "bin", "link"])
+    st = os.stat(first + "/bin/hello")
+    t.eq((st.st_uid, st.st_gid, oct(st.st_mode)), (0, 0, "0o104755"))
+    t.eq(os.listdir(second), ["d"])
+    config = image(t, "d")
+    t.eq(config["Config"].get("Cmd"), None)
+    t.has(config["Config"]["Env"], "X=y")
+    t.has(build(t, "--build-context", "rootfs=base", ctx).err, "CACHED")
+    t.file("base/new", "1\n")
+    build(t, "-t", "d", "--build-context", "rootfs=base", ctx)
+    t.eq(sorted(os.listdir(layers(t, "d")[0])), [".dockerignore", "bin", "link", "new"])
+    os.makedirs(t.dir + "/bb/bin")
+    subprocess.run(["cp", "/bin/busybox", t.dir + "/bb/bin/sh"], check=True)
+    t.compose("services: {a: {build: {dockerfile_inline: \"FROM bb\\nRUN echo runs\\n\", additional_contexts: {bb: ./bb}}}}\n")
+    t.has(t.muster("build").err, "runs")
+
+
+def test_named_image(t):
+    """docker-image:// takes the place of an image or a stage's base by its name; target: and service: outside of a compose file are refused."""
+    build(t, "-t", "mine", dockerfile(t, f"{BASE}RUN echo mine >/who\n"))
+    ctx = dockerfile(t, "FROM alpine:3\nRUN cat /who\n")
+    t.has(build(t, "--no-cache", "--build-context", "alpine:3=docker-image://mine", ctx).err, "mine")
+    for value, needle in (("target:x", "bake"), ("service:x", "no services"), ("docker-image://", "name is empty"), ("nosuch", "not found")):
+        t.has(build(t, "--build-context", f"alpine:3={value}", ctx, rc=1).err, needle)
+
+
+def keys(t, *kinds):
+    for kind, *more in kinds:
+        subprocess.run(["ssh-keygen", "-q", "-t", kind.split("-")[0], "-N", "", "-C", "c", "-f", f"{t.dir}/{kind}", *more], check=True)
+
+
+def test_ssh_keys(t):
+    """--ssh ID=FILES: steps find an agent with those keys, of every kind and format, that signs what the keys sign; the keys themselves are nowhere."""
+    if not os.path.exists("/usr/bin/ssh-keygen"):
+        raise systest.Skip("no ssh-keygen")
+    kinds = [("ed25519",), ("rsa", "-b", "2048"), ("rsa-pem", "-b", "2048", "-m", "PEM"), ("rsa-pkcs8", "-b", "2048", "-m", "PKCS8"), ("ecdsa", "-b", "256"),
+             ("ecdsa-384", "-b", "384"), ("ecdsa-521", "-b", "521", "-m", "PEM")]
+    keys(t, *kinds)
+    root = t.dir + "/tools"
+    needed = set()
+    for tool in ("/usr/bin/ssh-add", "/usr/bin/ssh-keygen"):
+        needed.add(tool)
+        for line in subprocess.run(["ldd", tool], check=True, stdout=subprocess.PIPE).stdout.decode().split("\n"):
+            needed.update(w for w in line.split() if w.startswith("/"))
+    for path in needed:
+        os.makedirs(root + os.path.dirname(path), exist_ok=True)
+        subprocess.run(["cp", "-L", path, root + path], check=True)
+    t.file("tools/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    for kind, *_ in kinds:
+        subprocess.run(["cp", f"{t.dir}/{kind}.pub", f"{t.dir}/tools/"], check=True)
+    sign = "".join(f"ssh-keygen -q -Y sign -n file -f /{kind}.pub /data && mv /data.sig /{kind}.sig && " for kind, *_ in kinds)
+    ctx = dockerfile(t, "FROM busybox\nCOPY --from=tools / /\nRUN --mount=type=ssh ssh-add -L; echo text >/data; "
+                     f"{sign} true\nRUN --mount=type=ssh,id=one ssh-add -l; ssh-add -D; ssh-add -l | wc -l\n")
+    files = ",".join(f"{t.dir}/{kind}" for kind, *_ in kinds)
+    done = build(t, "-t", "signed", "--ssh", f"default={files}", "--ssh", f"one={t.dir}/ed25519", "--build-context", "tools=tools", ctx, seconds=60)
+    for kind, *_ in kinds:
+        with open(f"{t.dir}/{kind}.pub", encoding="utf-8") as f:
+            t.has(done.err, f.read().split()[1])
+        t.file("allowed", "me " + open(f"{t.dir}/{kind}.pub", encoding="utf-8").read())
+        out = subprocess.run(["ssh-keygen", "-q", "-Y", "verify", "-f", t.dir + "/allowed", "-I", "me", "-n", "file", "-s",
+                              f"{layers(t, 'signed')[-2]}/{kind}.sig"], input=b"text\n", check=False, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+        t.eq(out.returncode, 0, f"{kind}: {out.stdout}")
+    t.match(done.err, r"(?m)^#\d+ [\d.]+ 1$")
+    with open(t.dir + "/ed25519", "rb") as f:
+        secret = f.read().splitlines()[2]
+    for top in (t.root, t.run):
+        for at, _, names in os.walk(top):
+            for name in names:
+                if os.path.isfile(os.path.join(at, name)):
+                    with open(os.path.join(at, name), "rb") as f:
+                        t.true(secret not in f.read(), os.path.join(at, name))
+    t.compose(f"services: {{a: {{build: {{dockerfile_inline: \"FROM signed\\nRUN --mount=type=ssh,id=k ssh-add -l | wc -l\\n\", ssh: ['k={t.dir}/rsa']}}}}}}\n")
+    t.match(t.muster("build").err, r"(?m)^#\d+ [\d.]+ 1$")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", t.dir + "/locked"], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret", "-f", t.dir + "/locked-pem"], check=True)
+    with open(t.dir + "/ed25519", encoding="utf-8") as f:
+        text = f.read()
+    t.file("damaged", text.replace(text[200:210], "AAAAAAAAAA"))
+    for path, needle in (("locked", "passphrase"), ("locked-pem", "passphrase"), ("ctx/Dockerfile", "no private key"), ("nosuch", "no such file"),
+                         ("ed25519.pub", "no private key"), ("damaged", "damaged")):
+        t.has(build(t, "--ssh", f"default={t.dir}/{path}", ctx, rc=1).err, needle, path)
