@@ -34,6 +34,8 @@ static const int jail_sockets[] = {
 	SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
 };
 
+static const int jail_relay[] = { SCMP_SYS(pipe2), SCMP_SYS(splice) };
+
 static const int jail_files[] = {
 	SCMP_SYS(openat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstat64), SCMP_SYS(fstatat64), SCMP_SYS(lseek),
 	SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(ftruncate64), SCMP_SYS(flock), SCMP_SYS(splice),
@@ -75,6 +77,8 @@ static int jail_rules(scmp_filter_ctx ctx, unsigned allow)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (!rc && (allow & JAIL_FILES))
 		rc = jail_allow(ctx, jail_files, ARRAY_SIZE(jail_files));
+	if (!rc && (allow & JAIL_RELAY))
+		rc = jail_allow(ctx, jail_relay, ARRAY_SIZE(jail_relay));
 	if (!rc && (allow & JAIL_SOCKETS))
 		rc = jail_allow(ctx, jail_sockets, ARRAY_SIZE(jail_sockets));
 	for (size_t i = 0; i < ARRAY_SIZE(families) && !rc && (allow & JAIL_SOCKETS); i++)

@@ -9,6 +9,7 @@
 
 enum {
 	JAIL_SOCKETS = 1, /* new sockets of the Internet families, and everything with sockets */
+	JAIL_RELAY = 4,   /* pipes, and bytes spliced through them */
 	JAIL_FILES = 2,   /* open (by descriptor of a directory), read, write, truncate, lock, splice; no removal, no new names but by O_CREAT */
 };
 

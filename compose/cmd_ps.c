@@ -17,8 +17,10 @@ static void add_ports(const struct record *r, struct str *ret)
 	for (size_t i = 0; i < r->n_ports; i++) {
 		const struct published *p = &r->ports[i];
 		bool v6 = strchr(p->host_ip, ':') != NULL;
-		str_addf(ret, "%s%s%s%s:%u->%u/%s", ret->len ? ", " : "", v6 ? "[" : "", p->host_ip, v6 ? "]" : "", p->host_port, p->target,
-			 p->protocol == PORT_UDP ? "udp" : "tcp");
+		const char *protocol = p->protocol == PORT_UDP ? "udp" : "tcp";
+		str_addf(ret, "%s%s%s%s:%u->%u/%s", ret->len ? ", " : "", v6 ? "[" : "", p->host_ip, v6 ? "]" : "", p->host_port, p->target, protocol);
+		if (p->v6 && !v6)
+			str_addf(ret, ", [::]:%u->%u/%s", p->host_port, p->target, protocol);
 	}
 	for (size_t i = 0; i < exposed.n && r->status == STATUS_RUNNING; i++) {
 		bool published = false;
@@ -55,17 +57,23 @@ static char *status_text(const struct record *r, uint64_t now_ns)
 	}
 }
 
+static json_t *publisher(const struct published *p, const char *host_ip)
+{
+	return json_pack("{s:s, s:i, s:i, s:s}", "URL", host_ip, "TargetPort", p->target, "PublishedPort", p->host_port, "Protocol",
+			 p->protocol == PORT_UDP ? "udp" : "tcp");
+}
+
 static json_t *publishers(const struct record *r)
 {
 	json_t *list = json_array();
-	for (size_t i = 0; i < r->n_ports; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s}", "URL", r->ports[i].host_ip, "TargetPort", r->ports[i].target,
-						      "PublishedPort", r->ports[i].host_port, "Protocol",
-						      r->ports[i].protocol == PORT_UDP ? "udp" : "tcp"));
+	for (size_t i = 0; i < r->n_ports; i++) {
+		json_array_append_new(list, publisher(&r->ports[i], r->ports[i].host_ip));
+		if (r->ports[i].v6 && !strchr(r->ports[i].host_ip, ':'))
+			json_array_append_new(list, publisher(&r->ports[i], "::"));
+	}
 	return list;
 }
 
-/* Mounts are cut to 15 characters each unless no_trunc, numbers are text where docker compose has text. */
 static void put_lists(json_t *row, const struct record *r, bool no_trunc)
 {
 	AUTO_STR struct str labels = {0}, mounts = {0}, networks = {0}, ports = {0};

@@ -140,8 +140,8 @@ int record_save_state(const struct record *r, int run_fd, struct err *err)
 	}
 	for (size_t i = 0; i < r->n_ports; i++) {
 		const struct published *p = &r->ports[i];
-		json_array_append_new(ports, json_pack("{s:s,s:i,s:i,s:i}", "host_ip", p->host_ip, "host_port", (int)p->host_port, "target",
-						       (int)p->target, "protocol", (int)p->protocol));
+		json_array_append_new(ports, json_pack("{s:s,s:i,s:i,s:i,s:b}", "host_ip", p->host_ip, "host_port", (int)p->host_port, "target",
+						       (int)p->target, "protocol", (int)p->protocol, "v6", p->v6));
 	}
 	json_object_set_new(j, "endpoints", ends);
 	json_object_set_new(j, "ports", ports);
@@ -252,6 +252,7 @@ static void read_runtime(const json_t *j, struct record *r)
 		snprintf(p->host_ip, sizeof(p->host_ip), "%s", json_get_str(e, "host_ip", ""));
 		p->host_port = (uint16_t)json_get_int(e, "host_port", 0);
 		p->target = (uint16_t)json_get_int(e, "target", 0);
+		p->v6 = json_get_bool(e, "v6", false);
 		p->protocol = json_get_int(e, "protocol", 0) == PORT_UDP ? PORT_UDP : PORT_TCP;
 	}
 }

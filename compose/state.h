@@ -27,6 +27,7 @@ struct published {
 	char host_ip[46];         /* "0.0.0.0" when all */
 	uint16_t host_port, target;
 	enum port_protocol protocol;
+	bool v6;                  /* also on [::]; or, when host_ip is an IPv6 address, on that one */
 };
 
 struct record_mount {

@@ -85,6 +85,7 @@ void supervisor_remove_unit(struct supervisor *sv, struct unit *u)
 	util_close(&u->dns_udp);
 	util_close(&u->dns_tcp);
 	util_close(&u->console_fd);
+	unit_close_relay(u);
 	cgroup_free(u->cgroup);
 	if (u->attached)
 		u->attached->attached = NULL;
@@ -137,6 +138,11 @@ static int hand_over_all(const struct supervisor *sv)
 		hand_over(list_fd, u, "dns/udp", u->dns_udp);
 		hand_over(list_fd, u, "dns/tcp", u->dns_tcp);
 		hand_over(list_fd, u, "tty/master", u->console_fd);
+		for (size_t k = 0; k < u->n_relay_fds; k++) {
+			char what[32];
+			snprintf(what, sizeof(what), "relay/%zu", k);
+			hand_over(list_fd, u, what, u->relay_fds[k]);
+		}
 		hand_over(list_fd, u, "pid/fd", u->proc.pidfd);
 	}
 	if (list_fd >= 0)
@@ -217,6 +223,8 @@ static bool take_descriptor(struct supervisor *sv, const char *key, int *fd)
 		u->proc.pidfd = TAKE_FD(*fd);
 	else if (str_eq(kind, "fifo"))
 		u->fifos_kept = true;
+	else if (str_eq(kind, "relay") && strtoul(which, NULL, 10) < UINT16_MAX)
+		unit_take_relay(u, strtoul(which, NULL, 10), TAKE_FD(*fd));
 	else if (str_eq(kind, "port"))
 		u->n_ports_kept++;
 	return true;

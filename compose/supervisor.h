@@ -3,7 +3,7 @@
  *
  * supervisor.c  set-up, adoption of what runs, the end · server.c  control socket, clients, the queue of operations · apply.c  carries a plan out ·
  * unit_create.c  records of new containers · unit_start.c  start and wiring · unit_stop.c  stop, exit, restart policy, removal ·
- * unit_wire.c  its links, DNS sockets and ports · repair.c  mends what others do to them · repair_cgroup.c  and to its cgroup ·
+ * unit_wire.c  its links and DNS sockets · unit_ports.c  its published ports · repair.c  mends what others do to them · repair_cgroup.c  and to its cgroup ·
  * unit_release.c  what an ended one gives back · unit_adopt.c  those of a dead predecessor ·
  * nets.c  networks and their records · shared.c  what projects share of one · worker.c  work that takes long, in forked children ·
  * op_run.c  one-off containers */

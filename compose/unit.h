@@ -50,6 +50,8 @@ struct unit {
 	uint64_t oom_before, backoff_ms, exec_mono_ns;
 	unsigned exit_tries;
 	int dns_udp, dns_tcp;              /* -1: none */
+	int *relay_fds;                    /* per port of the record: its socket on IPv6, -1 = none */
+	size_t n_relay_fds;
 	int console_fd;                    /* pty master of a tty container, until handed over */
 	struct op *op;                     /* in-flight action on it */
 	size_t action;
@@ -71,9 +73,17 @@ void unit_tell_dns(struct unit *u);
 /* unit_wire.c */
 int unit_wire(void *unit, int ret_dns[CONTAINER_NETWORK_FDS], struct err *err); /* in the new child: its network namespace, links, DNS sockets (UDP, TCP) */
 int unit_take_dns(struct unit *u, struct err *err);                          /* the child has sent them */
-int unit_publish(struct unit *u, struct err *err);                           /* its ports into the packet rules */
-size_t unit_ports(const struct unit *u, struct nft_port *ports);             /* what they are: n_ports at most */
 size_t unit_links(const struct unit *u, struct attach_link links[static ATTACH_MAX_LINKS]);
+
+/* unit_ports.c */
+int unit_reserve_ports(struct unit *u, const struct model_service *m, struct err *err); /* a restart has them still */
+void unit_hold_ports(struct unit *u);                                        /* again, for one that runs */
+int unit_publish(struct unit *u, struct err *err);                           /* its ports into the packet rules */
+size_t unit_ports(const struct unit *u, struct nft_port *ports);             /* what they are there: n_ports at most */
+void unit_tell_relay(struct unit *u);                                        /* those on IPv6 */
+void unit_take_relay(struct unit *u, size_t port, int fd);                   /* takes fd */
+void unit_end_relay(struct unit *u);                                         /* nobody listens any more */
+void unit_close_relay(struct unit *u);                                       /* only our descriptors */
 
 /* unit_stop.c */
 int unit_stop(struct unit *u, int64_t timeout_ms, struct err *err);          /* 1: nothing to stop; 0: apply_action_done() follows */

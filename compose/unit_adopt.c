@@ -231,29 +231,6 @@ static void hold_fifos(struct unit *u)
 	}
 }
 
-/* The packet rules are still there, so the ports have answered all the time; what is reserved again is the port itself. */
-static void hold_ports(struct unit *u)
-{
-	char key[ANCHOR_KEY_BYTES], what[32];
-	struct err err = {0};
-	u->ports_held = true;
-	for (size_t i = 0; i < u->rec->n_ports; i++) {
-		const struct published *p = &u->rec->ports[i];
-		AUTO_CLOSE int fd = -1;
-		uint32_t ip = 0;
-		uint16_t port;
-		net_ip_parse(p->host_ip, &ip);
-		snprintf(what, sizeof(what), "port/%zu", i);
-		unit_key(u, what, key);
-		if (ports_reserve(ip, p->host_port, p->host_port, p->protocol, &fd, &port, &err) == 0) {
-			supervisor_anchor_put(u->sv, key, fd);
-			continue;
-		}
-		u->ports_held = false;
-		log_warn("%s: %s", u->rec->name, err.msg);
-	}
-}
-
 /* Its state is lost, yet something runs in its cgroup: nobody can tell which process, address and ports are its own any more, and a second container must not
  * come beside it. It ends, with a status that is unknown. */
 static void end_lost(struct unit *u)
@@ -293,7 +270,7 @@ static int adopt_idle(struct unit *u, struct err *err)
 		return unit_remove(u, true, err);
 	if (r->status == STATUS_RESTARTING && r->want == WANT_RUNNING) {
 		if (r->n_ports && !u->ports_held)
-			hold_ports(u);
+			unit_hold_ports(u);
 		unit_schedule_restart(u);
 		return 0;
 	}
@@ -323,7 +300,7 @@ static int adopt_running(struct unit *u, struct err *err)
 	if (!u->fifos_kept)
 		hold_fifos(u);
 	if (r->n_ports && !u->ports_held)
-		hold_ports(u);
+		unit_hold_ports(u);
 	if (r->n_endpoints && (u->dns_udp < 0 || u->dns_tcp < 0)) {
 		util_close(&u->dns_udp);
 		util_close(&u->dns_tcp);

@@ -81,13 +81,15 @@ static void unpublish(struct unit *u)
 {
 	struct record *r = u->rec;
 	AUTO_FREE struct nft_port *ports = xcalloc(r->n_ports, sizeof(*ports));
-	struct nft_change change = { .del_ports = ports, .n_del_ports = r->n_ports };
+	struct nft_change change = { .del_ports = ports };
 	struct err err = {0};
 	for (size_t i = 0; i < r->n_ports; i++) {
-		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol };
-		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);
+		struct nft_port *p = &ports[change.n_del_ports];
+		*p = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol };
+		if (net_ip_parse(r->ports[i].host_ip, &p->host_ip))
+			change.n_del_ports++;
 	}
-	if (r->n_ports && nft_apply(&u->sv->net, &change, &err) < 0)
+	if (change.n_del_ports && nft_apply(&u->sv->net, &change, &err) < 0)
 		log_warn("%s: %s", r->name, err.msg);
 }
 
@@ -100,6 +102,8 @@ void unit_release(struct unit *u, bool keep_ports)
 	dns_control_names_remove(&u->sv->dns, r->id);
 	shared_withdraw(u);
 	dns_control_client_remove(&u->sv->dns, r->id);
+	if (u->n_relay_fds && keep_ports)
+		dns_control_relay_remove(&u->sv->dns, r->id);
 	util_close(&u->dns_udp);
 	util_close(&u->dns_tcp);
 	util_close(&u->console_fd);
@@ -111,6 +115,7 @@ void unit_release(struct unit *u, bool keep_ports)
 	} else {
 		drop(u, "*");
 		r->n_ports = 0;
+		unit_end_relay(u);
 		u->ports_held = false;
 	}
 	failpoint("release.dropped");

@@ -18,7 +18,6 @@
 #include "base/proc.h"
 #include "network/attach.h"
 #include "network/hosts.h"
-#include "network/ports.h"
 #include "runtime/probe.h"
 #include "volumes/bind.h"
 #include "volumes/copyup.h"
@@ -232,106 +231,6 @@ static int lease_addresses(struct unit *u, const struct model_service *m, struct
 	return 0;
 }
 
-struct holder_scan {
-	int run_fd;                /* <run>/<project> */
-	uint16_t port;
-	enum port_protocol protocol;
-	char *id;                  /* found: 12 digits */
-};
-
-static int holder_of_container(void *arg, const char *id)
-{
-	struct holder_scan *h = arg;
-	AUTO_FREE char *path = xasprintf("c/%s/state.json", id);
-	AUTO_JSON json_t *state = NULL;
-	json_t *p;
-	size_t i;
-	if (json_read_file(h->run_fd, path, &state, NULL) != 0)
-		return 0;
-	json_array_foreach(json_object_get(state, "ports"), i, p)
-		if (json_get_int(p, "host_port", 0) == h->port && json_get_int(p, "protocol", 0) == (int64_t)h->protocol)
-			h->id = xstrdup(id);
-	return h->id != NULL;
-}
-
-static int holder_of_project(void *arg, const char *project)
-{
-	struct holder_scan *h = arg;
-	AUTO_FREE char *records = xasprintf("projects/%s", project);
-	AUTO_CLOSE int project_fd = -1;
-	struct record *r = NULL;
-	char *name;
-	h->run_fd = openat(ANCHOR_FD_RUN, project, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (h->run_fd >= 0)
-		fs_each(h->run_fd, "c", holder_of_container, h, NULL);
-	util_close(&h->run_fd);
-	if (!h->id)
-		return 0;
-	project_fd = openat(ANCHOR_FD_ROOT, records, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (project_fd < 0 || record_load(project_fd, -1, h->id, &r, NULL) < 0)
-		return 1;
-	name = xstrdup(r->name);
-	free(h->id);
-	h->id = name;
-	record_free(r);
-	return 1;
-}
-
-/* A port that another container of ours holds: say which, rather than that our anchor has it bound. Returns -1. */
-static int name_holder(const struct model_port *p, struct err *err)
-{
-	struct holder_scan h = { .run_fd = -1, .port = p->published_lo, .protocol = p->protocol };
-	if (p->published_lo == p->published_hi && fs_each(ANCHOR_FD_RUN, ".", holder_of_project, &h, NULL) == 1)
-		err_set(err, ERR_CONFLICT, "%s:%u/%s: port is already allocated by container %s", p->host_ip[0] ? p->host_ip : "0.0.0.0",
-			p->published_lo, ports_protocol_name(p->protocol), h.id);
-	free(h.id);
-	return -1;
-}
-
-/* The anchor may not have seen yet that somebody has just given the port back. */
-static int reserve_port(struct supervisor *sv, uint32_t ip, const struct model_port *p, int *ret_fd, uint16_t *ret_port, struct err *err)
-{
-	if (ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, ret_fd, ret_port, err) == 0)
-		return 0;
-	if (err->code != ERR_CONFLICT || !supervisor_anchor_sync(sv))
-		return -1;
-	return ports_reserve(ip, p->published_lo, p->published_hi, p->protocol, ret_fd, ret_port, err);
-}
-
-/* Reserves the host ports; the anchor keeps the sockets. A restart has them still. */
-static int reserve_ports(struct unit *u, const struct model_service *m, struct err *err)
-{
-	struct record *r = u->rec;
-	char key[ANCHOR_KEY_BYTES], what[32];
-	if (u->ports_held && r->n_ports == m->n_ports)
-		return 0;
-	free(r->ports);
-	r->n_ports = 0;
-	r->ports = xcalloc(m->n_ports, sizeof(*r->ports));
-	for (size_t i = 0; i < m->n_ports; i++) {
-		const struct model_port *p = &m->ports[i];
-		struct published *out = &r->ports[r->n_ports];
-		uint32_t ip = 0;
-		uint16_t port;
-		int fd;
-		if (p->host_ip[0] && !net_ip_parse(p->host_ip, &ip))
-			return err_set(err, ERR_UNSUPPORTED, "publish on address %s: not supported yet", p->host_ip);
-		if (reserve_port(u->sv, ip, p, &fd, &port, err) < 0)
-			return err->code == ERR_CONFLICT ? name_holder(p, err) : -1;
-		snprintf(what, sizeof(what), "port/%zu", i);
-		unit_key(u, what, key);
-		supervisor_anchor_put(u->sv, key, fd);
-		close(fd);
-		net_ip_text(ip, out->host_ip);
-		out->host_port = port;
-		out->target = p->target;
-		out->protocol = p->protocol;
-		r->n_ports++;
-	}
-	u->ports_held = true;
-	return 0;
-}
-
 void unit_tell_dns(struct unit *u)
 {
 	struct record *r = u->rec;
@@ -350,6 +249,7 @@ void unit_tell_dns(struct unit *u)
 		forward |= net && !net->internal;
 		networks[n++] = r->endpoints[i].network_name;
 	}
+	unit_tell_relay(u);
 	if (u->dns_udp >= 0)
 		dns_control_client_set(&u->sv->dns, r->id, networks, n, forward, u->dns_udp, u->dns_tcp);
 	for (size_t i = 0; i < r->n_endpoints; i++) {
@@ -664,7 +564,7 @@ static int start_child(struct start *s, struct err *err)
 	if (!layers || prepare_once(u->sv, err) < 0 || failpoint_err("start.layers", err) < 0 || open_dirs(s, err) < 0 ||
 	    failpoint_err("start.dirs", err) < 0)
 		return -1;
-	if (lease_addresses(u, &s->m, err) < 0 || failpoint_err("start.addresses", err) < 0 || reserve_ports(u, &s->m, err) < 0 ||
+	if (lease_addresses(u, &s->m, err) < 0 || failpoint_err("start.addresses", err) < 0 || unit_reserve_ports(u, &s->m, err) < 0 ||
 	    failpoint_err("start.ports", err) < 0)
 		return -1;
 	if (make_files(s, err) < 0 || failpoint_err("start.files", err) < 0 || make_stdio(s, err) < 0 || failpoint_err("start.stdio", err) < 0 ||

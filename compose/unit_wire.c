@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container's place in the networks: links, DNS sockets and published ports. What they are follows from the record and the networks alone, so
+/* A container's place in the networks: links and DNS sockets; published ports are in unit_ports.c.
+ * What they are follows from the record and the networks alone, so
  * that repair.c can make them again for one that runs. Given back in unit_release.c.
  *
  * The child makes its network namespace, links and sockets itself, before it mounts: it is a fork of the supervisor and knows all that it needs, and
@@ -11,36 +12,6 @@
 
 #include "base/failpoint.h"
 #include "network/netns.h"
-#include "network/ports.h"
-
-size_t unit_ports(const struct unit *u, struct nft_port *ports)
-{
-	const struct record *r = u->rec;
-	uint32_t ip = 0;
-	for (size_t i = 0; i < r->n_endpoints && !ip; i++) {
-		const struct netw *n = nets_find(u->sv, r->endpoints[i].network_name);
-		if (n && !n->internal)
-			net_ip_parse(r->endpoints[i].address, &ip);
-	}
-	for (size_t i = 0; ip && i < r->n_ports; i++) {
-		ports[i] = (struct nft_port){ .host_port = r->ports[i].host_port, .protocol = r->ports[i].protocol, .ip = ip, .port = r->ports[i].target };
-		net_ip_parse(r->ports[i].host_ip, &ports[i].host_ip);
-		snprintf(ports[i].owner, sizeof(ports[i].owner), "%s/%.*s", r->project, SHORT_ID, r->id);
-	}
-	return ip ? r->n_ports : 0;
-}
-
-int unit_publish(struct unit *u, struct err *err)
-{
-	AUTO_FREE struct nft_port *ports = xcalloc(u->rec->n_ports, sizeof(*ports));
-	struct nft_change change = { .add_ports = ports, .n_add_ports = unit_ports(u, ports) };
-	if (change.n_add_ports && nft_apply(&u->sv->net, &change, err) < 0)
-		return -1;
-	for (size_t i = 0; i < change.n_add_ports; i++)
-		if (ports[i].protocol == PORT_UDP)
-			ports_flush_udp(&u->sv->net, ports[i].host_ip, ports[i].host_port, NULL);
-	return 0;
-}
 
 size_t unit_links(const struct unit *u, struct attach_link links[static ATTACH_MAX_LINKS])
 {

@@ -39,6 +39,7 @@ size_t dns_control_encode(const struct dns_message *m, void *buf, size_t size)
 static const size_t dns_min_strings[DNS_OP_N_] = {
 	[DNS_OP_CLIENT_SET] = 1, [DNS_OP_CLIENT_REMOVE] = 1, [DNS_OP_NETWORK_SET] = 1,
 	[DNS_OP_NAMES_SET] = 2, [DNS_OP_NAMES_ADD] = 2, [DNS_OP_NAMES_REMOVE] = 1,
+	[DNS_OP_RELAY_SET] = 1, [DNS_OP_RELAY_REMOVE] = 1,
 };
 
 int dns_control_decode(const void *packet, size_t n, struct dns_message *ret, struct err *err)
@@ -181,4 +182,15 @@ void dns_control_names_set(struct dns_control *c, const char *owner, const char 
 void dns_control_names_remove(struct dns_control *c, const char *owner)
 {
 	dns_control_send(c, &(struct dns_message){ .op = DNS_OP_NAMES_REMOVE, .n_strings = 1, .strings = { owner } }, NULL, 0);
+}
+
+void dns_control_relay_set(struct dns_control *c, const char *key, int fd, struct in_addr address, uint16_t port)
+{
+	struct dns_message m = { .op = DNS_OP_RELAY_SET, .number = port, .address = address, .n_strings = 1, .strings = { key } };
+	dns_control_send(c, &m, &fd, 1);
+}
+
+void dns_control_relay_remove(struct dns_control *c, const char *owner)
+{
+	dns_control_send(c, &(struct dns_message){ .op = DNS_OP_RELAY_REMOVE, .n_strings = 1, .strings = { owner } }, NULL, 0);
 }

@@ -31,6 +31,8 @@ enum dns_op {
 	DNS_OP_NAMES_ADD,     /* the same, adds to what the last NAMES_SET said */
 	DNS_OP_NAMES_REMOVE,  /* strings: owner */
 	DNS_OP_UPSTREAMS_SET, /* servers; flag search */
+	DNS_OP_RELAY_SET,     /* strings: owner/number; address, number = port; fd: the socket (network/relay.h) */
+	DNS_OP_RELAY_REMOVE,  /* strings: owner */
 	DNS_OP_N_,
 };
 
@@ -76,6 +78,10 @@ void dns_control_names_set(struct dns_control *c, const char *owner, const char 
 			   const char *const *names, size_t n_names);
 /* Forgets all names of owner, on all networks. */
 void dns_control_names_remove(struct dns_control *c, const char *owner);
+
+/* A published port on IPv6: what comes to fd (copied) goes to address:port. key: "OWNER/N". relay_remove: all of an owner. */
+void dns_control_relay_set(struct dns_control *c, const char *key, int fd, struct in_addr address, uint16_t port);
+void dns_control_relay_remove(struct dns_control *c, const char *owner);
 
 /* One decoded packet; strings and servers point into the packet. The server's side. */
 struct dns_message {

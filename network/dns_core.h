@@ -56,6 +56,7 @@ struct dns_core {
 	struct chan control;
 	struct loop_timer tick;
 	struct dns_set live, staged;
+	struct relay *relay;
 	struct dns_flight *flights;
 	struct dns_conn *conns;
 	unsigned n_flights, n_busy_peers, n_conns;

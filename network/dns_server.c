@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DNS process: one thread, one loop. Each client (container) is known by the sockets on which it asks, never by its source
+/* The DNS process: one thread, one loop, which also carries published ports on IPv6
+ * (network/relay.h). Each client (container) is known by the sockets on which it asks, never by its source
  * address. Datagrams are taken and answered in batches with two system calls a batch; a client gets one batch at a time, so a
  * flood waits behind the others.
  *
@@ -18,6 +19,7 @@
 #include "base/jail.h"
 #include "base/log.h"
 #include "network/dns_core.h"
+#include "network/relay.h"
 
 uint64_t dns_core_random(struct dns_core *c, size_t n)
 {
@@ -253,6 +255,13 @@ static void core_apply(struct dns_core *c, struct dns_set *set, const struct dns
 	case DNS_OP_NAMES_REMOVE:
 		dns_zone_names_remove(set->zone, m->strings[0]);
 		break;
+	case DNS_OP_RELAY_SET:
+		if (n_fds == 1)
+			relay_set(c->relay, m->strings[0], TAKE_FD(fds[0]), m->address, (uint16_t)m->number);
+		break;
+	case DNS_OP_RELAY_REMOVE:
+		relay_remove(c->relay, m->strings[0]);
+		break;
 	case DNS_OP_UPSTREAMS_SET:
 		memcpy(set->upstreams, m->servers, sizeof(set->upstreams));
 		set->n_upstreams = m->n_servers;
@@ -287,12 +296,15 @@ static void core_control(struct chan *chan, const void *p, size_t n, int *fds, s
 	if (m.op == DNS_OP_RESET) {
 		set_drop(&c->staged);
 		c->staged.zone = dns_zone_new();
+		relay_begin(c->relay);
 		return;
 	}
 	if (m.op == DNS_OP_SYNC) {
 		failpoint("dns.sync");
-		if (c->staged.zone)
+		if (c->staged.zone) {
 			core_commit(c);
+			relay_commit(c->relay);
+		}
 		if (c->live.zone)
 			core_say(c, DNS_OP_ACK, m.number);
 		return;
@@ -312,7 +324,7 @@ static int core_run(struct dns_core *c, int control_fd, struct err *err)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	if (jail_enter(JAIL_SOCKETS, err) < 0 || chan_open(&c->control, &c->loop, control_fd, core_control, err) < 0)
+	if (jail_enter(JAIL_SOCKETS | JAIL_RELAY, err) < 0 || chan_open(&c->control, &c->loop, control_fd, core_control, err) < 0)
 		return -1;
 	failpoint("dns.hello");
 	core_say(c, DNS_OP_HELLO, 0);
@@ -326,11 +338,13 @@ int dns_main(int control_fd)
 	int rc;
 	log_init("muster-dns", 2);
 	c->loop.epoll_fd = -1;
+	c->relay = relay_new(&c->loop);
 	rc = core_run(c, control_fd, &err);
 	if (rc < 0)
 		log_warn("%s", err.msg);
 	set_drop(&c->staged);
 	set_drop(&c->live);
+	relay_free(c->relay);
 	loop_timer_cancel(&c->tick);
 	chan_done(&c->control);
 	loop_done(&c->loop);

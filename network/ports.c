@@ -5,6 +5,7 @@
 #include "network/ports.h"
 
 #include <netinet/in.h> /* before linux/in.h, which then stands back */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -81,6 +82,49 @@ int ports_reserve(uint32_t host_ip, uint16_t lo, uint16_t hi, enum port_protocol
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return err_sys(err, errno, "getsockname");
 	*ret_port = ntohs(sa.sin_port);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* As ports_try(). */
+static int ports_try6(const struct in6_addr *host_ip, uint16_t port, enum port_protocol protocol)
+{
+	const struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_addr = *host_ip, .sin6_port = htons(port) };
+	const int on = 1;
+	const bool tcp = protocol == PORT_TCP;
+	AUTO_CLOSE int fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ||
+	    (tcp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) || bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    (tcp && listen(fd, SOMAXCONN) < 0))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int ports_listen6(const struct in6_addr *host_ip, uint16_t lo, uint16_t hi, enum port_protocol protocol, int *ret_fd, uint16_t *ret_port,
+		  struct err *err)
+{
+	struct sockaddr_in6 sa;
+	socklen_t len = sizeof(sa);
+	AUTO_CLOSE int fd = -1;
+	char ip[INET6_ADDRSTRLEN];
+	int rc = -EADDRINUSE;
+	inet_ntop(AF_INET6, host_ip, ip, sizeof(ip));
+	if (hi < lo || (!lo && hi))
+		return err_set(err, ERR_INVALID, "port range %u-%u", lo, hi);
+	for (uint32_t port = lo; port <= hi && rc == -EADDRINUSE; port++)
+		rc = ports_try6(host_ip, port, protocol);
+	if (rc == -EAFNOSUPPORT)
+		return 1;
+	if (rc == -EADDRINUSE)
+		return err_set(err, ERR_CONFLICT, "[%s]:%u/%s: port is already allocated", ip, lo, ports_protocol_name(protocol));
+	if (rc == -EADDRNOTAVAIL)
+		return err_set(err, ERR_NOT_FOUND, "%s is no address of this machine", ip);
+	if (rc < 0)
+		return err_sys(err, -rc, "listen on [%s]:%u/%s", ip, lo, ports_protocol_name(protocol));
+	fd = rc;
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return err_sys(err, errno, "getsockname");
+	*ret_port = ntohs(sa.sin6_port);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Host ports: held by a bound socket that never receives anything (a filter drops all, set before it is bound) while nft sends the
  * traffic to the container. A conflict is thus an honest error before anything starts, and an ephemeral port cannot be lost to
- * another. IPv4 only: what listens on [::1] for the user is a proxy's business. */
+ * another. On IPv6 the socket does receive: network/relay.h carries it on. */
 #ifndef NETWORK_PORTS_H
 #define NETWORK_PORTS_H
 
+#include <netinet/in.h>
 #include <sys/types.h>
 
 #include "network/net.h"
@@ -20,6 +21,10 @@ struct ports_holder {
  * "0.0.0.0:8080/tcp: port is already allocated (held by nginx, pid 42)"; ERR_NOT_FOUND when host_ip is no address of this machine.
  * Works in the calling thread's namespace. */
 int ports_reserve(uint32_t host_ip, uint16_t lo, uint16_t hi, enum port_protocol protocol, int *ret_fd, uint16_t *ret_port,
+		  struct err *err);
+
+/* The same on an IPv6 address ("::" = every one), IPv6 only: a socket that listens. 1: this machine has no IPv6. */
+int ports_listen6(const struct in6_addr *host_ip, uint16_t lo, uint16_t hi, enum port_protocol protocol, int *ret_fd, uint16_t *ret_port,
 		  struct err *err);
 
 /* Who holds a port in the calling thread's namespace: /proc/net/{tcp,udp}{,6} → inode → /proc/PID/fd. false: nobody bound it. */
