@@ -50,6 +50,13 @@ void cmd_warn(const struct app *app, const char *fmt, ...)
 	fprintf(stderr, "%swarning:%s %s\n", app->colour_err ? "\033[33m" : "", app->colour_err ? "\033[0m" : "", text);
 }
 
+int cmd_dry_run(const struct app *app, const char *kind, const char *name, const char *what)
+{
+	(void)app;
+	fprintf(stderr, " DRY-RUN MODE -  %s %s  %s\n", kind, name, what);
+	return 0;
+}
+
 int cmd_print(const struct app *app, const struct str *text)
 {
 	struct err err;

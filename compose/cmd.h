@@ -27,6 +27,8 @@ int cmd_failf(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
 /* "hint: …" below an error. */
 void cmd_hint(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
 void cmd_warn(const struct app *app, const char *fmt, ...) PRINTF(2, 3);
+/* With --dry-run: says " DRY-RUN MODE -  Image x  Pulling" on standard error, in place of doing it; returns 0. */
+int cmd_dry_run(const struct app *app, const char *kind, const char *name, const char *what);
 /* Writes to standard output; a reader that went away ends the command silently with exit code 1 (as SIGPIPE would). Returns 0 or 1. */
 int cmd_print(const struct app *app, const struct str *text);
 /* Opens the state roots (--root, --run-root, environment, defaults) as app->paths. create: makes them. Returns 0, or 1 after a message. */

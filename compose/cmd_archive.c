@@ -73,6 +73,11 @@ int cmd_image_save(struct app *app)
 	}
 	for (size_t i = 0; i < names->n; i++)
 		strv_push(&argv, names->v[i]);
+	if (app->dry_run) {
+		for (size_t i = 0; i < names->n; i++)
+			cmd_dry_run(app, "Image", names->v[i], "Save");
+		return 0;
+	}
 	if (output_open(app, "image save", cli_str(app->args, "output"), &o))
 		return 1;
 	rc = image_client_run(app->paths.root_fd, o.fd, -1, argv.v, tell_warning, app, NULL, &err);
@@ -146,7 +151,7 @@ int cmd_export(struct app *app)
 	struct output o;
 	int rc = subject_open(app, &s);
 	if (rc == 0 && app->dry_run) {
-		fprintf(stderr, " DRY-RUN MODE -  Container %s  Export\n", s.r->name);
+		cmd_dry_run(app, "Container", s.r->name, "Export");
 		subject_done(&s);
 		return 0;
 	}
@@ -292,7 +297,7 @@ int cmd_commit(struct app *app)
 	struct subject s;
 	int rc = subject_open(app, &s);
 	if (rc == 0 && app->dry_run)
-		fprintf(stderr, " DRY-RUN MODE -  Container %s  Commit\n", s.r->name);
+		cmd_dry_run(app, "Container", s.r->name, "Commit");
 	else if (rc == 0)
 		rc = commit(app, &s);
 	subject_done(&s);

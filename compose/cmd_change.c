@@ -229,7 +229,7 @@ static int remove_images(struct app *app, const struct strv *refs)
 	for (size_t i = 0; i < refs->n; i++) {
 		struct store_removed removed = {0};
 		struct err err = {0};
-		if (image_client_remove(app->paths.root_fd, refs->v[i], false, cmd_image_in_use, app, &removed, &err) == 0)
+		if (image_client_remove(app->paths.root_fd, refs->v[i], false, false, cmd_image_in_use, app, &removed, &err) == 0)
 			fprintf(stderr, " Image %s  Removed\n", refs->v[i]);
 		else if (err.code == ERR_CONFLICT)
 			cmd_warn(app, "image %s is kept: %s", refs->v[i], err.msg);

@@ -174,7 +174,9 @@ int cmd_image_tag(struct app *app)
 		return 1;
 	if (store_open(app->paths.root_fd, &store, &err) < 0 || store_lookup(store, args->v[0], &img, &err) < 0)
 		return cmd_fail(app, &err);
-	if (!app->dry_run && store_tag(store, img.id, args->v[1], &err) < 0)
+	if (app->dry_run)
+		return cmd_dry_run(app, "Image", args->v[1], "Tag");
+	if (store_tag(store, img.id, args->v[1], &err) < 0)
 		return cmd_fail(app, &err);
 	return 0;
 }

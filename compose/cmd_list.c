@@ -122,6 +122,8 @@ int cmd_image_import(struct app *app)
 	fd = open_input(app, args->v[0]);
 	if (fd < 0 || cmd_paths(app, true))
 		return 1;
+	if (app->dry_run)
+		return cmd_dry_run(app, "Image", args->v[1], "Import");
 	if (image_client_import(app->paths.root_fd, fd, args->v[1], (const char *const *)cli_list(app->args, "change")->v, NULL, image_event, app,
 				id, &err) < 0)
 		return cmd_fail(app, &err);
@@ -141,6 +143,8 @@ int cmd_image_load(struct app *app)
 	fd = open_input(app, path);
 	if (fd < 0 || cmd_paths(app, true))
 		return 1;
+	if (app->dry_run)
+		return cmd_dry_run(app, "Archive", *path ? path : "-", "Load");
 	if (oci_dir_read(&fd, &writer, &err) < 0)
 		return cmd_fail(app, &err);
 	rc = image_client_load(app->paths.root_fd, fd, image_event, app, &err);
@@ -217,18 +221,19 @@ int cmd_image_ls(struct app *app)
 int cmd_image_rm(struct app *app)
 {
 	const struct strv *names = &app->args->args;
+	const char *dry = app->dry_run ? "DRY-RUN MODE - " : "";
 	struct err err;
 	int rc = 0;
 	if (cmd_paths(app, true))
 		return 1;
 	for (size_t i = 0; i < names->n; i++) {
 		struct store_removed removed = {0};
-		if (image_client_remove(app->paths.root_fd, names->v[i], cli_bool(app->args, "force"), cmd_image_in_use, app, &removed, &err) < 0)
+		if (image_client_remove(app->paths.root_fd, names->v[i], cli_bool(app->args, "force"), app->dry_run, cmd_image_in_use, app, &removed, &err) < 0)
 			rc = cmd_fail(app, &err);
 		for (size_t k = 0; k < removed.untagged.n; k++)
-			printf("Untagged: %s\n", removed.untagged.v[k]);
+			printf("%sUntagged: %s\n", dry, removed.untagged.v[k]);
 		for (size_t k = 0; k < removed.deleted.n; k++)
-			printf("Deleted: %s\n", removed.deleted.v[k]);
+			printf("%sDeleted: %s\n", dry, removed.deleted.v[k]);
 		store_removed_done(&removed);
 	}
 	return fflush(stdout) ? 1 : rc;

@@ -102,7 +102,7 @@ int cmd_login(struct app *app)
 	if (!*password)
 		return cmd_failf(app, "login: the password is empty");
 	if (app->dry_run)
-		return 0;
+		return cmd_dry_run(app, "Registry", registry, "Login");
 	if (try_login(registry, username, password, &err) < 0 || registry_keep_account(registry, username, password, &err) < 0)
 		return cmd_fail(app, &err);
 	puts("Login Succeeded");
@@ -116,7 +116,9 @@ int cmd_logout(struct app *app)
 	int rc;
 	if (registry_argument(app, &registry))
 		return 1;
-	rc = app->dry_run ? 0 : registry_keep_account(registry, NULL, NULL, &err);
+	if (app->dry_run)
+		return cmd_dry_run(app, "Registry", registry, "Logout");
+	rc = registry_keep_account(registry, NULL, NULL, &err);
 	if (rc < 0)
 		return cmd_fail(app, &err);
 	printf(rc == 1 ? "Not logged in to %s\n" : "Removing login credentials for %s\n", registry);

@@ -27,7 +27,7 @@ static int prune_image(struct app *app, struct store *s, const struct image *img
 {
 	struct store_removed removed = {0};
 	struct err err;
-	int rc = app->dry_run ? 0 : store_remove(s, img->id, true, cmd_image_in_use, app, &removed, &err);
+	int rc = (app->dry_run ? store_preview_remove : store_remove)(s, img->id, true, cmd_image_in_use, app, &removed, &err);
 	if (rc < 0 && err.code != ERR_NOT_FOUND && err.code != ERR_CONFLICT)
 		return cmd_fail(app, &err);
 	for (size_t i = 0; i < removed.untagged.n; i++)

@@ -16,6 +16,10 @@ int cmd_image_pull(struct app *app)
 		return 1;
 	for (size_t i = 0; i < a->args.n; i++)
 		pulls_add(app, &list, a->args.v[i], *platform ? platform : NULL, NULL);
+	for (size_t i = 0; app->dry_run && i < list.n; i++)
+		cmd_dry_run(app, "Image", list.v[i].ref, "Pulling");
+	if (app->dry_run)
+		return pulls_done(&list), 0;
 	return pulls_run(app, &list, cli_bool(a, "quiet"), false) ? 1 : 0;
 }
 
@@ -130,7 +134,7 @@ int cmd_image_push(struct app *app)
 	else if (add_all_tags(app, name, codec, &list))
 		return pulls_done(&list), 1;
 	for (size_t i = 0; app->dry_run && i < list.n; i++)
-		fprintf(stderr, " DRY-RUN MODE -  Image %s  Pushed\n", list.v[i].ref);
+		cmd_dry_run(app, "Image", list.v[i].ref, "Pushed");
 	if (!app->dry_run)
 		failed = pulls_work(app, &list, quiet, false);
 	for (size_t i = 0; i < list.n && !app->dry_run; i++)

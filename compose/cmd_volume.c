@@ -107,6 +107,15 @@ int cmd_volume_create(struct app *app)
 	return cmd_print(app, &out);
 }
 
+/* 0: the volume is there; 1: it is not; -1 + err: its name is none. */
+static int missing_volume(const struct app *app, const char *name, struct err *err)
+{
+	struct volume v = {0};
+	int rc = volume_lookup(app->paths.root_fd, name, &v, err);
+	volume_done(&v);
+	return rc;
+}
+
 int cmd_volume_rm(struct app *app)
 {
 	const struct strv *names = &app->args->args;
@@ -121,11 +130,13 @@ int cmd_volume_rm(struct app *app)
 			rc = cmd_failf(app, "volume %s is in use by %s", err_quote(quoted, sizeof(quoted), names->v[i]), by);
 			continue;
 		}
-		gone = app->dry_run ? 0 : volume_remove(app->paths.root_fd, names->v[i], &err);
+		gone = app->dry_run ? missing_volume(app, names->v[i], &err) : volume_remove(app->paths.root_fd, names->v[i], &err);
 		if (gone < 0)
 			rc = cmd_fail(app, &err);
 		else if (gone > 0 && !cli_bool(app->args, "force"))
 			rc = cmd_failf(app, "no such volume: %s", err_quote(quoted, sizeof(quoted), names->v[i]));
+		else if (app->dry_run)
+			cmd_dry_run(app, "Volume", names->v[i], "Remove");
 		else
 			printf("%s\n", names->v[i]);
 	}

@@ -253,11 +253,11 @@ int image_client_run(int root_fd, int output_fd, int tree_fd, char *const *argv,
 	return rc;
 }
 
-int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,
+int image_client_remove(int root_fd, const char *name, bool force, bool dry_run, store_in_use_fn *in_use, void *arg,
 	struct store_removed *ret, struct err *err)
 {
 	AUTO_STORE struct store *s = NULL;
 	if (store_open(root_fd, &s, err) < 0)
 		return -1;
-	return store_remove(s, name, force, in_use, arg, ret, err);
+	return (dry_run ? store_preview_remove : store_remove)(s, name, force, in_use, arg, ret, err);
 }

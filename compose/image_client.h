@@ -71,8 +71,8 @@ int image_client_check_login(const json_t *registry, struct err *err);
  * there is none. Returns 0 or -1 + err. */
 int image_client_run(int root_fd, int output_fd, int tree_fd, char *const *argv, image_event_fn *fn, void *arg, char *ret_id, struct err *err);
 
-/* `image rm` of one name; see store_remove(). */
-int image_client_remove(int root_fd, const char *name, bool force, store_in_use_fn *in_use, void *arg,
+/* `image rm` of one name; see store_remove(), with dry_run store_preview_remove(). */
+int image_client_remove(int root_fd, const char *name, bool force, bool dry_run, store_in_use_fn *in_use, void *arg,
 	struct store_removed *ret, struct err *err);
 
 #endif

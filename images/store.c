@@ -679,6 +679,57 @@ static int delete_image(struct store *s, const json_t *index, const char *id, st
 	return 0;
 }
 
+/* The layers and blobs of an image that nothing needs without it, counted. */
+static int preview_image(struct store *s, json_t *index, const char *id, struct store_removed *ret, struct err *err)
+{
+	AUTO_MAP struct map layers = {0}, blobs = {0}, needed = {0};
+	AUTO_IMAGE struct image img = {0};
+	const char *hex;
+	uint64_t bytes;
+	int known = needed_layers(s, index, id, &layers, err);
+	if (known < 0)
+		return -1;
+	strv_pushf(&ret->deleted, "sha256:%s", id);
+	if (store_read_image(s, index, id, &img, NULL) < 0)
+		img = (struct image){0};
+	for (size_t i = 0; known == 0 && i < img.diff_ids.n; i++) {
+		struct store_layer_info info;
+		if (map_get(&layers, img.diff_ids.v[i]) || !store_has_layer(s, img.diff_ids.v[i]))
+			continue;
+		store_layer_info(s, img.diff_ids.v[i], &info);
+		strv_pushf(&ret->deleted, "sha256:%s", img.diff_ids.v[i]);
+		ret->bytes += info.size_bytes;
+		map_put(&layers, img.diff_ids.v[i], s); /* one that the image has twice goes once */
+	}
+	if (!store_manifest_record(index, id, &hex))
+		return 0;
+	store_manifest_blobs(s, hex, &blobs, NULL);
+	json_object_del(json_object_get(index, "manifests"), id);
+	if (store_needed_blobs(s, index, &needed) != 0)
+		return 0;
+	for (struct map_entry *e = map_next(&blobs, NULL); e; e = map_next(&blobs, e))
+		ret->bytes += !map_get(&needed, e->key) && oci_has(s->oci, e->key, &bytes) ? bytes : 0;
+	return 0;
+}
+
+int store_preview_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg, struct store_removed *ret,
+	struct err *err)
+{
+	AUTO_CLOSE int lock = store_lock(s, STORE_SHARED, err);
+	AUTO_JSON json_t *index = NULL;
+	struct removal r = {0};
+	int rc;
+	if (lock < 0 || store_read_index(s, &index, err) < 0)
+		return -1;
+	rc = plan_removal(s, index, name, force, in_use, arg, &r, err);
+	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
+		strv_take(&ret->untagged, store_familiar(r.refs.v[i]));
+	if (rc == 0 && r.delete_image)
+		rc = preview_image(s, index, r.id, ret, err);
+	strv_done(&r.refs);
+	return rc;
+}
+
 int store_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg, struct store_removed *ret,
 	struct err *err)
 {

@@ -71,6 +71,9 @@ void store_removed_done(struct store_removed *r);
  * be NULL (nothing is). Returns 0 and adds to *ret (zeroed or used before); -1 + err with nothing changed. */
 int store_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg,
 	struct store_removed *ret, struct err *err);
+/* What store_remove() would do now, and the same errors; nothing is changed. */
+int store_preview_remove(struct store *s, const char *name, bool force, store_in_use_fn *in_use, void *arg,
+	struct store_removed *ret, struct err *err);
 
 /* Points the canonical reference of `name` at the image `id` (64 digits), replacing what it pointed at. Returns 0 or -1 + err. */
 int store_tag(struct store *s, const char *id, const char *name, struct err *err);

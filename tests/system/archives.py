@@ -365,6 +365,40 @@ def test_prune_and_df(t):
     t.muster("down")
 
 
+def test_dry_run_changes_nothing(t):
+    """Every command on images, volumes and accounts says with --dry-run what it would do, and leaves all as it is."""
+    image = Image()
+    with open("a.tar", "wb") as f:
+        f.write(image.archive())
+    t.muster("image", "load", "-i", "a.tar")
+    t.compose("services: {a: {image: busybox, command: sleep 1000, stop_grace_period: 0s, volumes: ['data:/d']}}\nvolumes: {data: {}}")
+    t.up()
+
+    def state():
+        found = subprocess.run(["find", t.root + "/images", t.root + "/layers", t.root + "/volumes", ".", t.env["HOME"], "-type", "d", "-printf", "%p\\n", "-o", "-printf", "%p %s %T@\\n"],
+                               capture_output=True, text=True, check=True).stdout
+        return set(found.splitlines())
+    before = state()
+    for args, words, stdin in (
+            (("image", "rm", "mark/app:1"), "DRY-RUN MODE - Untagged: mark/app:1\nDRY-RUN MODE - Deleted: sha256:" + image.id, b""),
+            (("image", "prune", "-a"), "untagged: mark/app:1\ndeleted: sha256:" + image.id, b""), (("image", "load", "-i", "a.tar"), "Archive a.tar  Load", b""),
+            (("image", "import", "a.tar", "x:1"), "Image x:1  Import", b""), (("image", "pull", "localhost:1/x"), "Image localhost:1/x  Pulling", b""),
+            (("image", "push", "mark/app:1"), "Pushed", b""), (("image", "tag", "mark/app:1", "y:1"), "Image y:1  Tag", b""),
+            (("image", "save", "-o", "out.tar", "mark/app:1"), "Image mark/app:1  Save", b""), (("export", "-o", "out.tar", "a"), "Container p-a-1  Export", b""),
+            (("commit", "a", "z:1"), "Container p-a-1  Commit", b""), (("login", "-u", "u", "--password-stdin", "localhost:1"), "Login", b"p"),
+            (("logout", "localhost:1"), "Logout", b""), (("volume", "rm", "nope", "-f"), "", b""), (("system", "prune", "-a"), "Deleted Images", b""),
+            (("builder", "prune"), "Total", b""), (("image", "verify", "--repair"), "", b"")):
+        done = t.muster("--dry-run", *args, stdin=stdin)
+        t.has(done.out + done.err, words)
+    t.has(t.muster("--dry-run", "image", "rm", "busybox", rc=1).err, "in use by container p-a-1")
+    t.has(t.muster("--dry-run", "image", "rm", "nope", rc=1).err, "not found")
+    t.has(t.muster("--dry-run", "volume", "rm", "p_data", rc=1).err, "in use")
+    t.eq(sorted(state() ^ before), [])
+    said = t.muster("--dry-run", "image", "rm", "mark/app:1").out.replace("DRY-RUN MODE - ", "")
+    t.eq(t.muster("image", "rm", "mark/app:1").out, said, "what was done beside what was said")
+    t.muster("down", "-v")
+
+
 def test_verify_finds_and_repairs(t):
     """A flipped bit in a blob, in a layer's file, a lost file and a torn configuration are each found; --repair takes them away, and a load
     puts back what is missing."""
