@@ -129,6 +129,7 @@ struct http *http_new(const struct http_options *opt)
 	set(h, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	set(h, CURLOPT_TCP_KEEPALIVE, 1);
 	set(h, CURLOPT_BUFFERSIZE, 256 << 10);
+	set(h, CURLOPT_HEADEROPT, CURLHEADER_SEPARATE); /* a proxy that only tunnels sees none of our headers */
 	set(h, CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10);
 	set(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -298,12 +299,12 @@ static void set_certificate(struct http *h, bool identify)
 }
 
 /* Whom this request believes. */
-static void set_trust(struct http *h, bool probe)
+static void set_trust(struct http *h, const struct http_request *q)
 {
-	const bool checked = !h->opt->insecure && !probe;
+	const bool checked = !q->insecure && !q->probe;
 	set(h, CURLOPT_SSL_VERIFYPEER, checked ? 1 : 0);
 	set(h, CURLOPT_SSL_VERIFYHOST, checked ? 2 : 0);
-	set(h, CURLOPT_FORBID_REUSE, probe ? 1 : 0);
+	set(h, CURLOPT_FORBID_REUSE, q->probe ? 1 : 0);
 	curl_easy_setopt(h->easy, CURLOPT_SSL_CTX_FUNCTION, checked ? on_tls : NULL);
 	curl_easy_setopt(h->easy, CURLOPT_SSL_CTX_DATA, h->opt->trust);
 }
@@ -329,7 +330,7 @@ static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
 	curl_easy_setopt(e, CURLOPT_URL, q->url);
 	curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	curl_easy_setopt(e, CURLOPT_NOBODY, strcmp(q->method, "HEAD") == 0 ? 1L : 0L);
-	set_trust(x->h, q->probe);
+	set_trust(x->h, q);
 	set_certificate(x->h, q->identify);
 	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 || strcmp(q->method, "PATCH") == 0)
 		set_body(x);

@@ -20,7 +20,6 @@ struct http_options {
 	const char *user_agent;
 	const char *cert_pem, *key_pem; /* a certificate of ours, for requests that say so; NULL = none */
 	size_t cert_bytes, key_bytes;
-	bool insecure;         /* certificates are not checked */
 };
 
 /* Body bytes as they come; 0, or -1 + err to end the exchange. Only called for status 200 and 206. */
@@ -47,6 +46,7 @@ struct http_request {
 	const char *git_protocol;  /* header's value, NULL = none */
 	bool identify;             /* show our certificate to who asks for it */
 	bool probe;                /* only to see whether TLS is spoken: nobody is trusted, so no secret may be in it; the connection is closed */
+	bool insecure;             /* the server's certificate is not checked */
 	uint64_t range_from;       /* > 0: ask for the bytes from there on */
 	size_t max_text;           /* of a body kept in reply->text; 0: HTTP_MAX_TEXT */
 	http_sink_fn *sink;        /* NULL: a body goes to reply->text */

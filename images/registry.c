@@ -75,7 +75,6 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 		.trust = http_trust_new(str_get(&ret->ca), ret->ca.len), .user_agent = "muster/" MUSTER_VERSION,
 		.proxy = http_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
 	};
-	ret->http.insecure = ret->insecure;
 	if (!http_is_loopback(ret->host) && !ret->insecure)
 		snprintf(ret->base, sizeof(ret->base), "https://%s", ret->host);
 	return read_identity(description, ret, err);
@@ -163,6 +162,12 @@ static void token_scopes(const struct registry *r, const struct auth_challenge *
 		strv_pushf(ret, "repository:%s:pull", r->sources.v[i]);
 }
 
+/* An insecure registry's certificate is not checked; those of the hosts that it sends us to are. */
+static bool is_lax(const struct registry *r, const char *url)
+{
+	return r->insecure && http_same_host(url, r->base);
+}
+
 /* True when credentials may go to this token server. */
 static bool realm_allowed(const struct registry *r, const char *realm)
 {
@@ -204,6 +209,8 @@ static int fetch_token(struct registry *r, struct http *h, const struct auth_cha
 		url = xasprintf("%s%cservice=%s%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, str_get(&all));
 	}
 	q.url = url;
+	q.insecure = is_lax(r, url);
+	q.identify = http_same_origin(url, r->base);
 	rc = http_send(h, &q, &a, err);
 	if (rc == 0 && a.status != 200)
 		rc = a.status == 401 || a.status == 403 ? registry_explain(r, &a, r->repository[0] ? r->repository : "login", err) :
@@ -253,7 +260,9 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 static int find_scheme(struct registry *r, struct http *h, struct err *err)
 {
 	AUTO_FREE char *url = xasprintf("https://%s/v2/", r->host);
-	struct http_request q = { .method = "GET", .url = url, .identify = r->http.cert_pem, .probe = !r->http.cert_pem };
+	struct http_request q = {
+		.method = "GET", .url = url, .identify = r->http.cert_pem, .probe = !r->http.cert_pem, .insecure = r->insecure,
+	};
 	struct http_reply a;
 	int rc = http_send(h, &q, &a, err);
 	if (rc == 0 || a.no_tls || (r->insecure && a.no_connection)) {
@@ -311,21 +320,22 @@ int registry_send(struct registry *r, struct http *h, const char *target, struct
 {
 	AUTO_FREE char *url = NULL;
 	unsigned renewed = 0;
+	bool home = true; /* and once elsewhere, never again: who we were sent to does not choose what we ask the registry for, as ourselves */
 	*a = (struct http_reply){0};
 	for (unsigned hops = 0; hops <= MAX_REDIRECTS;) {
 		AUTO_FREE char *authorization = NULL, *next = NULL;
 		unsigned generation = 0;
-		bool home;
 		if (current_authorization(r, h, &authorization, &generation, err) < 0)
 			return -1;
 		if (!url)
 			url = xasprintf("%s%s", target[0] == '/' ? r->base : "", target);
 		if (!target_allowed(r, url))
 			return err_set(err, ERR_DENIED, "registry %s: redirects to where HTTPS does not lead", r->name);
-		home = http_same_origin(url, r->base);
+		home = home && http_same_origin(url, r->base);
 		q->url = url;
 		q->authorization = home ? authorization : NULL;
 		q->identify = home;
+		q->insecure = is_lax(r, url);
 		if (http_send(h, q, a, err) < 0)
 			return err_wrap(err, "registry %s", r->name);
 		if (a->status == 401 && home && renewed < 2) {

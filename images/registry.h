@@ -2,11 +2,11 @@
 /* A repository at a registry, as the distribution specification defines its API: who may see credentials, which redirects are
  * followed, what is tried again. Rules:
  *  - HTTPS; plain HTTP only to the loopback of this machine, when it does not answer with TLS, and to a registry that the user's
- *    configuration calls insecure.
+ *    configuration calls insecure, whose certificate is not checked either; those of other hosts that it names are.
  *  - User name, password and identity token go to the registry's own host (Basic) or to the token server that the registry's own
  *    challenge names: over HTTPS, or on loopback for a registry on loopback, or on the same host for an insecure one. Tokens go to the
- *    registry's host only. A redirect to elsewhere, and an upload elsewhere, carries neither, nor our certificate; a challenge that
- *    comes from elsewhere is not answered.
+ *    registry's host only. A redirect to elsewhere, and an upload elsewhere, carries neither, nor our certificate, and one that leads back
+ *    from there does not either; a challenge that comes from elsewhere is not answered.
  *  - 408, 429, 500, 502, 503, 504, stalls and broken connections are tried again: 1, 2, 4, 8, 16 seconds apart, give or take, or as
  *    Retry-After says; a broken download goes on where it was, and what moves it on noticeably counts as a fresh start. */
 #ifndef IMAGES_REGISTRY_H

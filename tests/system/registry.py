@@ -198,6 +198,10 @@ def test_redirect_leaks_nothing(t):
         other.fault = lambda h, n: h.reply(401, b"{}", {"WWW-Authenticate": f'Basic realm="x", Bearer realm="http://{other.host}/token"'}) or True
         refused(t, s, "access denied")
         t.eq({x[2] for x in other.seen}, {None}, "credentials at the other host")
+        other.fault = lambda h, n: h.reply(307, b"", {"Location": f"http://{s.host}/v2/not/ours/blobs/x?from=other"}) or True
+        refused(t, s, "access denied")
+        back = [x for x in s.seen if "from=other" in x[1]]
+        t.true(back and {x[2] for x in back} == {None}, f"who we were sent to asks the registry as us: {back}")
         s.fault = lambda h, n: "/blobs/" in h.path and (h.reply(307, b"", {"Location": "http://192.0.2.1/x"}) or True)
         refused(t, s, "HTTPS")
 

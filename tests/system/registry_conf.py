@@ -209,12 +209,12 @@ def test_insecure(t):
         t.muster("image", "pull", ref)
         t.muster("image", "rm", ref)
 
-        def token(where):
+        def token(where, scheme="http"):
             def fault(h, _):
                 if h.path.startswith("/token"):
                     h.reply(200, b'{"token":"good"}')
                 elif h.headers.get("Authorization") != "Bearer good":
-                    h.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{where}/token"'})
+                    h.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="{scheme}://{where}/token"'})
                 else:
                     return False
                 return True
@@ -232,6 +232,16 @@ def test_insecure(t):
         t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1).err, "certificate")
         conf(t, f'[[registry]]\nprefix = "10.99.0.1:{s.port}"\nlocation = "{s.host}"\ninsecure = true\n')
         t.muster("image", "pull", f"{s.host}/a/b:1")
+        t.muster("image", "rm", f"{s.host}/a/b:1")
+        with registry.with_tls(Server(image, address="10.99.0.2"), cert, key) as other:  # any certificate, of the registry alone
+            docker_config(t, {"auths": {s.host: {"auth": BASIC[6:]}}})
+            s.fault = token(other.host, "https")
+            t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1).err, "certificate")
+            s.fault = lambda h, n: "/blobs/" in h.path and (h.reply(307, b"", {"Location": f"https://{other.host}{h.path}"}) or True)
+            t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1).err, "certificate")
+            t.eq(other.seen, [])
+            s.fault = token(s.host, "https")
+            t.muster("image", "pull", f"{s.host}/a/b:1")
     for address in ("10.99.0.1", "10.99.0.2"):
         subprocess.run(["ip", "address", "del", address + "/32", "dev", "lo"], check=True)
 
