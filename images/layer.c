@@ -19,7 +19,9 @@ enum { TICK_ENTRIES = 64, MAX_XATTR_BYTES = 64 << 10, WRITEBACK_BYTES = 1 << 20 
 #define WH_META ".wh..wh."
 #define WH_OPAQUE ".wh..wh..opq"
 
-const struct layer_limits layer_default_limits = { .max_entries = 10000000, .max_bytes = 64ULL << 30 };
+const struct layer_limits layer_default_limits = {
+	.max_entries = 10000000, .max_bytes = 64ULL << 30, .max_dir_bytes = 256 << 20,
+};
 
 struct dir_time {
 	char *path;
@@ -33,6 +35,7 @@ struct unpack {
 	struct layer_result result;
 	struct dir_time *dirs;      /* times to set when everything is in place */
 	size_t n_dirs, dirs_cap;
+	uint64_t dir_bytes;
 };
 
 /* What the entry says about its inode, checked. */
@@ -156,8 +159,11 @@ static int place_file(struct unpack *u, int dir_fd, const char *base, struct arc
 	return futimens(fd, times) < 0 ? err_sys(err, errno, "set the time") : 0;
 }
 
-static int remember_time(struct unpack *u, const char *path, const struct meta *m)
+static int remember_time(struct unpack *u, const char *path, const struct meta *m, struct err *err)
 {
+	u->dir_bytes += strlen(path) + sizeof(*u->dirs) + 2 * sizeof(void *);
+	if (u->dir_bytes > u->limits->max_dir_bytes)
+		return err_set(err, ERR_INVALID, "more directories, or longer names of them, than allowed");
 	u->dirs = vec_grow(u->dirs, u->n_dirs, &u->dirs_cap, sizeof(*u->dirs));
 	u->dirs[u->n_dirs++] = (struct dir_time){ .path = xstrdup(path[0] ? path : "."), .mtime = m->mtime };
 	return 0;
@@ -182,14 +188,14 @@ static int place_dir(struct unpack *u, int dir_fd, const char *base, const char 
 		return err_sys(err, errno, "open directory");
 	if (opaque && tree_set_opaque(fd, ".", err) < 0)
 		return -1;
-	return set_meta(u, fd, e, m, err) < 0 ? -1 : remember_time(u, path, m);
+	return set_meta(u, fd, e, m, err) < 0 ? -1 : remember_time(u, path, m, err);
 }
 
 static int place_root(struct unpack *u, struct archive_entry *e, const struct meta *m, struct err *err)
 {
 	if (archive_entry_filetype(e) != AE_IFDIR || archive_entry_hardlink(e))
 		return err_set(err, ERR_INVALID, "the root of a layer must be a directory");
-	return set_meta(u, u->tree.root_fd, e, m, err) < 0 ? -1 : remember_time(u, "", m);
+	return set_meta(u, u->tree.root_fd, e, m, err) < 0 ? -1 : remember_time(u, "", m, err);
 }
 
 static int place_symlink(int dir_fd, const char *base, struct archive_entry *e, const struct meta *m, struct err *err)

@@ -15,9 +15,10 @@
 struct layer_limits {
 	uint64_t max_entries; /* of the archive */
 	uint64_t max_bytes;   /* of all regular files together, and of one file's apparent size */
+	uint64_t max_dir_bytes; /* of memory for the times of directories, which are set last */
 };
 
-/* 10 million entries, 64 GiB. */
+/* 10 million entries, 64 GiB, 256 MiB. */
 extern const struct layer_limits layer_default_limits;
 
 struct layer_result {

@@ -37,6 +37,13 @@ int tar_open(struct tar *t, struct stream *s, struct err *err)
 	return 0;
 }
 
+/* Of a damaged pax header libarchive says so and goes on without it; another reader would see another name there. */
+static bool is_malformed(struct archive *a)
+{
+	const char *text = archive_error_string(a);
+	return text && strstr(text, "pax extended attribute");
+}
+
 int tar_next(struct tar *t, struct archive_entry **ret, struct err *err)
 {
 	int rc = archive_read_next_header(t->a, ret);
@@ -44,7 +51,7 @@ int tar_next(struct tar *t, struct archive_entry **ret, struct err *err)
 		return err_set(err, ERR_CORRUPT, "not a tar archive");
 	if (rc == ARCHIVE_EOF)
 		return 0;
-	if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
+	if ((rc != ARCHIVE_OK && rc != ARCHIVE_WARN) || (rc == ARCHIVE_WARN && is_malformed(t->a)))
 		return tar_error(t, err);
 	t->n_entries++;
 	return 1;

@@ -87,6 +87,7 @@ static int walk_step(struct tree *t, struct walk *w, const char *name, struct er
 			return err_sys(err, errno, "replace a whiteout");
 		if (tree_set_opaque(w->fd, name, err) < 0)
 			return -1;
+		strv_pushf(&t->made, w->at.len ? "%s/%s" : "%s%s", str_get(&w->at), name);
 	} else if (!S_ISDIR(st.st_mode)) {
 		return err_sys(err, ENOTDIR, "a parent");
 	}

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct layer_limits limits = { .max_entries = 1000, .max_bytes = 1 << 20 };
+	static const struct layer_limits limits = { .max_entries = 1000, .max_bytes = 1 << 20, .max_dir_bytes = 100000 };
 	const struct stream_limits stream_limits = { .max_out_bytes = 8 << 20 };
 	struct memory m = { .p = data, .n = size };
 	const struct stream_source src = { .read = memory_read, .arg = &m, .wait_fd = -1 };

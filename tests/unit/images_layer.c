@@ -267,6 +267,8 @@ static void test_cut_off(void)
 static void test_limits(void)
 {
 	const struct layer_limits two = { .max_entries = 2, .max_bytes = 1000 }, small = { .max_entries = 10, .max_bytes = 5 };
+	const struct layer_limits few = { .max_entries = 1000, .max_bytes = 1000, .max_dir_bytes = 4000 };
+	struct entry dirs[101] = {{0}};
 	AUTO_STR struct str tar = {0};
 	struct place p;
 	tar_build(&tar, (struct entry[]){ { .name = "a", .data = "aaaa" }, { .name = "b", .data = "bbbb" }, { .name = "c" }, {0} });
@@ -276,6 +278,13 @@ static void test_limits(void)
 	place_init(&p);
 	EXPECT(unpack(&tar, p.root_fd, &small, &p.result, &p.err) < 0 && strstr(p.err.msg, "entry \"b\""), "%s", p.err.msg);
 	place_done(&p, "bytes");
+	for (size_t i = 0; i < 100; i++) /* one directory again and again: what is kept of it in memory is bounded all the same */
+		dirs[i] = (struct entry){ .name = "d/", .type = '5', .mode = 0755 };
+	str_clear(&tar);
+	tar_build(&tar, dirs);
+	place_init(&p);
+	EXPECT(unpack(&tar, p.root_fd, &few, &p.result, &p.err) < 0 && strstr(p.err.msg, "directories"), "%s", p.err.msg);
+	place_done(&p, "directories");
 }
 
 static void test_long_names(void)
