@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes on their way out: a buffer, the digest of what is plain, the compressor, the digest of what it makes, the sink. Compressed
- * output is the same for the same input on every machine with the same library: no names, no times, one thread's order. */
+ * output is the same for the same input on every machine with the same library: no names, no times, one thread's order. gzip only stores a
+ * buffer that would not become smaller. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <zlib.h>
 #include <zstd.h>
 
+#include "images/noise.h"
 #include "images/pack_impl.h"
 
 enum { BUF_BYTES = 256 << 10 };
@@ -16,6 +18,9 @@ struct pack_out {
 	void *arg;
 	EVP_MD_CTX *tar_md, *blob_md; /* blob_md NULL: plain */
 	z_stream z;
+	int level;                    /* of gzip */
+	bool storing;                 /* gzip is at level 0 for now */
+	struct noise *noise;          /* gzip */
 	ZSTD_CCtx *zstd;
 	char *buf, *packed;           /* BUF_BYTES each */
 	size_t len;                   /* in buf */
@@ -50,7 +55,9 @@ struct pack_out *pack_out_new(enum pack_codec codec, int level, pack_sink_fn *si
 	o->blob_md = digest_new();
 	o->packed = xcalloc(1, BUF_BYTES);
 	if (o->codec == PACK_GZIP) {
-		if (deflateInit2(&o->z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		o->level = level ? level : Z_DEFAULT_COMPRESSION;
+		o->noise = noise_new();
+		if (deflateInit2(&o->z, o->level, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 			util_oom();
 	} else {
 		o->zstd = ZSTD_createCCtx();
@@ -68,6 +75,7 @@ struct pack_out *pack_out_free(struct pack_out *o)
 		return NULL;
 	if (o->codec == PACK_GZIP)
 		deflateEnd(&o->z);
+	noise_free(o->noise);
 	ZSTD_freeCCtx(o->zstd);
 	EVP_MD_CTX_free(o->tar_md);
 	EVP_MD_CTX_free(o->blob_md);
@@ -104,6 +112,25 @@ static int deflate_some(struct pack_out *o, const char *p, size_t n, bool end, s
 	return 0;
 }
 
+/* A buffer for gzip, each with the level that suits it. */
+static int deflate_buffer(struct pack_out *o, size_t n, bool end, struct err *err)
+{
+	bool store = noise_is(o->noise, o->buf, n);
+	int rc = store == o->storing ? Z_OK : Z_BUF_ERROR;
+	o->z.avail_in = 0;
+	while (rc == Z_BUF_ERROR) { /* what it still holds comes out first */
+		o->z.next_out = (Bytef *)o->packed;
+		o->z.avail_out = BUF_BYTES;
+		rc = deflateParams(&o->z, store ? Z_NO_COMPRESSION : o->level, Z_DEFAULT_STRATEGY);
+		if (to_sink(o, o->packed, BUF_BYTES - o->z.avail_out, err) < 0)
+			return -1;
+	}
+	if (rc != Z_OK)
+		return err_set(err, ERR_SYS, "gzip: cannot compress");
+	o->storing = store;
+	return deflate_some(o, o->buf, n, end, err);
+}
+
 static int zstd_some(struct pack_out *o, const char *p, size_t n, bool end, struct err *err)
 {
 	ZSTD_inBuffer in = { .src = p, .size = n };
@@ -125,7 +152,7 @@ static int flush(struct pack_out *o, bool end, struct err *err)
 	o->len = 0;
 	EVP_DigestUpdate(o->tar_md, o->buf, n);
 	if (o->codec == PACK_GZIP)
-		return deflate_some(o, o->buf, n, end, err);
+		return deflate_buffer(o, n, end, err);
 	if (o->codec == PACK_ZSTD)
 		return zstd_some(o, o->buf, n, end, err);
 	return to_sink(o, o->buf, n, err);

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "images/noise.h"
 #include "images/pack.h"
 #include "tests/unit/images_rig.h"
 
@@ -167,6 +168,79 @@ static void test_codecs(void)
 	scratch_done(&s);
 }
 
+enum { PIECE = 256 << 10 };
+
+/* Kinds of content: 0 noise, 1 text, 2 all numbers in order, 3 noise as text. */
+static void fill(unsigned char *p, size_t n, int kind)
+{
+	static uint64_t seed = 88172645463325252ULL;
+	for (size_t i = 0; i < n; i++) {
+		seed ^= seed << 13;
+		seed ^= seed >> 7;
+		seed ^= seed << 17;
+		const uint64_t kinds[] = { seed >> 20, (uint64_t)"a line of words, "[i % 17] + (i >> 12) % 5, i, 'A' + (seed >> 20) % 64 };
+		p[i] = (unsigned char)kinds[kind];
+	}
+}
+
+/* What gzip can make smaller is never taken for noise. */
+static void test_noise(void)
+{
+	unsigned char *p = xcalloc(1, PIECE);
+	struct noise *n = noise_new();
+	for (int kind = 0; kind < 4; kind++) {
+		fill(p, PIECE, kind);
+		EXPECT(noise_is(n, p, PIECE) == (kind == 0), "kind %d", kind);
+		EXPECT(noise_is(n, p, PIECE) == (kind == 0), "kind %d, once more", kind);
+	}
+	fill(p, PIECE, 0);
+	EXPECT(!noise_is(n, p, 100) && !noise_is(n, p, 0), "too little to tell");
+	EXPECT(noise_is(n, p, PIECE - 1) && noise_is(n, p, 64 << 10), "odd lengths");
+	fill(p + PIECE / 2, PIECE / 2, 1);
+	EXPECT(!noise_is(n, p, PIECE), "half of it is text");
+	noise_free(n);
+	free(p);
+}
+
+/* gzip stores noise, goes on packing what follows, and what comes back is the archive. */
+static void test_noise_is_stored(void)
+{
+	static const int kinds[] = { 0, 1, 0, 0, 2, 3, 0 };
+	const struct pack_options o = { .codec = PACK_GZIP };
+	unsigned char *p = xcalloc(1, PIECE);
+	AUTO_STR struct str blob = {0}, twice = {0};
+	struct scratch s;
+	struct pack_result r, r2;
+	size_t noise = 0;
+	scratch_init(&s);
+	int d = sub(s.fd, "d"), fd = openat(d, "mixed", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const size_t n = PIECE * 2 + i * 1000;
+		for (size_t at = 0; at < n; at += PIECE) {
+			size_t now = MIN((size_t)PIECE, n - at);
+			fill(p, now, kinds[i]);
+			NEED(fs_write_all(fd, p, now, NULL) == 0);
+		}
+		noise += kinds[i] == 0 ? n : kinds[i] == 3 ? n * 77 / 100 : n / 20;
+	}
+	close(fd);
+	pack_dir(d, &o, &blob, &r);
+	pack_dir(d, &o, &twice, &r2);
+	EXPECT(strcmp(r.digest, r2.digest) == 0, "two digests");
+	EXPECT(blob.len < noise + noise / 100 && blob.len > noise / 2, "%zu bytes of %llu, %zu of them noise", blob.len,
+		(unsigned long long)r.tar_bytes, noise);
+	struct memory m = { .p = blob.p, .n = blob.len };
+	const struct stream_source src = memory_source(&m);
+	const struct stream_limits none = {0};
+	AUTO_STREAM struct stream *st = NULL;
+	struct stream_result sr = {0};
+	NEED(stream_open(&src, &none, &st, NULL) == 0 && stream_finish(st, &sr, NULL) == 0);
+	EXPECT(strcmp(sr.out_sha256, r.diff_id) == 0 && strcmp(sr.in_sha256, r.digest) == 0, "read back");
+	close(d);
+	scratch_done(&s);
+	free(p);
+}
+
 static void test_times_and_root(void)
 {
 	struct scratch s;
@@ -304,6 +378,8 @@ int main(void)
 	stream_prepare();
 	test_same_bytes();
 	test_codecs();
+	test_noise();
+	test_noise_is_stored();
 	test_times_and_root();
 	test_merged();
 	test_deep();
