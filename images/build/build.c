@@ -494,5 +494,6 @@ int builder_main(int root_fd, int cli_fd, int executor_fd)
 	pthread_cond_broadcast(&b->changed); /* those who wait for a stage look at `cancelled` */
 	pthread_mutex_unlock(&b->lock);
 	pthread_join(thread, NULL);
+	peers_free(b->peers);
 	return start.rc < 0;
 }

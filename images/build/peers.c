@@ -42,6 +42,16 @@ struct peers *peers_new(int cli_fd, int executor_fd, bool *cancelled)
 	return p;
 }
 
+void peers_free(struct peers *p)
+{
+	if (!p)
+		return;
+	util_close(&p->stop_fd);
+	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->send);
+	free(p);
+}
+
 static int send_to(struct peers *p, int fd, const json_t *j, const int *fds, size_t n_fds, struct err *err)
 {
 	int rc;
@@ -100,6 +110,8 @@ int peers_ask_for(struct peers *p, json_t *j, const int *fds, size_t n_fds, json
 	failure = json_object_get(w.answer, "error");
 	if (failure) {
 		message_to_err(failure, err);
+		while (w.n_fds > 0)
+			util_close(&w.fds[--w.n_fds]);
 		json_decref(w.answer);
 		return -1;
 	}

@@ -10,6 +10,9 @@ struct peers;
 /* Borrows both descriptors. cancelled is set when muster asks to stop, when it is gone, and by peers_cancel(). */
 struct peers *peers_new(int cli_fd, int executor_fd, bool *cancelled);
 
+/* Once nobody asks any more; takes NULL. */
+void peers_free(struct peers *p);
+
 /* Reads and hands out until peers_stop(): on the thread that owns nothing else. Returns 0; 1: muster is gone. */
 int peers_serve(struct peers *p);
 void peers_stop(struct peers *p);
