@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "base/fs.h"
+#include "base/map.h"
 #include "images/tar.h"
 #include "images/tree.h"
 
@@ -36,6 +37,7 @@ struct unpack {
 	struct dir_time *dirs;      /* times to set when everything is in place */
 	size_t n_dirs, dirs_cap;
 	uint64_t dir_bytes;
+	struct strv *implied;       /* any archive: the directories that it does not mention go here; NULL: a layer */
 };
 
 /* What the entry says about its inode, checked. */
@@ -239,6 +241,30 @@ static int place_node(struct unpack *u, int dir_fd, const char *base, struct arc
 	return 0;
 }
 
+/* A name in an archive, clean: in a layer ".." is refused, in any other archive it leads up, as far as the root. */
+static int clean_name(const struct unpack *u, const char *name, char buf[static TAR_PATH_BYTES], struct err *err)
+{
+	AUTO_STRV struct strv parts = {0};
+	AUTO_STR struct str inside = {0};
+	if (!u->implied || !name)
+		return tar_clean_path(name, buf, err);
+	for (const char *p = name; *p; p += *p == '/') {
+		const size_t n = strcspn(p, "/");
+		if (n == 2 && p[0] == '.' && p[1] == '.') {
+			if (parts.n > 0)
+				free(parts.v[--parts.n]);
+			if (parts.v)
+				parts.v[parts.n] = NULL;
+		} else if (n > 0) {
+			strv_pushf(&parts, "%.*s", (int)MIN(n, 4096U), p);
+		}
+		p += n;
+	}
+	for (size_t i = 0; i < parts.n; i++)
+		str_addf(&inside, "%s/", parts.v[i]);
+	return tar_clean_path(str_get(&inside), buf, err);
+}
+
 /* The target's name is resolved in the root as the entry's own; absolute ones (kaniko writes them) mean the layer's root. */
 static int place_hardlink(struct unpack *u, const char *path, const char *target_name, struct err *err)
 {
@@ -247,7 +273,7 @@ static int place_hardlink(struct unpack *u, const char *path, const char *target
 	AUTO_CLOSE int target_fd = -1;
 	struct stat to, from;
 	int dir_fd;
-	if (tar_clean_path(target_name, target, err) < 0)
+	if (clean_name(u, target_name, target, err) < 0)
 		return -1;
 	err_quote(shown, sizeof(shown), target);
 	target_base = strrchr(target, '/');
@@ -331,11 +357,11 @@ static int place_entry(struct unpack *u, struct archive_entry *e, struct err *er
 	const char *base;
 	struct meta m;
 	int dir_fd;
-	if (tar_clean_path(archive_entry_pathname(e), path, err) < 0 || read_meta(u, e, &m, err) < 0)
+	if (clean_name(u, archive_entry_pathname(e), path, err) < 0 || read_meta(u, e, &m, err) < 0)
 		return -1;
 	if (!path[0])
-		return place_root(u, e, &m, err);
-	if (is_aufs_meta(path)) {
+		return u->implied ? 0 : place_root(u, e, &m, err);
+	if (!u->implied && is_aufs_meta(path)) {
 		u->result.n_left_out++;
 		return 0;
 	}
@@ -344,6 +370,10 @@ static int place_entry(struct unpack *u, struct archive_entry *e, struct err *er
 	dir_fd = tree_parent(&u->tree, path, &base, err);
 	if (dir_fd < 0)
 		return -1;
+	if (u->implied && str_starts(base, WH_PREFIX)) {
+		u->result.n_left_out++;
+		return 0;
+	}
 	if (str_starts(base, WH_PREFIX))
 		return place_whiteout(dir_fd, base, path, err);
 	return place_typed(u, dir_fd, base, path, e, &m, err);
@@ -387,22 +417,47 @@ static int unpack_entries(struct unpack *u, layer_tick_fn *tick, void *tick_arg,
 	return rc < 0 ? -1 : set_dir_times(u, err);
 }
 
+static void tell_implied(const struct unpack *u)
+{
+	struct map mentioned = {0};
+	for (size_t i = 0; i < u->n_dirs; i++)
+		map_put(&mentioned, u->dirs[i].path, u->dirs);
+	for (size_t i = 0; i < u->tree.made.n; i++) {
+		if (!map_get(&mentioned, u->tree.made.v[i]))
+			strv_push(u->implied, u->tree.made.v[i]);
+	}
+	map_done(&mentioned);
+}
+
+static int unpack(struct unpack *u, struct stream *s, int dir_fd, layer_tick_fn *tick, void *tick_arg, struct layer_result *ret, struct err *err)
+{
+	int rc;
+	umask(0);
+	tree_init(&u->tree, dir_fd);
+	rc = tar_open(&u->tar, s, err);
+	if (rc == 0)
+		rc = unpack_entries(u, tick, tick_arg, err);
+	tar_close(&u->tar);
+	if (rc == 0 && u->implied)
+		tell_implied(u);
+	tree_done(&u->tree);
+	for (size_t i = 0; i < u->n_dirs; i++)
+		free(u->dirs[i].path);
+	free(u->dirs);
+	if (rc == 0)
+		*ret = u->result;
+	return rc;
+}
+
 int layer_unpack(struct stream *s, int diff_fd, const struct layer_limits *limits, layer_tick_fn *tick, void *tick_arg,
 	struct layer_result *ret, struct err *err)
 {
 	struct unpack u = { .limits = limits };
-	int rc;
-	umask(0);
-	tree_init(&u.tree, diff_fd);
-	rc = tar_open(&u.tar, s, err);
-	if (rc == 0)
-		rc = unpack_entries(&u, tick, tick_arg, err);
-	tar_close(&u.tar);
-	tree_done(&u.tree);
-	for (size_t i = 0; i < u.n_dirs; i++)
-		free(u.dirs[i].path);
-	free(u.dirs);
-	if (rc == 0)
-		*ret = u.result;
-	return rc;
+	return unpack(&u, s, diff_fd, tick, tick_arg, ret, err);
+}
+
+int layer_unpack_archive(struct stream *s, int dir_fd, struct strv *ret_implied, struct layer_result *ret, struct err *err)
+{
+	struct unpack u = { .limits = &layer_default_limits, .implied = ret_implied };
+	return unpack(&u, s, dir_fd, NULL, NULL, ret, err);
 }

@@ -148,6 +148,18 @@ static int find_groups(int root_fd, const char *group, const char *user, struct 
 	return 0;
 }
 
+/* Who may not do what the group may not must not get around that by leaving it (CVE-2022-36109): the group is a supplementary one as well. */
+static void add_own_group(struct user_identity *u)
+{
+	for (size_t i = 0; i < u->n_groups; i++) {
+		if (u->groups[i] == u->gid)
+			return;
+	}
+	if (u->n_groups == ARRAY_SIZE(u->groups))
+		u->n_groups--;
+	u->groups[u->n_groups++] = u->gid;
+}
+
 int user_resolve(int root_fd, const char *text, struct user_identity *ret, struct err *err)
 {
 	char user[256], name[256] = "", quoted[128];
@@ -166,7 +178,8 @@ int user_resolve(int root_fd, const char *text, struct user_identity *ret, struc
 	user[n] = '\0';
 	if (find_user(root_fd, user, ret, name, sizeof(name), err) < 0)
 		return -1;
-	if ((colon && colon[1]) || *name)
-		return find_groups(root_fd, colon ? colon + 1 : "", name, ret, err);
+	if (((colon && colon[1]) || *name) && find_groups(root_fd, colon ? colon + 1 : "", name, ret, err) < 0)
+		return -1;
+	add_own_group(ret);
 	return 0;
 }

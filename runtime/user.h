@@ -12,13 +12,13 @@
 struct user_identity {
 	uid_t uid;
 	gid_t gid;
-	gid_t groups[256]; /* supplementary, gid included only when the files say so */
+	gid_t groups[256]; /* supplementary; gid is always one of them */
 	size_t n_groups;
 	char home[512]; /* "/" when unknown */
 };
 
 /* text: NULL, "", "name", "uid", "name:group", "uid:gid" …; an unknown number is taken as it is (gid 0), an unknown name is ERR_INVALID:
- * "unable to find user web: no matching entries in passwd file". Supplementary groups only without an explicit group. */
+ * "unable to find user web: no matching entries in passwd file". Supplementary groups of the files only without an explicit group. */
 int user_resolve(int root_fd, const char *text, struct user_identity *ret, struct err *err);
 
 #endif

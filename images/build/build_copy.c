@@ -365,6 +365,10 @@ int build_workdir(struct build_stage *st, const struct instruction *in, struct e
 		if (rc < 0)
 			return -1;
 	}
+	if (strcmp(path, "/") == 0) { /* is there already */
+		imageconfig_history(st->state.doc, "WORKDIR /", "", true);
+		return 0;
+	}
 	s.op = json_object();
 	json_put_str(s.op, "op", "workdir");
 	json_object_set_new(s.op, "path", json_text(path));

@@ -134,7 +134,8 @@ static char *mount_target(const struct build_stage *st, const struct instruction
 	return *in->target ? build_absolute(&st->state, in->target, false) : xstrdup("");
 }
 
-/* The mount as the key has it (for_key) or as the executor gets it. New reference. */
+/* A cache is told by its id, whom it belongs to and what it begins with, as BuildKit does: one that belongs to somebody else is another one.
+ * The mount as the key has it (for_key) or as the executor gets it. New reference. */
 static json_t *describe_mount(const struct build_stage *st, const struct mount *m, bool for_key)
 {
 	const struct instruction_mount *in = m->in;
@@ -154,7 +155,9 @@ static json_t *describe_mount(const struct build_stage *st, const struct mount *
 		json_object_set_new(j, "required", json_boolean(in->required));
 	}
 	if (in->type == MOUNT_CACHE) {
-		build_hash(key, (const char *const []){ "cache mount", id }, 2);
+		const bool own = in->mode >= 0 || in->uid >= 0 || in->gid >= 0;
+		AUTO_FREE char *owner = xasprintf("%lld:%lld:%lld", (long long)in->mode, (long long)in->uid, (long long)in->gid);
+		build_hash(key, (const char *const []){ "cache mount", id, owner, m->has_source ? m->digest : "" }, own || m->has_source ? 4 : 2);
 		json_put_str(j, "key", key);
 		json_put_str(j, "sharing", in->sharing == SHARING_UNSET ? "shared" : instruction_sharing_name(in->sharing));
 	}
@@ -285,6 +288,8 @@ static int prepare(struct build_stage *st, struct job *j, struct err *err)
 		imageconfig_shell(st->state.doc, &j->argv);
 	for (size_t i = 0; i < j->script.args.n; i++)
 		strv_push(&j->argv, j->script.args.v[i]);
+	if (j->script.shell && j->script.args.n == 0)
+		strv_push(&j->argv, "");
 	if (j->argv.n == 0)
 		return err_set(err, ERR_INVALID, "there is nothing to run");
 	expand_scope_run_env(&st->state.scope, &st->b->build_args, &j->env, &j->hidden);
@@ -309,7 +314,7 @@ int build_run(struct build_stage *st, const struct instruction *in, struct err *
 		json_put_str(s.op, "op", "run");
 		json_put_str(s.op, "options", st->b->run_key);
 		s.text = xstrdup(in->code);
-		s.history = imageconfig_run_text(&j.argv, &st->state.scope.args);
+		s.history = imageconfig_run_text(&j.argv, &st->state.scope.declared, &st->state.scope.env);
 		rc = build_step_do(&s, err);
 	}
 	job_done(&j);

@@ -6,6 +6,7 @@
 #ifndef IMAGES_BUILD_COPY_H
 #define IMAGES_BUILD_COPY_H
 
+#include "base/map.h"
 #include "images/build/ignore.h"
 #include "images/build/statcache.h"
 #include "images/build/view.h"
@@ -27,6 +28,7 @@ struct copy_options {
 	gid_t gid;
 	bool parents;
 	bool unpack;                 /* archives are unpacked */
+	const struct map *implied;   /* what comes out of an archive: directories that it does not mention ("a/b"); NULL */
 	bool replace;                /* what comes out of an archive: directories and other things take each other's place */
 	int tmp_fd;                  /* with unpack: a directory on the destination's file system for what is in between */
 	const bool *cancelled;       /* looked at now and then; NULL */

@@ -20,9 +20,7 @@ struct copier {
 	const char *top;          /* of a file that is named itself: its name there; NULL: the walk is in the directory for the contents */
 	bool contents;            /* the match is a directory whose contents go into the directory of the walk */
 	bool keep_top;            /* that one keeps its own metadata */
-	bool made[4096];          /* by depth below the match: this directory was made here */
 	struct map links;         /* "dev:ino" -> path in the upper layer */
-	size_t depth;
 	bool unsure;
 };
 
@@ -157,13 +155,18 @@ static int copy_special(struct copier *c, struct view_walk *from, const char *so
 
 /* ---- the visitor ---- */
 
+/* A directory that the archive does not mention: what is there stays as it is, else it is root's. */
+static bool is_implied(const struct copier *c, const char *rel)
+{
+	return c->o->implied && map_get(c->o->implied, rel);
+}
+
 static int apply_enter(void *arg, int fd, const char *name, const char *rel, const struct stat *st, struct err *err)
 {
 	struct copier *c = arg;
 	const bool is_top = !*rel;
 	const char *to = is_top ? c->top : name;
 	struct stat there;
-	bool made = false;
 	if (!is_top || c->top) {
 		int found = view_find(&c->w, to, &there, err);
 		const struct view_owner plain = { .mode = 0755 };
@@ -180,14 +183,10 @@ static int apply_enter(void *arg, int fd, const char *name, const char *rel, con
 		}
 		if (found == 1 && view_mkdir(&c->w, to, &plain, err) < 0)
 			return -1;
-		made = found == 1;
 		if (view_down(&c->w, to, err) < 0)
 			return -1;
-		c->depth++;
 	}
-	if (c->depth < ARRAY_SIZE(c->made))
-		c->made[c->depth] = made;
-	if (is_top && c->keep_top)
+	if ((is_top && c->keep_top) || is_implied(c, rel))
 		return 0;
 	int upper = view_upper(&c->w, err);
 	return upper < 0 ? -1 : put_metadata(c, upper, fd, st, err);
@@ -196,7 +195,7 @@ static int apply_enter(void *arg, int fd, const char *name, const char *rel, con
 static int apply_leave(void *arg, const char *rel, const struct stat *st, struct err *err)
 {
 	struct copier *c = arg;
-	if (!(!*rel && c->keep_top)) {
+	if (!(!*rel && c->keep_top) && !is_implied(c, rel)) {
 		const int upper = view_upper(&c->w, err);
 		if (upper < 0)
 			return -1;
@@ -205,7 +204,6 @@ static int apply_leave(void *arg, const char *rel, const struct stat *st, struct
 	}
 	if (*rel || c->top) {
 		view_up(&c->w);
-		c->depth--;
 	}
 	return 0;
 }
@@ -342,7 +340,6 @@ static int apply_match(struct copier *c, const struct copy_match *m, struct err 
 	if (rc != 0)
 		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "%s: gone since it was looked at", m->path);
 	c->top = NULL;
-	c->depth = 0;
 	c->keep_top = false;
 	if (m->rel && *m->rel) {
 		if (place_parents(c, m, name, err) < 0)

@@ -4,6 +4,7 @@
 
 #include <strings.h>
 
+/* In pairs: one and the same in capitals and in small letters. */
 static const char *const proxies[] = {
 	"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy",
 };
@@ -101,7 +102,6 @@ const char *expand_scope_from(struct arena *a, const struct instruction_stage *s
 void expand_scope_copy(struct expand_scope *to, const struct expand_scope *from)
 {
 	expand_env_copy(&to->env, &from->env);
-	expand_env_copy(&to->args, &from->args);
 	for (size_t i = 0; i < from->declared.n; i++) {
 		if (!strv_has(&to->declared, from->declared.v[i]))
 			strv_push(&to->declared, from->declared.v[i]);
@@ -111,7 +111,6 @@ void expand_scope_copy(struct expand_scope *to, const struct expand_scope *from)
 void expand_scope_done(struct expand_scope *s)
 {
 	expand_env_done(&s->env);
-	expand_env_done(&s->args);
 	strv_done(&s->declared);
 }
 
@@ -141,10 +140,8 @@ int expand_scope_arg(struct arena *a, struct expand_scope *s, const struct instr
 		to->pairs.v[i].value = value ? arena_strdup(a, value) : NULL;
 		if (!strv_has(&s->declared, p->name))
 			strv_push(&s->declared, p->name);
-		if (value) {
-			expand_env_set(&s->args, p->name, value);
+		if (value)
 			expand_env_set(&s->env, p->name, value);
-		}
 	}
 	*ret = to;
 	return r;
@@ -155,6 +152,8 @@ void expand_scope_run_env(const struct expand_scope *s, const struct expand_env 
 	expand_env_list(&s->env, ret);
 	for (size_t i = 0; build_args && i < ARRAY_SIZE(proxies); i++) {
 		const char *value = expand_env_get(build_args, proxies[i]);
+		if (!value)
+			value = expand_env_get(build_args, proxies[i ^ 1]);
 		if (value && !expand_env_get(&s->env, proxies[i]))
 			strv_pushf(ret_hidden, "%s=%s", proxies[i], value);
 	}

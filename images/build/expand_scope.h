@@ -28,8 +28,7 @@ const char *expand_scope_from(struct arena *a, const struct instruction_stage *s
 /* The variables of one stage. Zeroed = empty; start with the base image's Env, or with a copy of the base stage's scope. */
 struct expand_scope {
 	struct expand_env env;    /* what $NAME sees and a RUN gets: image environment and declared arguments */
-	struct expand_env args;   /* the declared arguments with a value, for `RUN |1 NAME=value` in the history */
-	struct strv declared;     /* all that were declared, with a value or without */
+	struct strv declared;     /* all arguments that were declared, with a value or without */
 };
 void expand_scope_copy(struct expand_scope *to, const struct expand_scope *from);
 void expand_scope_done(struct expand_scope *s);
@@ -40,8 +39,8 @@ void expand_scope_env(struct expand_scope *s, const struct instruction *env);
  * (pairs.v[i].value NULL: still without one). Names that defaults looked up go to used (may be NULL). 0, or -1 + errors in ds. */
 int expand_scope_arg(struct arena *a, struct expand_scope *s, const struct instruction *arg, const struct expand_env *global,
 		     const struct expand_env *build_args, struct expand_names *used, struct diags *ds, struct instruction **ret);
-/* The environment of a RUN: env, and the proxy variables of build_args that nobody declared. The latter go to *ret_hidden, which is not for
- * cache keys nor for the history. */
+/* The environment of a RUN: env, and the proxy variables of build_args that nobody declared, in capitals and in small letters whichever was
+ * given. The latter go to *ret_hidden, which is not for cache keys nor for the history. */
 void expand_scope_run_env(const struct expand_scope *s, const struct expand_env *build_args, struct strv *ret, struct strv *ret_hidden);
 
 /* Is name one of HTTP_PROXY http_proxy HTTPS_PROXY https_proxy FTP_PROXY ftp_proxy NO_PROXY no_proxy ALL_PROXY all_proxy? */

@@ -193,10 +193,12 @@ static void apply_maintainer(struct change *c)
 static json_t *command_words(struct change *c)
 {
 	AUTO_STRV struct strv words = {0};
-	if (c->in->command.shell && c->in->command.args.n > 0)
+	if (c->in->command.shell)
 		imageconfig_shell(c->doc, &words);
 	for (size_t i = 0; i < c->in->command.args.n; i++)
 		strv_push(&words, c->in->command.args.v[i]);
+	if (c->in->command.shell && c->in->command.args.n == 0)
+		strv_push(&words, "");
 	str_addc(&c->text, ' ');
 	add_list(&c->text, (const char *const *)words.v, words.n, true);
 	return json_from_strv(words.v);
@@ -326,21 +328,22 @@ int imageconfig_apply(json_t *doc, const struct instruction *in, bool *cmd_set)
 		return 1;
 	str_add(&c.text, instruction_name(in->kind));
 	apply[in->kind](&c);
-	imageconfig_history(doc, str_get(&c.text), "", true);
+	if (in->kind != INSTRUCTION_ONBUILD) /* its history is that of the images that it builds */
+		imageconfig_history(doc, str_get(&c.text), "", true);
 	str_done(&c.text);
 	return 0;
 }
 
-char *imageconfig_run_text(const struct strv *args, const struct expand_env *build_args)
+char *imageconfig_run_text(const struct strv *args, const struct strv *declared, const struct expand_env *env)
 {
-	AUTO_STRV struct strv values = {0};
 	struct str text = {0};
-	expand_env_list(build_args, &values);
 	str_add(&text, "RUN");
-	if (values.n)
-		str_addf(&text, " |%zu", values.n);
-	for (size_t i = 0; i < values.n; i++)
-		str_addf(&text, " %s", values.v[i]);
+	if (declared->n)
+		str_addf(&text, " |%zu", declared->n);
+	for (size_t i = 0; i < declared->n; i++) {
+		const char *value = expand_env_get(env, declared->v[i]);
+		str_addf(&text, " %s=%s", declared->v[i], value ? value : "");
+	}
 	for (size_t i = 0; i < args->n; i++)
 		str_addf(&text, " %s", args->v[i]);
 	str_add(&text, " # buildkit");

@@ -22,8 +22,8 @@ void imageconfig_history(json_t *doc, const char *created_by, const char *create
 int imageconfig_apply(json_t *doc, const struct instruction *in, bool *cmd_set);
 /* The words in front of a shell form: SHELL, else /bin/sh -c. */
 void imageconfig_shell(const json_t *doc, struct strv *ret);
-/* "RUN |1 A=b /bin/sh -c true # buildkit" and so on: free() it. */
-char *imageconfig_run_text(const struct strv *args, const struct expand_env *build_args);
+/* "RUN |1 A=b /bin/sh -c true # buildkit": the declared arguments with what env has for them, "" when it has nothing. free() it. */
+char *imageconfig_run_text(const struct strv *args, const struct strv *declared, const struct expand_env *env);
 char *imageconfig_copy_text(const struct instruction *in);
 
 /* Layers, created and the times that are missing in the history. diff_ids: 64 digits each. epoch: NULL, or the time that everything gets. */

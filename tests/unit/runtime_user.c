@@ -47,10 +47,10 @@ int main(void)
 	atexit(cleanup);
 	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* an image without any file: numbers only */
-	resolves(root, NULL, 0, 0, 0, "/");
-	resolves(root, "7:8", 7, 8, 0, "/");
-	resolves(root, ":8", 0, 8, 0, "/");
-	resolves(root, "2147483647", 2147483647, 0, 0, "/");
+	resolves(root, NULL, 0, 0, 1, "/");
+	resolves(root, "7:8", 7, 8, 1, "/");
+	resolves(root, ":8", 0, 8, 1, "/");
+	resolves(root, "2147483647", 2147483647, 0, 1, "/");
 	refused(root, "2147483648", "unable to find user 2147483648");
 	refused(root, "root", "unable to find user root: no matching entries in passwd file");
 	refused(root, "0:wheel", "unable to find group wheel: no matching entries in group file");
@@ -66,14 +66,14 @@ int main(void)
 	refused(root, "empty", "unable to find user empty");
 	refused(root, "short", "unable to find user short");
 	refused(root, " web", "unable to find user  web");
-	resolves(root, "web", 10, 20, 2, "/home/web");
-	resolves(root, "10", 10, 20, 2, "/home/web");
-	resolves(root, "web:", 10, 20, 2, "/home/web");
-	resolves(root, "web:h", 10, 31, 0, "/home/web");
-	resolves(root, "web:40", 10, 40, 0, "/home/web");
-	resolves(root, "relative", 11, 21, 0, "/");
-	resolves(root, "12", 12, 0, 0, "/"); /* a number is an id, also when a user has it as a name */
-	resolves(root, "last", 13, 23, 0, "/last");
+	resolves(root, "web", 10, 20, 3, "/home/web");
+	resolves(root, "10", 10, 20, 3, "/home/web");
+	resolves(root, "web:", 10, 20, 3, "/home/web");
+	resolves(root, "web:h", 10, 31, 1, "/home/web");
+	resolves(root, "web:40", 10, 40, 1, "/home/web");
+	resolves(root, "relative", 11, 21, 1, "/");
+	resolves(root, "12", 12, 0, 1, "/"); /* a number is an id, also when a user has it as a name */
+	resolves(root, "last", 13, 23, 1, "/last");
 	refused(root, "web:bad", "unable to find group bad");
 	refused(root, "web\033[31m", "unable to find user web\\x1b[31m");
 	/* a link is followed inside the root only; what is not a file, or too large, is refused */
