@@ -91,7 +91,7 @@ def test_core_instructions(t):
     said = [h["created_by"] for h in doc["history"] if h.get("comment") == "buildkit.dockerfile.v0"]
     t.eq(said, ["ARG V=1", "ARG UNSET", "ENV A=1 B=two words", "LABEL l=1 m=x y", "MAINTAINER me", "EXPOSE [53/udp 80/tcp]", "VOLUME [/data /more]",
                 "USER 7:8", "STOPSIGNAL SIGUSR1", "SHELL [/bin/sh -ec]", 'HEALTHCHECK &{["CMD-SHELL" "true"] "5s" "0s" "0s" "0s" \'\\x03\'}',
-                "ONBUILD RUN echo later", 'ENTRYPOINT ["/bin/echo" "a\\"b"]', 'CMD ["/bin/sh" "-ec" "run $A"]', "WORKDIR /w", "WORKDIR /w/x"])
+ 'ENTRYPOINT ["/bin/echo" "a\\"b"]', 'CMD ["/bin/sh" "-ec" "run $A"]', "WORKDIR /w", "WORKDIR /w/x"])
     t.eq([h.get("empty_layer", False) for h in doc["history"]][-3:], [True, False, False])
     t.eq(merged(t, "built")["/w/x"][:2], ("drwxr-xr-x", "7:8"), "WORKDIR belongs to USER")
     t.eq(sum(not h.get("empty_layer") for h in doc["history"]), len(doc["rootfs"]["diff_ids"]), "history and layers")
