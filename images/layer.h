@@ -39,9 +39,9 @@ typedef void layer_tick_fn(void *arg);
 int layer_unpack(struct stream *s, int diff_fd, const struct layer_limits *limits, layer_tick_fn *tick, void *tick_arg,
 	struct layer_result *ret, struct err *err);
 
-/* As layer_unpack(), for an archive that is no layer (ADD, a build context): names that begin with ".wh." are left out, for no layer can hold them; ".." leads up as far as
- * the root, what the root itself is said to be counts for nothing. Appends to *ret_implied the directories that no entry mentions ("a", "a/b",
- * parents first), which were made 0755. */
+/* As layer_unpack(), for an archive that is no layer (ADD, a build context): names that begin with ".wh." are left out, for no layer can hold
+ * them; ".." leads up as far as the root; what the root itself is said to be counts for nothing. Appends to *ret_implied the directories that no
+ * entry mentions ("a", "a/b", parents first), which were made 0755. */
 int layer_unpack_archive(struct stream *s, int dir_fd, struct strv *ret_implied, struct layer_result *ret, struct err *err);
 
 #endif
