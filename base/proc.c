@@ -23,13 +23,19 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
 
-/* Reads state, parent and start time of pid; 0 or 1 as proc_start_time(). */
-static int proc_stat(pid_t pid, char *ret_state, pid_t *ret_parent, uint64_t *ret_ticks)
+/* What /proc/PID/stat says. */
+struct proc_stat {
+	char state;
+	int parent, n_threads, exit_code;
+	unsigned long long ticks;
+};
+
+/* 0 or 1 as proc_start_time(). */
+static int proc_stat(pid_t pid, struct proc_stat *ret)
 {
 	char path[40], buf[1024], *p;
 	AUTO_CLOSE int fd = -1;
 	ssize_t n;
-	unsigned long long ticks;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -39,33 +45,48 @@ static int proc_stat(pid_t pid, char *ret_state, pid_t *ret_parent, uint64_t *re
 		return 1;
 	buf[n] = '\0';
 	p = strrchr(buf, ')'); /* the name may hold anything */
-	if (!p || sscanf(p + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", ret_state, ret_parent, &ticks) != 3)
+	if (!p || sscanf(p + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu", &ret->state, &ret->parent,
+			 &ret->n_threads, &ret->ticks) != 4)
 		return 1;
-	*ret_ticks = ticks;
+	p = strrchr(buf, ' '); /* the last field, 0 for who may not know */
+	ret->exit_code = p ? atoi(p + 1) : 0;
 	return 0;
+}
+
+/* A first thread that has ended before the others looks like a zombie, too. */
+static bool has_exited(const struct proc_stat *st)
+{
+	return st->state == 'X' || (st->state == 'Z' && st->n_threads <= 1);
 }
 
 int proc_start_time(pid_t pid, uint64_t *ret_ticks)
 {
-	char state;
-	pid_t parent;
-	return proc_stat(pid, &state, &parent, ret_ticks);
+	struct proc_stat st;
+	if (proc_stat(pid, &st) != 0)
+		return 1;
+	*ret_ticks = st.ticks;
+	return 0;
 }
 
 pid_t proc_parent(pid_t pid)
 {
-	char state;
-	pid_t parent;
-	uint64_t ticks;
-	return proc_stat(pid, &state, &parent, &ticks) == 0 ? parent : 0;
+	struct proc_stat st;
+	return proc_stat(pid, &st) == 0 ? st.parent : 0;
+}
+
+bool proc_zombie_status(pid_t pid, uint64_t ticks, int *ret_wstatus)
+{
+	struct proc_stat st;
+	if (geteuid() != 0 || proc_stat(pid, &st) != 0 || st.ticks != ticks || st.state != 'Z' || !has_exited(&st))
+		return false;
+	*ret_wstatus = st.exit_code;
+	return true;
 }
 
 bool proc_is(pid_t pid, uint64_t ticks)
 {
-	uint64_t now;
-	pid_t parent;
-	char state;
-	return pid > 0 && proc_stat(pid, &state, &parent, &now) == 0 && now == ticks && state != 'Z' && state != 'X';
+	struct proc_stat st;
+	return pid > 0 && proc_stat(pid, &st) == 0 && st.ticks == ticks && !has_exited(&st);
 }
 
 void proc_boot_id(char buf[static 40])

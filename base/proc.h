@@ -11,6 +11,8 @@
 int proc_start_time(pid_t pid, uint64_t *ret_ticks);
 /* True when pid lives (zombies do not) and started at `ticks`. */
 bool proc_is(pid_t pid, uint64_t ticks);
+/* The status, as waitpid(2), of one that has exited and that nobody has reaped yet, whoever its parent is (root only). False: it is no such. */
+bool proc_zombie_status(pid_t pid, uint64_t ticks, int *ret_wstatus);
 /* Pid of the parent; 0 when there is no such process. */
 pid_t proc_parent(pid_t pid);
 /* The boot id, 36 characters and NUL; "" when /proc has none. */

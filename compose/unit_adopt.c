@@ -3,7 +3,7 @@
  *
  * What state.json says is one of four. No pid: nothing runs; a container that waited for its next start waits again. Running, and the process
  * lives: watched from now on through a pidfd. Running, and it is dead: its status comes from record.json when our predecessor got that
- * far, from the anchor's note, from the kernel (Linux 6.15), or it is unknown, which is -1 and never 0. A pid without "running":
+ * far, from the anchor's note, from the kernel (while it is a zombie, or from Linux 6.15 on), or it is unknown, which is -1 and never 0. A pid without "running":
  * our predecessor died during the start; the process is stopped and looked at. When it is still our own program the command never ran: it
  * is killed and the container counts as not started, so that carrying on starts it. When it is the command, it counts as started: a job does not
  * run twice. When it is dead, the mark that it leaves right before exec tells.
@@ -38,14 +38,20 @@ struct pidfd_info_exit {
 
 /* ---- status ---- */
 
-/* The anchor's note, or the kernel's own memory. false: not there yet. */
+/* The anchor's note, or the kernel's own memory: of a zombie, or of one that a pidfd was there for. false: not there yet. */
 static bool foreign_status(struct unit *u, int *ret_exit, uint64_t *ret_ns)
 {
 	struct pidfd_info_exit info = { .mask = PIDFD_INFO_EXIT_MASK };
 	struct anchor_exit note;
+	int wstatus;
 	if (anchor_find_exit(u->sv->run_fd, u->rec->pid, u->rec->pid_ticks, &note)) {
 		*ret_exit = proc_exit_code((int)note.wstatus);
 		*ret_ns = note.time_ns;
+		return true;
+	}
+	if (proc_zombie_status(u->rec->pid, u->rec->pid_ticks, &wstatus)) {
+		*ret_exit = proc_exit_code(wstatus);
+		*ret_ns = clock_real_ns();
 		return true;
 	}
 	if (u->proc.pidfd >= 0 && ioctl(u->proc.pidfd, PIDFD_GET_INFO_IOCTL, &info) == 0 && (info.mask & PIDFD_INFO_EXIT_MASK)) {

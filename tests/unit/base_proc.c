@@ -2,6 +2,7 @@
 /* Processes: an identity that a reused pid does not have, descriptors and signals as a fresh program expects them, a copy of a binary that
  * nobody can write to, exit codes and signal names as shells have them. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -36,11 +37,46 @@ static void test_identity(void)
 	close(go[1]);
 	EXPECT(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0, "it ends");
 	EXPECT(!proc_is(pid, theirs), "a zombie does not live");
+	EXPECT(proc_parent(pid) == getpid() && proc_parent(0x3fffffff) == 0, "parents");
+	if (geteuid() == 0)
+		EXPECT(proc_zombie_status(pid, theirs, &status) && proc_exit_code(status) == 7 && !proc_zombie_status(pid, theirs + 1, &status) &&
+		       !proc_zombie_status(getpid(), mine, &status), "its status is there for who is not its parent, too");
 	EXPECT(proc_start_time(pid, &later) == 0 && later == theirs, "but still has its start time");
 	EXPECT(waitpid(pid, &status, 0) == pid && proc_exit_code(status) == 7, "exit code %d", proc_exit_code(status));
 	EXPECT(proc_start_time(pid, &later) == 1, "gone");
 	proc_boot_id(boot);
 	EXPECT(strlen(boot) == 36 && boot[8] == '-', "boot id %s", boot);
+}
+
+static void *outlive(void *arg)
+{
+	char c;
+	ssize_t n = read(*(int *)arg, &c, 1);
+	_exit(n == 0 ? 9 : 8);
+}
+
+/* A process whose first thread has ended is no zombie. */
+static void test_first_thread_ends(void)
+{
+	uint64_t ticks;
+	int status, go[2];
+	pid_t pid;
+	if (pipe2(go, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+		abort();
+	if (pid == 0) {
+		pthread_t thread;
+		close(go[1]);
+		pthread_create(&thread, NULL, outlive, &go[0]);
+		pthread_exit(NULL);
+	}
+	close(go[0]);
+	usleep(50000);
+	EXPECT(proc_start_time(pid, &ticks) == 0 && proc_is(pid, ticks) && !proc_zombie_status(pid, ticks, &status), "it lives");
+	close(go[1]);
+	EXPECT(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0 && !proc_is(pid, ticks), "it ends");
+	if (geteuid() == 0)
+		EXPECT(proc_zombie_status(pid, ticks, &status) && proc_exit_code(status) == 9, "status %x", status);
+	waitpid(pid, NULL, 0);
 }
 
 static void test_pidfd(void)
@@ -195,6 +231,7 @@ static void test_signals(void)
 int main(void)
 {
 	test_identity();
+	test_first_thread_ends();
 	test_pidfd();
 	test_clean_state();
 	test_seal();

@@ -12,7 +12,7 @@ import stat
 import subprocess
 
 PACKAGES = ("busybox-static kmod python3-minimal libpython3-stdlib iproute2 nftables procps coreutils findutils util-linux bash dash grep sed tar mount e2fsprogs "
-            "libyaml-0-2 libjansson4 libmd0 libarchive13 libseccomp2 libssl3 libzstd1 zlib1g libcurl4 "
+            "libyaml-0-2 libjansson4 libmd0 libarchive13 libseccomp2 libssl3 libzstd1 zlib1g libcurl4 libisal2 libssh2-1 "
             "systemd systemd-sysv libpam-systemd dbus login passwd base-files base-passwd").split()
 # what the initramfs needs to find its disk; the rest is loaded from the disk
 DISK_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
