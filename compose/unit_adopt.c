@@ -2,9 +2,10 @@
 /* After a restart of the supervisor: taking over what lives, settling what does not.
  *
  * What state.json says is one of four. No pid: nothing runs; a container that waited for its next start waits again. Running, and the process
- * lives: watched from now on through a pidfd. Running, and it is dead: its status comes from record.json when our predecessor got that
- * far, from the anchor's note, from the kernel (while it is a zombie, or from Linux 6.15 on), or it is unknown, which is -1 and never 0. A pid without "running":
- * our predecessor died during the start; the process is stopped and looked at. When it is still our own program the command never ran: it
+ * lives: watched from now on through a pidfd. Running, and it is dead: its status comes from record.json when our predecessor got that far,
+ * from the anchor's note, from the kernel (while it is a zombie, or from Linux 6.15 on), or it is unknown, which is -1 and never 0. A pid
+ * without "running": our predecessor died during the start; the process is stopped and looked at. When it is still our own program the
+ * command never ran: it
  * is killed and the container counts as not started, so that carrying on starts it. When it is the command, it counts as started: a job does not
  * run twice. When it is dead, the mark that it leaves right before exec tells.
  *

@@ -276,14 +276,14 @@ void unit_tell_dns(struct unit *u)
 	}
 }
 
-static void tell_logs(struct unit *u, int log_fd, int out, int error)
+static void tell_logs(struct unit *u, int log_fd, int run_fd, int out, int error)
 {
+	struct logs_container k = { .log_dirfd = log_fd, .run_dirfd = run_fd, .out_fd = out, .err_fd = error,
+				    .tty_fd = u->attached ? -1 : u->console_fd, .first_pidfd = u->proc.pidfd };
 	struct model_logging m;
-	bool whole = u->attached || logging_read(u->rec->config, &m) < 0; /* who is attached reads the files themselves */
-	struct logs_limits limits = { .files = 1 };
-	if (!whole)
-		limits = (struct logs_limits){ .bytes = m.max_bytes, .files = m.max_files, .none = m.none };
-	logs_control_add(&u->sv->logs, u->rec->id, log_fd, out, error, u->attached ? -1 : u->console_fd, u->proc.pidfd, &limits);
+	if (!u->attached && logging_read(u->rec->config, &m) == 0) /* who is attached reads the files themselves */
+		k.limits = (struct logs_limits){ .bytes = m.max_bytes, .files = m.max_files, .none = m.none };
+	logs_control_add(&u->sv->logs, u->rec->id, &k);
 }
 
 void unit_tell_logs(struct unit *u)
@@ -304,7 +304,7 @@ void unit_tell_logs(struct unit *u)
 		log_warn("logs of %s: %s", u->rec->name, err.msg);
 		return;
 	}
-	tell_logs(u, log_fd, out, error);
+	tell_logs(u, log_fd, run_fd, out, error);
 }
 
 /* The same for a start, which has everything open. */
@@ -313,7 +313,7 @@ static int start_logs(struct start *s, struct err *err)
 	AUTO_CLOSE int log_fd = fs_make_dir(s->dir_fd, "log", 0700, err);
 	if (log_fd < 0)
 		return -1;
-	tell_logs(s->u, log_fd, s->fifo_out, s->fifo_err);
+	tell_logs(s->u, log_fd, s->run_fd, s->fifo_out, s->fifo_err);
 	return 0;
 }
 

@@ -61,11 +61,12 @@ struct logs_head {
 };
 static_assert(sizeof(struct logs_head) + LOGS_MAX_ID == LOGS_MAX_PACKET, "the header's size");
 
-enum { FLAG_TTY = 1, FLAG_NONE = 2 };
+enum { FLAG_TTY = 1, FLAG_NONE = 2, FLAG_RUN = 4, FLAG_FIRST = 8 };
 
 size_t logs_control_encode(const struct logs_message *m, void *buf)
 {
-	struct logs_head head = { .op = m->op, .flags = (uint8_t)((m->tty ? FLAG_TTY : 0) | (m->limits.none ? FLAG_NONE : 0)),
+	struct logs_head head = { .op = m->op, .flags = (uint8_t)((m->tty ? FLAG_TTY : 0) | (m->limits.none ? FLAG_NONE : 0) |
+						    (m->run ? FLAG_RUN : 0) | (m->first ? FLAG_FIRST : 0)),
 				  .id_len = (uint16_t)strlen(m->id), .number = m->number, .limit_bytes = m->limits.bytes,
 				  .limit_files = m->limits.files };
 	memcpy(buf, &head, sizeof(head));
@@ -81,7 +82,8 @@ int logs_control_decode(const void *p, size_t n, struct logs_message *ret, struc
 	memcpy(&head, p, sizeof(head));
 	if (head.op == LOGS_OP_NONE || head.op >= LOGS_OP_N_ || head.id_len > LOGS_MAX_ID || n != sizeof(head) + head.id_len)
 		return err_set(err, ERR_CORRUPT, "logs control: malformed packet of kind %u", head.op);
-	*ret = (struct logs_message){ .op = head.op, .tty = head.flags & FLAG_TTY, .number = head.number };
+	*ret = (struct logs_message){ .op = head.op, .tty = head.flags & FLAG_TTY, .run = head.flags & FLAG_RUN,
+				     .first = head.flags & FLAG_FIRST, .number = head.number };
 	ret->limits = (struct logs_limits){ .bytes = head.limit_bytes, .files = head.limit_files, .none = head.flags & FLAG_NONE };
 	memcpy(ret->id, (const char *)p + sizeof(head), head.id_len);
 	if (strlen(ret->id) != head.id_len)
@@ -97,9 +99,9 @@ static void send_full(struct logs_control *c, struct logs_message *m, const char
 	chan_send(&c->chan, buf, logs_control_encode(m, buf), fds, n_fds);
 }
 
-static void logs_control_send(struct logs_control *c, enum logs_op op, const char *id)
+static void logs_control_send(struct logs_control *c, enum logs_op op, uint32_t number, const char *id)
 {
-	struct logs_message m = { .op = (uint8_t)op, .number = op == LOGS_OP_SYNC ? c->serial : c->epoch };
+	struct logs_message m = { .op = (uint8_t)op, .number = number };
 	send_full(c, &m, id, NULL, 0);
 }
 
@@ -116,8 +118,10 @@ static void logs_control_receive(struct chan *chan, const void *p, size_t n, int
 	if (logs_control_decode(p, n, &m, NULL) < 0)
 		return;
 	if (m.op == LOGS_OP_DRAINED) {
-		if (m.number == c->epoch && map_del(&c->draining, m.id))
-			c->fn(c, LOGS_OP_DRAINED, 0, m.id);
+		if ((uintptr_t)map_get(&c->draining, m.id) != m.number)
+			return;
+		map_del(&c->draining, m.id);
+		c->fn(c, LOGS_OP_DRAINED, 0, m.id);
 	} else if (m.op == LOGS_OP_HELLO || m.op == LOGS_OP_ACK || m.op == LOGS_OP_BUSY) {
 		c->fn(c, (enum logs_op)m.op, m.number, m.id);
 	}
@@ -146,17 +150,17 @@ void logs_control_done(struct logs_control *c)
 void logs_control_reset(struct logs_control *c)
 {
 	chan_drop(&c->chan);
-	logs_control_send(c, LOGS_OP_RESET, "");
+	logs_control_send(c, LOGS_OP_RESET, 0, "");
 }
 
 uint32_t logs_control_sync(struct logs_control *c)
 {
 	if (++c->serial == 0)
 		c->serial = 1;
-	logs_control_send(c, LOGS_OP_SYNC, "");
+	logs_control_send(c, LOGS_OP_SYNC, c->serial, "");
 	/* a server that died took these with it; twice is harmless */
 	for (struct map_entry *e = map_next(&c->draining, NULL); e; e = map_next(&c->draining, e))
-		logs_control_send(c, LOGS_OP_DRAIN, e->key);
+		logs_control_send(c, LOGS_OP_DRAIN, (uint32_t)(uintptr_t)e->value, e->key);
 	return c->serial;
 }
 
@@ -168,31 +172,32 @@ static int reading_end(int fifo_fd)
 	return fd >= 0 ? fd : fcntl(fifo_fd, F_DUPFD_CLOEXEC, 3);
 }
 
-void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd, int first_pidfd,
-		      const struct logs_limits *limits)
+void logs_control_add(struct logs_control *c, const char *id, const struct logs_container *k)
 {
-	struct logs_message m = { .op = LOGS_OP_ADD, .tty = tty_fd >= 0, .number = c->epoch };
-	if (limits)
-		m.limits = *limits;
-	if (m.tty) { /* what the terminal prints is written into `out` */
-		int fds[4] = { log_dirfd, out_fd, tty_fd, first_pidfd };
-		send_full(c, &m, id, fds, first_pidfd >= 0 ? 4 : 3);
-	} else {
-		AUTO_CLOSE int out = reading_end(out_fd);
-		AUTO_CLOSE int error = reading_end(err_fd);
-		int fds[3] = { log_dirfd, out, error };
-		send_full(c, &m, id, fds, ARRAY_SIZE(fds));
-	}
+	bool tty = k->tty_fd >= 0;
+	struct logs_message m = { .op = LOGS_OP_ADD, .tty = tty, .run = k->run_dirfd >= 0, .first = tty && k->first_pidfd >= 0,
+				  .limits = k->limits };
+	AUTO_CLOSE int out = tty ? -1 : reading_end(k->out_fd); /* what a terminal prints is written into `out` */
+	AUTO_CLOSE int error = tty ? -1 : reading_end(k->err_fd);
+	int fds[5] = { k->log_dirfd, tty ? k->out_fd : out, tty ? k->tty_fd : error };
+	size_t n = 3;
+	if (m.run)
+		fds[n++] = k->run_dirfd;
+	if (m.first)
+		fds[n++] = k->first_pidfd;
+	send_full(c, &m, id, fds, n);
 }
 
 void logs_control_remove(struct logs_control *c, const char *id)
 {
 	map_del(&c->draining, id);
-	logs_control_send(c, LOGS_OP_REMOVE, id);
+	logs_control_send(c, LOGS_OP_REMOVE, 0, id);
 }
 
 void logs_control_drain(struct logs_control *c, const char *id)
 {
-	map_put(&c->draining, id, c);
-	logs_control_send(c, LOGS_OP_DRAIN, id);
+	if (++c->epoch == 0)
+		c->epoch = 1;
+	map_put(&c->draining, id, (void *)(uintptr_t)c->epoch);
+	logs_control_send(c, LOGS_OP_DRAIN, c->epoch, id);
 }

@@ -44,7 +44,7 @@ static_assert(sizeof(struct logs_record) == 24, "the index is a file format");
 /* What is kept of one container's output. */
 struct logs_limits {
 	uint64_t bytes;    /* its two files together are rotated when they have so many; 0: never */
-	uint32_t files;    /* with those that were rotated away; at least 1 */
+	uint32_t files;    /* with those that were rotated away; 0 is 1 */
 	bool none;         /* nothing is kept */
 };
 
@@ -70,7 +70,7 @@ enum logs_op {
 	LOGS_OP_BUSY,    /* server: another process has a log that it needs; again and again until it has it */
 	LOGS_OP_RESET,
 	LOGS_OP_SYNC,    /* number */
-	LOGS_OP_ADD,     /* id; fds: log directory, out, err or (flag tty) the pty's master and, where known, a pidfd of its first process */
+	LOGS_OP_ADD,     /* id; fds: log directory, out, err or (flag tty) the pty's master; then, as flags say, run directory, pidfd */
 	LOGS_OP_REMOVE,  /* id */
 	LOGS_OP_DRAIN,   /* id */
 	LOGS_OP_N_,
@@ -80,8 +80,8 @@ enum logs_op {
 struct logs_control {
 	struct chan chan;
 	uint32_t serial;     /* of the last sync */
-	uint32_t epoch;      /* random: receipts for a predecessor are not ours */
-	struct map draining; /* ids; asked again by itself after a HELLO */
+	uint32_t epoch;      /* of the last drain; begins at random: receipts for a predecessor are not ours */
+	struct map draining; /* id → the drain's number: receipts for an earlier one are none; asked again by itself after a HELLO */
 	/* LOGS_OP_HELLO: send everything (reset, add …, sync). LOGS_OP_ACK: `serial` is in force. LOGS_OP_DRAINED: id. LOGS_OP_BUSY.
 	 * LOGS_OP_NONE: the channel is closed. id is "" where there is none. */
 	void (*fn)(struct logs_control *c, enum logs_op op, uint32_t serial, const char *id);
@@ -97,13 +97,19 @@ void logs_control_done(struct logs_control *c);
 void logs_control_reset(struct logs_control *c);
 uint32_t logs_control_sync(struct logs_control *c);
 
-/* A container's directory and FIFOs. tty_fd >= 0: the master of its pty, pumped through the FIFO `out` (err_fd may then be -1:
- * one stream), and a pidfd of its first process, which tells a log process that is alone when nothing more can come (-1: the
- * hang-up does). The log process gets reading ends of its own: it sees when nobody writes any more.
- * A known id is drained and replaced: do it again when a new start brought a new pty. The
- * descriptors stay the caller's. limits NULL: everything is kept. */
-void logs_control_add(struct logs_control *c, const char *id, int log_dirfd, int out_fd, int err_fd, int tty_fd,
-		      int first_pidfd, const struct logs_limits *limits);
+/* A container as the log process gets it. All descriptors stay the caller's; the log process gets reading ends of its own and sees when nobody
+ * writes any more. */
+struct logs_container {
+	int log_dirfd;
+	int run_dirfd;      /* where it counts what a full disk made it lose, as long as that is not told; -1: only in memory */
+	int out_fd, err_fd; /* its FIFOs */
+	int tty_fd;         /* -1, or the master of its pty, pumped through the FIFO `out` (err_fd may then be -1: one stream) */
+	int first_pidfd;    /* with tty_fd: of its first process, tells one that is alone when nothing more can come; -1: the hang-up does */
+	struct logs_limits limits;
+};
+
+/* A known id is drained and replaced: do it again when a new start brought a new pty. */
+void logs_control_add(struct logs_control *c, const char *id, const struct logs_container *k);
 /* Drains what is there and lets go of everything. */
 void logs_control_remove(struct logs_control *c, const char *id);
 /* After the container's exit: DRAINED follows when all that it wrote is in the files (at once for an unknown id). */
@@ -113,7 +119,7 @@ void logs_control_drain(struct logs_control *c, const char *id);
 enum { LOGS_MAX_PACKET = 24 + LOGS_MAX_ID };
 struct logs_message {
 	uint8_t op;       /* enum logs_op */
-	bool tty;
+	bool tty, run, first; /* add: which descriptors come */
 	struct logs_limits limits; /* add */
 	uint32_t number;  /* sync: its serial; drain: what DRAINED has to repeat */
 	char id[LOGS_MAX_ID + 1];

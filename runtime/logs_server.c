@@ -28,6 +28,8 @@
 #include "runtime/logs_holder.h"
 #include "runtime/logs_segment.h"
 
+#define LOST_FILE "lost"
+
 enum { RETRY_MS = 250, LOCK_MS = 5, BUSY_NS = 20000000, ROTATE_RETRY_NS = 1000000000, COPY_BYTES = 4096, DRAIN_TURNS = 256, DRAIN_BYTES = 64 << 20 };
 
 struct pump {
@@ -43,6 +45,12 @@ struct pump {
 	uint64_t retry_ns;       /* no attempt before that */
 	bool copy;               /* the file system has no splice */
 	bool over;               /* empty, and nobody has it open for writing */
+};
+
+/* What was dropped and is not told in the log yet: one for each stream in the file LOST_FILE of the container's run directory, which is in memory. */
+struct lost_note {
+	uint64_t bytes, at; /* the log's end then: it is longer once it has been told */
+	int64_t error;
 };
 
 struct log {
@@ -62,6 +70,7 @@ struct log {
 	int tty_fd;              /* -1: none */
 	struct loop_source tty;
 	bool tty_copy;
+	int run_fd, lost_fd;     /* the file for struct lost_note is made when something is lost; -1: none, not there */
 	int first_fd;            /* pidfd of the terminal's first process; -1: not known */
 	struct loop_source first;
 	bool first_ended;
@@ -109,6 +118,31 @@ static void pump_check_size(struct pump *p)
 	p->recorded = p->offset;
 }
 
+static void pump_note_lost(struct pump *p)
+{
+	struct log *l = p->log;
+	struct lost_note note = { .bytes = p->lost, .at = l->locked ? p->offset : UINT64_MAX, .error = p->lost_errno };
+	if (l->lost_fd < 0 && p->lost && l->run_fd >= 0)
+		l->lost_fd = openat(l->run_fd, LOST_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (l->lost_fd >= 0 && pwrite(l->lost_fd, &note, sizeof(note), (off_t)(p->stream * sizeof(note))) != sizeof(note))
+		log_warn("container %s: %s", l->id, strerror(errno));
+}
+
+/* What a predecessor could not tell. */
+static void pump_find_lost(struct pump *p)
+{
+	struct log *l = p->log;
+	struct lost_note note;
+	if (l->lost_fd < 0 && l->run_fd >= 0)
+		l->lost_fd = openat(l->run_fd, LOST_FILE, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (p->lost || l->lost_fd < 0 || pread(l->lost_fd, &note, sizeof(note), (off_t)(p->stream * sizeof(note))) != sizeof(note))
+		return;
+	if (p->offset > note.at)
+		return;
+	p->lost = note.bytes;
+	p->lost_errno = (int)note.error;
+}
+
 /* Without splice: a kill between the two calls loses up to COPY_BYTES. */
 static ssize_t pump_copy(struct pump *p)
 {
@@ -126,6 +160,7 @@ static ssize_t pump_copy(struct pump *p)
 	if (written != n) {
 		p->lost += (uint64_t)(n - MAX(written, 0));
 		p->lost_errno = written < 0 ? errno : ENOSPC;
+		pump_note_lost(p);
 	}
 	return written;
 }
@@ -149,6 +184,7 @@ static bool pump_confess(struct pump *p)
 		return false;
 	}
 	p->lost = 0;
+	pump_note_lost(p);
 	p->offset += (uint64_t)n;
 	pump_record(p, clock_real_ns());
 	return true;
@@ -159,8 +195,10 @@ static void pump_drop(struct pump *p)
 {
 	struct server *s = p->log->server;
 	ssize_t n = splice(p->fifo_fd, NULL, s->null_fd, NULL, LOGS_PIPE_BYTES, SPLICE_F_NONBLOCK);
-	if (n > 0)
-		p->lost += (uint64_t)n;
+	if (n <= 0 || p->log->limits.none)
+		return;
+	p->lost += (uint64_t)n;
+	pump_note_lost(p);
 }
 
 /* How much may be moved at once: up to the limit, else the pieces would be as long as a pipe. */
@@ -180,7 +218,6 @@ static bool pump_turn(struct pump *p)
 	ssize_t n;
 	if (p->log->failed || p->log->limits.none) {
 		pump_drop(p);
-		p->lost = p->log->limits.none ? 0 : p->lost;
 		return false;
 	}
 	if (p->lost && (clock_mono_ns() < p->retry_ns || !pump_confess(p))) {
@@ -443,6 +480,8 @@ static void log_free(struct log *l)
 		util_close(&l->pumps[i].file_fd);
 	}
 	util_close(&l->index_fd);
+	util_close(&l->run_fd);
+	util_close(&l->lost_fd);
 	util_close(&l->dir_fd);
 	free(l->id);
 	free(l);
@@ -478,6 +517,9 @@ static int pump_open(struct pump *p, struct err *err)
 		return -1;
 	p->base = logs_segments_end(&pieces);
 	p->offset = p->recorded = p->base + (uint64_t)st.st_size;
+	pump_find_lost(p);
+	if (p->lost)
+		server_retry(p->log->server, RETRY_MS);
 	if (p->offset == 0)
 		return 0;
 	p->recorded = MIN(index_known(p->log, p->stream), p->offset);
@@ -640,8 +682,7 @@ static void server_retry(struct server *s, uint64_t delay_ms)
 		loop_timer_set(&s->loop, &s->retry, delay_ms, server_tick);
 }
 
-/* n_fds: 3, or 4 with the pidfd that comes with a terminal. */
-static void server_add(struct server *s, const struct logs_message *m, int *fds, size_t n_fds)
+static void server_add(struct server *s, const struct logs_message *m, int *fds)
 {
 	struct log *l = xcalloc(1, sizeof(*l));
 	log_free(map_del(&s->logs, m->id)); /* gives the lock back first */
@@ -655,7 +696,9 @@ static void server_add(struct server *s, const struct logs_message *m, int *fds,
 		l->pumps[i] = (struct pump){ .log = l, .stream = (enum logs_stream)i, .fifo_fd = -1, .file_fd = -1 };
 	l->pumps[LOGS_STDOUT].fifo_fd = TAKE_FD(fds[1]);
 	l->tty_fd = m->tty ? TAKE_FD(fds[2]) : -1;
-	l->first_fd = n_fds == 4 ? TAKE_FD(fds[3]) : -1;
+	l->lost_fd = -1;
+	l->run_fd = m->run ? TAKE_FD(fds[3]) : -1;
+	l->first_fd = m->first ? TAKE_FD(fds[3 + m->run]) : -1;
 	l->pumps[LOGS_STDERR].fifo_fd = m->tty ? -1 : TAKE_FD(fds[2]);
 	map_put(&s->logs, l->id, l);
 	failpoint("logs.add");
@@ -722,10 +765,10 @@ static void server_control(struct chan *chan, const void *p, size_t n, int *fds,
 			server_sync(s, m.number);
 		break;
 	case LOGS_OP_ADD:
-		if (n_fds == 3 || (n_fds == 4 && m.tty))
-			server_add(s, &m, fds, n_fds);
+		if (n_fds == 3U + m.run + m.first)
+			server_add(s, &m, fds);
 		else
-			log_warn("container %s came with %zu of 3 descriptors", m.id, n_fds);
+			log_warn("container %s came with %zu descriptors", m.id, n_fds);
 		break;
 	case LOGS_OP_REMOVE:
 		failpoint("logs.remove");

@@ -10,11 +10,13 @@ PAIR = ("anchor", "supervise")
 
 
 def kill(pids):
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    """At once: none of them runs any more when the first one dies."""
+    for sig in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            try:
+                os.kill(pid, sig)
+            except ProcessLookupError:
+                pass
 
 
 def writer(t, *more):
@@ -40,16 +42,17 @@ def written(t):
         return struct.unpack("<QQQ", f.read(24))[1:]
 
 
-def check_log(t, runs):
-    """The log is runs of numbered lines from 0 on without a gap, each at least as long as told; the last line may be half of one."""
+def check_log(t, before, now):
+    """The log is runs of numbered lines from 0 on without a gap; the last ones are at least as long as told; the last line may be half of one."""
     raw = t.muster("logs", "--no-color", "--no-log-prefix", "web").raw
-    at = 0
-    for least in runs:
+    at, runs = 0, []
+    while raw[at:at + 9] == b"00000000\n":
         n = 0
         while raw[at:at + 9] == b"%08d\n" % n:
             n, at = n + 1, at + 9
-        t.true(n >= least, f"{n} lines of a run that had written {least}; then {raw[at:at + 40]!r}")
+        runs.append(n)
     t.true(len(raw) - at < 9, f"after {at} of {len(raw)} bytes: {raw[at:at + 40]!r}")
+    t.true(([0, 0] + runs)[-1] >= now and ([0, 0] + runs)[-2] >= before, f"runs of {runs} lines; the last ones had written {before} and {now}")
 
 
 def test_container_killed_meanwhile(t):
@@ -64,12 +67,13 @@ def test_container_killed_meanwhile(t):
     kill(t.container_pids(t.ids()["p-web-1"]))
     t.wait(lambda: not t.daemons("logs"), 5, "end of the log process, which nobody needs any more")
     t.true(left, "it was there")
-    check_log(t, [written(t)[1]])
+    check_log(t, *written(t))
     t.up()
     t.eq(len(t.daemons("logs")), 1, "log processes")
+    t.wait(lambda: written(t)[0], 5, "the next run's first lines")
     t.muster("kill")
     t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
-    check_log(t, written(t))
+    check_log(t, *written(t))
 
 
 def test_takes_over_in_a_flood(t):
@@ -104,9 +108,10 @@ def test_restart_right_after(t):
         t.muster("up", "-d")
         t.wait(lambda: t.ps()["p-web-1"]["State"] == "running" and t.container_pids(t.ids()["p-web-1"]), 10, "its restart")
         t.wait(lambda: len(t.daemons("logs")) == 1, 5, "one log process")
+    t.wait(lambda: written(t)[1], 5, "the last run's first lines")
     t.muster("kill")
     t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
-    check_log(t, [0, 0, 0, *written(t)])
+    check_log(t, *written(t))
 
 
 def test_terminal(t):
@@ -117,7 +122,7 @@ def test_terminal(t):
         """)
     t.up()
     pair(t)
-    time.sleep(0.9)
+    t.wait(lambda: len(t.muster("logs", "--no-log-prefix").lines) == 60, 10, "all lines")
     t.eq(len(t.daemons("logs")), 1, "log processes while the terminal is open")
     kill(t.container_pids(t.ids()["p-tty-1"]))
     t.wait(lambda: not t.daemons("logs"), 5, "its end")
@@ -152,7 +157,7 @@ def test_twice_alone(t):
     t.true(written(t)[1] > n, "the container does not get its lines written")
     t.muster("kill")
     t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
-    check_log(t, [written(t)[1]])
+    check_log(t, *written(t))
 
 
 def test_stopped_log_process(t):
@@ -165,6 +170,6 @@ def test_stopped_log_process(t):
     kill(t.container_pids(t.ids()["p-web-1"]))
     os.kill(left[0], signal.SIGCONT)
     t.wait(lambda: not t.daemons("logs"), 5, "its end")
-    check_log(t, [written(t)[1]])
+    check_log(t, *written(t))
     with open(t.run + "/p/muster.log", encoding="utf-8") as f:
         t.has(f.read(), "going on alone with 1 logs")
