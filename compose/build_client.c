@@ -41,6 +41,7 @@ void build_spec_done(struct build_spec *s)
 	}
 	json_decref(s->request);
 	free(s->name);
+	free(s->platform);
 	free(s->dockerfile);
 	strv_done(&s->after);
 	strv_done(&s->cache_dirs);
@@ -228,7 +229,7 @@ static void from_builder(struct chan *c, const void *p, size_t n, int *fds, size
 	if (json_object_get(j, "need"))
 		build_client_serve(b, j, own, n_own);
 	else if (strcmp(event, "step") == 0)
-		build_progress_step(b->client->progress, b->index, b->spec->name, j, now);
+		build_progress_step(b->client->progress, b->index, b->shown, j, now);
 	else if (strcmp(event, "progress") == 0)
 		build_progress_bytes(b->client->progress, b->index, json_get_int(j, "id", 0), "transferring",
 			(uint64_t)MAX(json_get_int(j, "done", 0), 0), (uint64_t)MAX(json_get_int(j, "total", 0), 0), now);
@@ -244,12 +245,19 @@ static void from_builder(struct chan *c, const void *p, size_t n, int *fds, size
 
 /* --- the beginning */
 
-static struct build *find_build(struct build_client *c, const char *name)
+/* Of several platforms the one that `like` is for, else the first. */
+static struct build *find_build(struct build_client *c, const char *name, const struct build_spec *like)
 {
-	for (size_t i = 0; i < c->n; i++)
-		if (strcmp(c->builds[i].spec->name, name) == 0)
+	const char *platform = json_get_str(like->request, "platform", "");
+	struct build *first = NULL;
+	for (size_t i = 0; i < c->n; i++) {
+		if (strcmp(c->builds[i].spec->name, name) != 0)
+			continue;
+		first = first ? first : &c->builds[i];
+		if (strcmp(json_get_str(c->builds[i].spec->request, "platform", ""), platform) == 0)
 			return &c->builds[i];
-	return NULL;
+	}
+	return first;
 }
 
 /* Contexts that are other builds' results get their ids. */
@@ -259,7 +267,7 @@ static void fill_contexts(struct build *b)
 	json_t *j;
 	json_array_foreach(json_object_get(b->spec->request, "contexts"), i, j) {
 		const char *service = json_get_str(j, "service", NULL);
-		const struct build *other = service ? find_build(b->client, service) : NULL;
+		const struct build *other = service ? find_build(b->client, service, b->spec) : NULL;
 		if (!other)
 			continue;
 		json_put_str(j, "kind", "image");
@@ -288,7 +296,7 @@ static int waits(const struct build *b)
 {
 	int rc = 0;
 	for (size_t i = 0; i < b->spec->after.n; i++) {
-		const struct build *other = find_build(b->client, b->spec->after.v[i]);
+		const struct build *other = find_build(b->client, b->spec->after.v[i], b->spec);
 		if (other && other->ended && other->spec->rc < 0)
 			return -1;
 		if (other && !other->ended)
@@ -366,7 +374,8 @@ size_t build_client_run(struct app *app, struct build_spec *list, size_t n, stru
 	struct err err;
 	c.builds = xcalloc(n, sizeof(*c.builds));
 	for (size_t i = 0; i < n; i++)
-		c.builds[i] = (struct build){ .client = &c, .spec = &list[i], .index = i, .builder_fd = -1, .exec_fd = -1, .wanted_fd = -1 };
+		c.builds[i] = (struct build){ .client = &c, .spec = &list[i], .index = i, .builder_fd = -1, .exec_fd = -1, .wanted_fd = -1,
+			.shown = xasprintf("%s%s%s", list[i].name, list[i].platform && *list[i].name ? " " : "", list[i].platform ? list[i].platform : "") };
 	c.signal_fd = request_signal_fd();
 	if (loop_init(&c.loop, &err) < 0 || loop_add(&c.loop, &c.signals, c.signal_fd, EPOLLIN, on_signal, &err) < 0) {
 		for (size_t i = 0; i < n; i++)
@@ -385,6 +394,8 @@ size_t build_client_run(struct app *app, struct build_spec *list, size_t n, stru
 		failed += list[i].rc != 0;
 		free(c.builds[i].fetchers);
 	}
+	for (size_t i = 0; i < n; i++)
+		free(c.builds[i].shown);
 	free(c.builds);
 	return failed;
 }

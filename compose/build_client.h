@@ -9,7 +9,7 @@
 #include "compose/cmd.h"
 #include "images/build/channel.h"
 
-enum { BUILD_MAX_FDS = 14, BUILD_MAX_SECRETS = 256 };
+enum { BUILD_MAX_PLATFORMS = 16, BUILD_MAX_FDS = 14, BUILD_MAX_SECRETS = 256 };
 
 struct build_secret {
 	char *id;
@@ -20,6 +20,7 @@ struct build_secret {
 /* One image to build. Zeroed + build_spec_init(). */
 struct build_spec {
 	char *name;                /* the service's; "" when there is only one without name */
+	char *platform;            /* of several that are built side by side: this one's; NULL: it is the only one */
 	char *dockerfile;          /* as messages name it */
 	json_t *request;           /* "build" of images/build/channel.h; "fd" numbers count fds[] */
 	int fds[BUILD_MAX_FDS];

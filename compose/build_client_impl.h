@@ -23,6 +23,7 @@ struct build_job {             /* a child of ours that answers a "need" */
 struct build {                 /* one image on its way */
 	struct build_client *client;
 	struct build_spec *spec;
+	char *shown;               /* how progress calls it: its name, and of several its platform */
 	size_t index;
 	bool begun, ended, said;   /* said: it has told its end */
 	pid_t builder_pid, exec_pid;

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/fs.h"
+#include "images/config.h"
 #include "spec/bytes.h"
 #include "spec/giturl.h"
 
@@ -276,12 +277,35 @@ int build_request_host(struct build_spec *s, const char *entry, struct err *err)
 
 int build_request_platform(struct build_spec *s, const char *platform, struct err *err)
 {
+	AUTO_FREE char *copy = xstrdup(platform);
+	json_t *all = list(s->request, "platforms"), *v;
 	char quoted[100];
-	if (strchr(platform, ','))
-		return err_set(err, ERR_UNSUPPORTED, "platforms \"%s\": images of several platforms are not supported; build one at a time",
-			err_quote(quoted, sizeof(quoted), platform));
-	json_object_set_new(s->request, "platform", json_text(platform));
+	size_t i;
+	for (char *save = NULL, *one = strtok_r(copy, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
+		AUTO_FREE char *normal = image_config_platform(one);
+		bool there = false;
+		if (!normal)
+			return err_set(err, ERR_UNSUPPORTED, "platform \"%s\": linux/ARCH[/VARIANT] is supported", err_quote(quoted, sizeof(quoted), one));
+		json_array_foreach(all, i, v)
+			there = there || strcmp(json_string_value(v), normal) == 0;
+		if (!there)
+			json_array_append_new(all, json_string(normal));
+	}
+	if (json_array_size(all) > BUILD_MAX_PLATFORMS)
+		return err_set(err, ERR_UNSUPPORTED, "more than %d platforms", BUILD_MAX_PLATFORMS);
+	json_object_set(s->request, "platform", json_array_get(all, 0));
 	return 0;
+}
+
+void build_request_one_platform(struct build_spec *s)
+{
+	AUTO_FREE char *host = xasprintf("linux/%s", image_config_host_arch());
+	json_t *all = json_object_get(s->request, "platforms"), *v;
+	size_t i;
+	json_array_foreach(all, i, v)
+		if (strcmp(json_string_value(v), host) == 0)
+			json_object_set(s->request, "platform", v);
+	json_object_del(s->request, "platforms");
 }
 
 void build_request_arg(struct build_spec *s, const char *arg)

@@ -29,7 +29,10 @@ int build_request_network(struct build_spec *s, const char *network, struct err 
 int build_request_entitlement(struct build_spec *s, const char *name, struct err *err);
 /* "name=address", "name:address" */
 int build_request_host(struct build_spec *s, const char *entry, struct err *err);
+/* "linux/arm64", "arm64", several with commas between; called more than once they add up. */
 int build_request_platform(struct build_spec *s, const char *platform, struct err *err);
+/* Of several platforms only this machine's stays, or the first. */
+void build_request_one_platform(struct build_spec *s);
 /* "K=V", or "K": from the environment, or left out. */
 void build_request_arg(struct build_spec *s, const char *arg);
 json_t *build_request_options(struct build_spec *s); /* the member "run", borrowed */

@@ -123,15 +123,25 @@ static int put_sizes(const struct making *m, struct err *err)
 	return 0;
 }
 
+/* `build` makes the image for all of `platforms`; what is built to be run, for one: the service's, $DOCKER_DEFAULT_PLATFORM, this machine's when it
+ * is among them, else the first. */
 static int put_platform(const struct making *m, struct err *err)
 {
-	const char *own = json_get_str(m->config, "platform", getenv("DOCKER_DEFAULT_PLATFORM"));
 	const json_t *all = json_object_get(m->build, "platforms");
-	if (!own && json_array_size(all) > 1)
-		return err_set(err, ERR_UNSUPPORTED, "platforms: images of several platforms are not supported; choose one with \"platform\" of the service");
-	if (!own)
-		own = json_string_value(json_array_get(all, 0));
-	return own && *own ? build_request_platform(m->spec, own, err) : 0;
+	const char *wanted = getenv("DOCKER_DEFAULT_PLATFORM"), *own = json_get_str(m->config, "platform", wanted && *wanted ? wanted : "");
+	const bool every = strcmp(m->app->args->command->name, "build") == 0;
+	json_t *v;
+	size_t i;
+	if (*own && build_request_platform(m->spec, own, err) < 0)
+		return err_wrap(err, "platform");
+	if (*own && !every)
+		return 0;
+	json_array_foreach(all, i, v)
+		if (json_is_string(v) && build_request_platform(m->spec, json_string_value(v), err) < 0)
+			return err_wrap(err, "platforms[%zu]", i);
+	if (!every)
+		build_request_one_platform(m->spec);
+	return 0;
 }
 
 static int put_flags(const struct making *m, struct err *err)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "compose/build_platforms.h"
 #include "compose/build_request.h"
 #include "compose/own.h"
 #include "compose/pulls.h"
@@ -74,11 +75,11 @@ static void show_built(struct app *app, const struct build_spec *list, size_t n)
 int builds_all(struct app *app, struct build_spec *list, size_t n, enum build_progress_mode mode)
 {
 	struct build_progress *progress = build_progress_new(mode, 2, app->colour_err);
-	size_t failed = build_client_run(app, list, n, progress);
+	size_t failed = build_platforms_run(app, list, n, progress);
 	bool findings = false;
 	build_progress_free(progress);
 	for (size_t i = 0; i < n; i++) {
-		if (list[i].rc != 0)
+		if (list[i].rc < 0)
 			build_client_report(app, &list[i]);
 		findings = findings || list[i].check_failed;
 	}

@@ -528,3 +528,36 @@ int image_config_change(json_t *config, const char *instruction, struct err *err
 	}
 	return err_set(err, ERR_INVALID, "change \"%s\": not an instruction that can be applied to an image", shown);
 }
+
+char *image_config_platform(const char *text)
+{
+	static const char *const same[][2] = {
+		{ "x86_64", "amd64" }, { "x86-64", "amd64" }, { "aarch64", "arm64" }, { "i386", "386" }, { "i686", "386" }, { "armhf", "arm" },
+		{ "armel", "arm" },
+	};
+	AUTO_FREE char *copy = xstrdup(text);
+	char *save = NULL, *a = strtok_r(copy, "/", &save), *b = strtok_r(NULL, "/", &save), *c = strtok_r(NULL, "/", &save);
+	const char *arch, *variant;
+	if (!a || strtok_r(NULL, "/", &save) || str_starts(text, "/") || str_ends(text, "/") || strstr(text, "//"))
+		return NULL;
+	if (!b && (strcmp(a, "local") == 0 || strcmp(a, "linux") == 0))
+		return xasprintf("linux/%s", image_config_host_arch());
+	if (b && strcmp(a, "linux") != 0)
+		return NULL;
+	arch = b ? b : a;
+	variant = b && c ? c : strcmp(arch, "armel") == 0 ? "v6" : "";
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++)
+		if (strcasecmp(arch, same[i][0]) == 0) {
+			arch = same[i][1];
+			break;
+		}
+	if ((strcmp(arch, "arm64") == 0 && (strcmp(variant, "v8") == 0 || strcmp(variant, "8") == 0)) ||
+		(strcmp(arch, "amd64") == 0 && strcmp(variant, "v1") == 0))
+		variant = "";
+	if (strcmp(arch, "arm") == 0 && (!*variant || strcmp(variant, "7") == 0))
+		variant = "v7";
+	if (strspn(arch, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(arch) ||
+	    strspn(variant, "abcdefghijklmnopqrstuvwxyz0123456789.") != strlen(variant))
+		return NULL;
+	return xasprintf("linux/%s%s%s", arch, *variant ? "/" : "", variant);
+}

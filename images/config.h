@@ -50,6 +50,8 @@ int image_config_change(json_t *config, const char *instruction, struct err *err
 
 /* The architecture of this machine in Go's words: "amd64", "arm64". Static. */
 const char *image_config_host_arch(void);
+/* "linux/ARCH[/VARIANT]" as containerd writes it, with the names that Go has; "ARCH" and "local" will do. free() it; NULL: it is none. */
+char *image_config_platform(const char *text);
 
 /* Frees what it holds and empties it; takes a zeroed one; may be called twice. */
 void image_done(struct image *img);

@@ -346,19 +346,14 @@ static int send_documents(struct push *p, struct push_result *ret, struct err *e
 		return err_wrap(err, "configuration");
 	snprintf(ret->digest, sizeof(ret->digest), "sha256:%s", p->manifest_hex);
 	q = question("send_manifest", ret->digest, p->manifest.len);
-	json_put_str(q, "ref", p->ref.tag);
+	json_put_str(q, "ref", p->ref.tag ? p->ref.tag : ret->digest); /* one of several platforms has no tag of its own */
 	json_put_str(q, "type", p->manifest_type);
 	return send_text(p, q, &p->manifest, err);
 }
 
-static int push_all(struct push *p, const char *name, struct push_result *ret, struct err *err)
+static int push_one(struct push *p, const char *which, struct push_result *ret, struct err *err)
 {
-	if (imageref_parse(name, p->arena, &p->ref, err) < 0)
-		return -1;
-	if (p->ref.digest)
-		return err_set(err, ERR_INVALID, "a digest cannot be pushed to, a tag can");
-	p->ref.tag = p->ref.tag ? p->ref.tag : "latest";
-	if (find_image(p, imageref_full(&p->ref, p->arena), err) < 0 || put_layers(p, err) < 0)
+	if (find_image(p, which, err) < 0 || put_layers(p, err) < 0)
 		return -1;
 	if (!p->manifest.len && make_manifest(p, err) < 0)
 		return -1;
@@ -366,6 +361,89 @@ static int push_all(struct push *p, const char *name, struct push_result *ret, s
 		return -1;
 	memcpy(ret->id, p->img.id, sizeof(ret->id));
 	ret->manifest_bytes = p->manifest.len;
+	return 0;
+}
+
+static void push_done(struct push *p)
+{
+	for (size_t i = 0; i < p->n_layers; i++)
+		util_close(&p->layer_fds[i]);
+	free(p->layer_fds);
+	store_list_free(p->images, p->n_images);
+	image_done(&p->img);
+	str_done(&p->config);
+	str_done(&p->manifest);
+}
+
+/* The index's entry for one platform. */
+static json_t *index_entry(const struct push *p, const char *platform)
+{
+	AUTO_FREE char *digest = xasprintf("sha256:%s", p->manifest_hex), *copy = xstrdup(platform);
+	json_t *d = descriptor_json(p->manifest_type, digest, p->manifest.len), *on = json_object();
+	char *save = NULL, *os = strtok_r(copy, "/", &save), *arch = strtok_r(NULL, "/", &save), *variant = strtok_r(NULL, "/", &save);
+	json_put_str(on, "architecture", arch ? arch : p->img.architecture);
+	json_put_str(on, "os", os ? os : "linux");
+	if (variant)
+		json_put_str(on, "variant", variant);
+	json_object_set_new(d, "platform", on);
+	return d;
+}
+
+/* Each platform's image by its digest, then, when all are there, the index that names them. */
+static int push_platforms(struct push *p, const char *name, const struct strv *platforms, const struct strv *ids, struct push_result *ret,
+	struct err *err)
+{
+	static const char type[] = "application/vnd.oci.image.index.v1+json";
+	AUTO_JSON json_t *index = json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", type, "manifests");
+	AUTO_STR struct str text = {0};
+	AUTO_IMAGE struct image main = {0};
+	AUTO_FREE char *out = NULL;
+	char hex[65];
+	json_t *q;
+	for (size_t i = 0; i < ids->n; i++) {
+		struct push *one = xcalloc(1, sizeof(*one));
+		struct push_result ignored;
+		int rc;
+		*one = (struct push){ .w = p->w, .codec = p->codec, .lanes = p->lanes, .n_lanes = p->n_lanes, .arena = p->arena, .ref = p->ref };
+		one->ref.tag = NULL;
+		rc = push_one(one, ids->v[i], &ignored, err);
+		if (rc == 0)
+			json_array_append_new(json_object_get(index, "manifests"), index_entry(one, platforms->v[i]));
+		push_done(one);
+		free(one);
+		if (rc < 0)
+			return err_wrap(err, "%s", platforms->v[i]);
+	}
+	out = json_canonical(index);
+	str_add(&text, out);
+	sha256_hex(out, strlen(out), hex);
+	snprintf(ret->digest, sizeof(ret->digest), "sha256:%s", hex);
+	q = question("send_manifest", ret->digest, text.len);
+	json_put_str(q, "ref", p->ref.tag);
+	json_put_str(q, "type", type);
+	if (send_text(p, q, &text, err) < 0 || store_lookup(p->w->store, name, &main, err) < 0)
+		return -1;
+	memcpy(ret->id, main.id, sizeof(ret->id));
+	ret->manifest_bytes = text.len;
+	return store_set_pushed(p->w->store, main.id, name, ret->digest, err);
+}
+
+static int push_all(struct push *p, const char *name, struct push_result *ret, struct err *err)
+{
+	AUTO_STRV struct strv platforms = {0}, ids = {0};
+	const char *full;
+	if (imageref_parse(name, p->arena, &p->ref, err) < 0)
+		return -1;
+	if (p->ref.digest)
+		return err_set(err, ERR_INVALID, "a digest cannot be pushed to, a tag can");
+	p->ref.tag = p->ref.tag ? p->ref.tag : "latest";
+	full = imageref_full(&p->ref, p->arena);
+	if (store_platforms(p->w->store, full, &platforms, &ids, err) < 0)
+		return -1;
+	if (ids.n > 0)
+		return push_platforms(p, full, &platforms, &ids, ret, err);
+	if (push_one(p, full, ret, err) < 0)
+		return -1;
 	return store_set_pushed(p->w->store, p->img.id, name, ret->digest, err);
 }
 
@@ -378,13 +456,7 @@ int push_image(const struct work *w, const char *name, enum pack_codec codec, st
 	*ret = (struct push_result){0};
 	*p = (struct push){ .w = w, .codec = codec, .lanes = lanes, .n_lanes = MIN(n_lanes, (size_t)LANE_MAX_LANES), .arena = arena };
 	rc = push_all(p, name, ret, err);
-	for (size_t i = 0; i < p->n_layers; i++)
-		util_close(&p->layer_fds[i]);
-	free(p->layer_fds);
-	store_list_free(p->images, p->n_images);
-	image_done(&p->img);
-	str_done(&p->config);
-	str_done(&p->manifest);
+	push_done(p);
 	free(p);
 	return rc;
 }

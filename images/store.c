@@ -255,6 +255,7 @@ int store_read_image(struct store *s, const json_t *index, const char *id, struc
 			id);
 	}
 	collect_refs(index, "refs", id, &img.refs);
+	store_platform_refs(index, id, &img.refs);
 	collect_refs(index, "digests", id, &img.digests);
 	for (size_t i = 0; i < img.diff_ids.n; i++)
 		img.size_bytes += layer_size(s, img.diff_ids.v[i]);
@@ -602,8 +603,27 @@ int store_collect(struct store *s, uint64_t grace_s, uint64_t *ret_bytes, struct
 struct removal {
 	char id[65];
 	struct strv refs;     /* canonical, to be dropped */
+	struct strv others;   /* images of other platforms that may go with the references */
 	bool delete_image;
 };
+
+/* Drops the references. Images of other platforms that have lost their last name with them, and are not in use, stay in r->others. */
+static void drop_refs(json_t *index, struct removal *r, store_in_use_fn *in_use, void *arg)
+{
+	AUTO_STRV struct strv others = {0};
+	for (size_t i = 0; i < r->refs.n; i++) {
+		store_platform_ids(json_object_get(ref_section(index, r->refs.v[i]), r->refs.v[i]), &others);
+		json_object_del(ref_section(index, r->refs.v[i]), r->refs.v[i]);
+	}
+	for (size_t i = 0; i < others.n; i++) {
+		AUTO_STRV struct strv names = {0};
+		char by[64];
+		collect_refs(index, "refs", others.v[i], &names);
+		store_platform_refs(index, others.v[i], &names);
+		if (strcmp(others.v[i], r->id) != 0 && names.n == 0 && !(in_use && in_use(arg, others.v[i], by)))
+			strv_push(&r->others, others.v[i]);
+	}
+}
 
 static int plan_removal(struct store *s, const json_t *index, const char *name, bool force, store_in_use_fn *in_use, void *arg,
 	struct removal *ret, struct err *err)
@@ -739,6 +759,7 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 	struct removal r = {0};
 	struct err own;
 	const char *hex;
+	bool changed = false;
 	int lock, rc;
 	err = err ? err : &own;
 	lock = store_lock(s, STORE_EXCLUSIVE, err);
@@ -747,22 +768,29 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 	rc = store_read_index(s, &index, err);
 	if (rc == 0)
 		rc = plan_removal(s, index, name, force, in_use, arg, &r, err);
-	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
-		json_object_del(ref_section(index, r.refs.v[i]), r.refs.v[i]);
-	if (rc == 0 && r.delete_image && store_manifest_record(index, r.id, &hex)) {
-		store_manifest_blobs(s, hex, &blobs, NULL);
-		json_object_del(json_object_get(index, "manifests"), r.id);
+	if (rc == 0) {
+		drop_refs(index, &r, in_use, arg);
+		if (r.delete_image)
+			strv_push(&r.others, r.id);
 	}
-	if (rc == 0 && (r.refs.n || blobs.n))
+	for (size_t i = 0; rc == 0 && i < r.others.n; i++) {
+		changed |= store_forget_platform(index, r.others.v[i]);
+		if (!store_manifest_record(index, r.others.v[i], &hex))
+			continue;
+		store_manifest_blobs(s, hex, &blobs, NULL);
+		json_object_del(json_object_get(index, "manifests"), r.others.v[i]);
+	}
+	if (rc == 0 && (r.refs.n || blobs.n || changed))
 		rc = store_write_index(s, index, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
 		strv_take(&ret->untagged, store_familiar(r.refs.v[i]));
-	if (rc == 0 && r.delete_image)
-		rc = delete_image(s, index, r.id, &g, ret, err);
-	if (rc == 0 && r.delete_image)
+	for (size_t i = 0; rc == 0 && i < r.others.n; i++)
+		rc = delete_image(s, index, r.others.v[i], &g, ret, err);
+	if (rc == 0 && blobs.n)
 		delete_blobs(s, index, &blobs, ret);
 	close(lock);
 	strv_done(&r.refs);
+	strv_done(&r.others);
 	if (drop_garbage(&g, NULL) < 0 && rc == 0)
 		rc = 0; /* the image is gone; what could not be emptied goes with the next sweep */
 	return rc;

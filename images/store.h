@@ -78,6 +78,12 @@ int store_preview_remove(struct store *s, const char *name, bool force, store_in
 /* Points the canonical reference of `name` at the image `id` (64 digits), replacing what it pointed at. Returns 0 or -1 + err. */
 int store_tag(struct store *s, const char *id, const char *name, struct err *err);
 
+/* Points the reference at images of several platforms ("linux/arm64"): on this machine it means ids[first], pushed are all of them under an index. The
+ * images have the name as long as it means them, and go with it. 0 or -1 + err (ERR_CONFLICT: one has been removed). */
+int store_set_platforms(struct store *s, const char *name, const struct strv *platforms, const struct strv *ids, size_t first, struct err *err);
+/* What store_set_platforms() said of the reference, added to the lists; nothing: it means one image. 0 or -1 + err. */
+int store_platforms(struct store *s, const char *name, struct strv *ret_platforms, struct strv *ret_ids, struct err *err);
+
 /* When the reference was last pointed at an image, nanoseconds since 1970. Returns 0; 1 when it is not here; -1 + err. */
 int store_tag_time(struct store *s, const char *name, uint64_t *ret_real_ns, struct err *err);
 /* The registry has the image with this id under the reference `name` now, as the manifest `digest` ("sha256:…"): it is known by that from now on.

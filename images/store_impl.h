@@ -21,6 +21,11 @@ int store_read_index(struct store *s, json_t **ret, struct err *err);
 int store_write_index(struct store *s, const json_t *index, struct err *err);
 /* Points a canonical reference at an id, in memory; digest: what a registry said that the name leads to, or NULL; pulled: just now. */
 void store_set_ref(json_t *index, const char *ref, const char *id, const char *digest, bool pulled);
+/* store_platforms.c. The references that name the image for another platform than this one, added to *ret; the images that an entry names for its
+ * platforms; drops an image from all entries: was there one? */
+void store_platform_refs(const json_t *index, const char *id, struct strv *ret);
+void store_platform_ids(const json_t *entry, struct strv *ret);
+bool store_forget_platform(json_t *index, const char *id);
 /* Reads one image by its full id. 0; 1 when there is none; -1 + err. */
 int store_read_image(struct store *s, const json_t *index, const char *id, struct image *ret, struct err *err);
 /* Makes the layout's index.json say what the index says; under the exclusive lock. */

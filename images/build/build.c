@@ -55,20 +55,18 @@ static void read_build_args(struct build *b)
 /* "linux/arm/v7" in the arena; "" = this machine's. */
 static int read_platform(struct build *b, const char *text, struct expand_platform *ret, struct err *err)
 {
-	char *copy = arena_strdup(b->arena, text), *os, *arch, *variant;
+	AUTO_FREE char *normal = *text ? image_config_platform(text) : NULL;
+	char *copy, *arch, *variant;
 	*ret = (struct expand_platform){ "linux", image_config_host_arch(), "" };
 	if (!*text)
 		return 0;
-	os = strsep(&copy, "/");
+	if (!normal)
+		return err_set(err, ERR_UNSUPPORTED, "platform \"%s\": linux/ARCH[/VARIANT] is supported", text);
+	copy = arena_strdup(b->arena, normal);
+	strsep(&copy, "/");
 	arch = strsep(&copy, "/");
 	variant = strsep(&copy, "/");
-	if (!arch && (strcmp(os, "local") == 0 || strcmp(os, "linux") == 0))
-		return 0;
-	if (!arch || !*arch || copy || strcmp(os, "linux") != 0)
-		return err_set(err, ERR_UNSUPPORTED, "platform \"%s\": linux/ARCH[/VARIANT] is supported", text);
 	*ret = (struct expand_platform){ "linux", arch, variant ? variant : "" };
-	if (strcmp(arch, "arm64") == 0 && strcmp(ret->variant, "v8") == 0)
-		ret->variant = "";
 	return 0;
 }
 

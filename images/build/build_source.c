@@ -187,6 +187,17 @@ static bool is_id(const char *s)
 	return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
 }
 
+/* What another service or a layout has is taken as it is. */
+static void warn_platform(struct build_stage *st, const struct image *img, const char *platform)
+{
+	json_t *j = json_pack("{s:s}", "event", "warning");
+	AUTO_FREE char *text = xasprintf("InvalidBaseImagePlatform: base image %.12s has platform \"%s/%s\", expected \"%s\" for current build", img->id,
+		img->os, img->architecture, platform);
+	json_put_int(j, "line", st->in->first_line);
+	json_object_set_new(j, "text", json_text(text));
+	peers_tell(st->b->peers, j);
+}
+
 /* Finds the image here, or has muster get it. */
 static int find_image(struct build_stage *st, const char *ref, const struct expand_platform *p, struct image *ret, struct err *err)
 {
@@ -195,6 +206,8 @@ static int find_image(struct build_stage *st, const char *ref, const struct expa
 	const bool pull = layout || (json_get_bool(st->b->request, "pull", false) && !is_id(ref));
 	char id[65];
 	if (!pull && store_lookup(st->b->store, ref, ret, err) == 0) {
+		if (is_id(ref) && !platform_matches(ret, p))
+			warn_platform(st, ret, platform);
 		if (is_id(ref) || platform_matches(ret, p))
 			return 0;
 		image_done(ret);

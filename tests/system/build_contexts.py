@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+import registry
 import systest
 
 BASE = "FROM busybox\n"
@@ -158,3 +159,98 @@ def test_ssh_keys(t):
     for path, needle in (("locked", "passphrase"), ("locked-pem", "passphrase"), ("ctx/Dockerfile", "no private key"), ("nosuch", "no such file"),
                          ("ed25519.pub", "no private key"), ("damaged", "damaged")):
         t.has(build(t, "--ssh", f"default={t.dir}/{path}", ctx, rc=1).err, needle, path)
+
+
+def platforms_of(t, name):
+    return {(i["Os"], i["Architecture"], i.get("Variant", "")): i for i in (image(t, x) for x in ids_of(t, name))}
+
+
+def ids_of(t, name):
+    return t.muster("image", "ls", "--no-trunc", "--format", "{{.ID}}", "--filter", f"reference={name}").out.split()
+
+
+MULTI = ("FROM --platform=$BUILDPLATFORM busybox AS tools\nARG TARGETARCH\nRUN echo for $TARGETARCH >/out\nFROM scratch\n"
+         "ARG TARGETPLATFORM\nARG TARGETVARIANT\nARG BUILDARCH\nCOPY --from=tools /out /out\nENV X=\"$TARGETPLATFORM|$TARGETVARIANT|$BUILDARCH\"\n")
+
+
+def test_platforms(t):
+    """Several platforms: an image for each under one name, with the platform arguments of each; this machine's is what the name means here; they go together."""
+    ctx = dockerfile(t, MULTI)
+    done = build(t, "-t", "multi", "--platform", "linux/arm64/v8,linux/amd64,arm", ctx)
+    t.match(done.err, r"\[linux/arm64 .*COPY")
+    got = platforms_of(t, "multi")
+    t.eq(sorted(got), [("linux", "amd64", ""), ("linux", "arm", "v7"), ("linux", "arm64", "")])
+    for (_, arch, variant), img in got.items():
+        name = f"linux/{arch}{'/' if variant else ''}{variant}"
+        t.has(img["Config"]["Env"], f"X={name}|{variant}|amd64")
+        last = img["RootFS"]["Layers"][-1].removeprefix("sha256:")
+        with open(f"{t.root}/layers/{last}/diff/out", encoding="utf-8") as f:
+            t.eq(f.read(), f"for {arch}\n")
+    t.eq(image(t, "multi")["Architecture"], "amd64")
+    t.muster("image", "prune", "-f")
+    t.eq(len(ids_of(t, "multi")), 3)
+    t.muster("image", "tag", "multi", "other")
+    t.muster("image", "rm", "multi")
+    t.eq([image(t, i)["Architecture"] for i in ids_of(t, "other")], ["amd64"])
+    t.eq(t.muster("image", "ls", "-a", "-q", "--filter", "dangling=true").out, "")
+    for value, needle in (("windows/amd64", "windows"), ("linux/amd64/v1/x", "linux/amd64"), ("linux//x", "linux//x"), ("linux/a b", "a b")):
+        t.has(build(t, "--platform", value, ctx, rc=1).err, needle)
+    t.has(build(t, "--platform", "linux/arm64,linux/riscv64", dockerfile(t, "FROM scratch\nCOPY Dockerfile /\nCOPY no /\n"), rc=1).err, "linux/", "not found")
+    bad = build(t, "-t", "bad", "--platform", "linux/amd64,linux/s390x", dockerfile(t, "FROM busybox\nRUN true\n"), rc=1)
+    t.has(bad.err, "linux/s390x")
+    t.has(t.muster("image", "inspect", "bad", rc=1).err, "not found")
+
+
+def test_foreign_run(t):
+    """RUN for a platform that this machine cannot run says so, and what would help; FROM scratch and COPY need nothing."""
+    t.file("ctx/x", b"\x7fELF\2\1\1" + b"\0" * 9 + b"\2\0\xb7\0" + b"\0" * 100)
+    os.chmod(t.dir + "/ctx/x", 0o755)
+    done = build(t, "--platform", "linux/arm64", dockerfile(t, "FROM scratch\nCOPY x /x\nRUN [\"/x\"]\n"), rc=1)
+    t.has(done.err, "linux/arm64", "binfmt_misc", "linux/amd64")
+
+
+def test_compose_platforms(t):
+    """`build` makes all of build.platforms; `up` builds for the service's platform, or this machine's among them; a platform outside of them is refused."""
+    t.file("Dockerfile", "FROM --platform=$BUILDPLATFORM busybox AS sh\nFROM scratch\nCOPY --from=sh /bin /bin\nCMD [\"/bin/sleep\", \"100\"]\n")
+    t.compose("services: {a: {build: {context: ., platforms: [linux/arm64, linux/amd64]}, stop_grace_period: 0s}}\n")
+    t.muster("build")
+    t.eq(sorted(p[1] for p in platforms_of(t, "p-a")), ["amd64", "arm64"])
+    t.muster("up", "-d", "--build")
+    t.eq([p[1] for p in platforms_of(t, "p-a")], ["amd64"])
+    t.has(t.muster("ps").out, "p-a-1")
+    t.muster("down")
+    t.compose("services: {a: {build: {context: ., platforms: [linux/arm64, linux/amd64]}, platform: linux/arm64}}\n")
+    t.muster("build")
+    t.eq(sorted(p[1] for p in platforms_of(t, "p-a")), ["amd64", "arm64"])
+    t.compose("services: {a: {build: {context: ., platforms: [linux/arm64, linux/amd64]}}}\n")
+    t.muster("create", "--build", rc=None, env={"DOCKER_DEFAULT_PLATFORM": "linux/arm64"})
+    t.eq([p[1] for p in platforms_of(t, "p-a")], ["arm64"])
+    t.compose("services: {a: {build: {context: ., platforms: [linux/arm64]}, platform: linux/amd64}}\n")
+    t.has(t.muster("build", rc=1).err, "linux/amd64", "platforms")
+    t.compose("services: {a: {build: {context: .}}, b: {build: {dockerfile_inline: \"FROM a\\nENV P=q\\n\", additional_contexts: {a: 'service:a'}, "
+              "platforms: [linux/arm64, linux/amd64]}}}\n")
+    t.has(t.muster("build").err, "InvalidBaseImagePlatform", 'expected "linux/arm64"')
+    t.compose("services: {a: {build: {context: ., platforms: [linux/arm64, linux/amd64]}}, b: {build: {dockerfile_inline: \"FROM a\\nENV P=q\\n\", "
+              "additional_contexts: {a: 'service:a'}, platforms: [linux/arm64, linux/amd64]}}}\n")
+    t.muster("build")
+    for (_, arch, _), img in platforms_of(t, "p-b").items():
+        t.has(img["Config"]["Env"], "P=q")
+        t.eq(img["Architecture"], arch)
+
+
+def test_push_index(t):
+    """A name of several platforms is pushed as an index of their manifests; each platform pulls its own from there, by us and by skopeo."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with registry.DockerRegistry(t.dir + "/registry") as server:
+        name = f"{server.host}/team/multi:1"
+        build(t, "-t", name, "--platform", "linux/arm64,linux/amd64", "--push", dockerfile(t, MULTI))
+        raw = subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"], check=True, stdout=subprocess.PIPE).stdout
+        index = json.loads(raw)
+        t.eq(index["mediaType"], "application/vnd.oci.image.index.v1+json")
+        t.eq([m["platform"] for m in index["manifests"]], [{"architecture": "arm64", "os": "linux"}, {"architecture": "amd64", "os": "linux"}])
+        t.has(t.muster("image", "inspect", name).out, f"{server.host}/team/multi@{registry.sha256(raw)}")
+        for arch in ("arm64", "amd64"):
+            t.muster("--root", t.dir + "/two", "image", "pull", "--platform", f"linux/{arch}", name)
+            t.has(t.muster("--root", t.dir + "/two", "image", "inspect", name).out, f'"Architecture": "{arch}"', f"X=linux/{arch}|")
+        again = t.muster("image", "push", name)
+        t.has(again.out, registry.sha256(raw))
