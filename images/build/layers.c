@@ -209,7 +209,8 @@ static int place_group(struct layers *p, const struct placing *v, size_t n, stru
 			rc = store_pin_layer(p->store, l->diff_id, err);
 			continue;
 		}
-		group[n_group] = (struct store_new_layer){ .size_bytes = l->size_bytes, .n_entries = l->n_entries, .tar_bytes = l->tar_bytes };
+		group[n_group] = (struct store_new_layer){ .size_bytes = l->size_bytes, .n_entries = l->n_entries, .tar_bytes = l->tar_bytes,
+			.clamp = p->clamp_s >= 0, .latest_s = MAX(p->clamp_s, 0) };
 		snprintf(group[n_group].tmp_name, sizeof(group->tmp_name), "%.31s", l->name);
 		memcpy(group[n_group].diff_id, l->diff_id, sizeof(l->diff_id));
 		n_group++;

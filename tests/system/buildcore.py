@@ -206,6 +206,8 @@ def test_core_reproducible(t):
     build(t, text, "--build-arg", "SOURCE_DATE_EPOCH=1000000000")
     first = config(t, "built")
     t.has(first["Created"], "2001-09-09T01:46:40")
+    t.muster("image", "save", "-o", "saved.tar", "built")  # packed again to the same layers
+    t.muster("image", "verify")
     os.utime(t.dir + "/d/f")
     env = t.second_root()
     build(t, text, "--build-arg", "SOURCE_DATE_EPOCH=1000000000", "--no-cache", env=env)
