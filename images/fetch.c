@@ -9,7 +9,7 @@
 #include "images/confine.h"
 #include "images/registry.h"
 
-enum { MAX_CONF_BYTES = 1 << 20, MAX_ENDPOINTS = 8, MAX_MANIFEST_BYTES = 4 << 20 };
+enum { MAX_CONF_BYTES = 1 << 20, MAX_ENDPOINTS = 8, MAX_MANIFEST_BYTES = 4 << 20, DIRECT_BYTES = 64 << 10 };
 
 struct places {
 	struct registry v[MAX_ENDPOINTS]; /* mirrors in the order to try, then the registry itself */
@@ -20,7 +20,7 @@ struct server {
 	struct places *places;
 	struct http *http[MAX_ENDPOINTS];  /* a connection each */
 	struct lane lane;
-	char *window;                      /* bytes wanted last, LANE_MAX_WANT */
+	char *window;                      /* bytes wanted last, LANE_MAX_WANT: for a transport that takes them in small pieces */
 	uint64_t window_at, window_n;
 	uint64_t sending;                  /* size of what is being sent */
 	pthread_t thread;
@@ -104,6 +104,10 @@ static ssize_t from_lane(void *arg, uint64_t offset, void *buf, size_t n, struct
 	size_t skip;
 	if (offset >= s->sending)
 		return err_set(err, ERR_INVALID, "lane: beyond the end");
+	if (n >= DIRECT_BYTES) {
+		n = (size_t)MIN((uint64_t)MIN(n, (size_t)LANE_MAX_WANT), s->sending - offset);
+		return lane_want(&s->lane, offset, buf, n, err) < 0 ? -1 : (ssize_t)n;
+	}
 	if (offset < s->window_at || offset >= s->window_at + s->window_n) {
 		s->window_n = 0;
 		s->window_at = offset;
