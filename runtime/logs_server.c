@@ -60,7 +60,7 @@ struct log {
 	bool locked;             /* the files are open and ours */
 	bool failed;             /* they can't be opened: output is dropped until they can */
 	uint32_t drain_number;
-	int dir_fd;
+	int dir_fd;              /* -1 once the files are open and are never rotated */
 	struct logs_limits limits;
 	uint64_t rotate_ns;      /* no rotation before that: the last one failed */
 	uint64_t first_record;   /* of the index; what is before is gone */
@@ -584,6 +584,8 @@ static int log_start(struct log *l, struct err *err)
 		return -1;
 	l->locked = true;
 	l->failed = false;
+	if (!l->limits.bytes)
+		util_close(&l->dir_fd); /* nothing is renamed in it */
 	if (l->limits.bytes) {
 		log_trim(l); /* a kill may have kept a predecessor from it */
 		log_limit(l);
@@ -800,7 +802,7 @@ static int server_run(struct server *s, int control_fd, int run_fd, struct err *
 	if (loop_init(&s->loop, err) < 0)
 		return -1;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max; /* five for each container */
+		files.rlim_cur = files.rlim_max; /* some for each container */
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	s->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
