@@ -16,6 +16,7 @@
 #include "compose/cmd.h"
 #include "compose/control.h"
 #include "compose/project.h"
+#include "compose/service_options.h"
 #include "compose/tty.h"
 #include "runtime/container.h"
 #include "runtime/exec.h"
@@ -247,6 +248,10 @@ static json_t *make_spec(const struct app *app, const struct record *r, bool tty
 		user = json_get_str(r->config, "user", json_get_str(r->image, "user", ""));
 	if (!*cwd)
 		cwd = json_get_str(r->config, "working_dir", json_get_str(r->image, "working_dir", ""));
+	AUTO_ARENA struct arena *arena = arena_new();
+	struct service_options options = { .caps = CONTAINER_DEFAULT_CAPS };
+	const char *key;
+	service_options_read(r->config, arena, &options, &key, NULL);
 	struct exec_spec spec = {
 		.pid = r->pid,
 		.start_ticks = r->pid_ticks,
@@ -259,7 +264,9 @@ static json_t *make_spec(const struct app *app, const struct record *r, bool tty
 		.detach = detach,
 		.tty_rows = (uint16_t)rows,
 		.tty_cols = (uint16_t)columns,
-		.caps = CONTAINER_DEFAULT_CAPS,
+		.caps = options.caps,
+		.no_new_privs = options.no_new_privs,
+		.unconfined = options.unconfined,
 		.privileged = cli_bool(a, "privileged"),
 		.seccomp_cache = cache,
 	};

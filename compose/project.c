@@ -11,6 +11,7 @@
 #include "compose/image_client.h"
 #include "compose/project_networks.h"
 #include "compose/pulls.h"
+#include "compose/service_options.h"
 #include "images/store.h"
 #include "spec/canon.h"
 #include "spec/honoured.h"
@@ -198,6 +199,22 @@ static void check_honoured(struct app *app, struct project *p, const struct strv
 	honoured_check(model, &p->diags);
 }
 
+/* Values that no container could be started with. */
+static void check_options(struct app *app, struct project *p, const struct strv *names)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		struct service_options o;
+		struct pos pos = {0};
+		struct err err = {0};
+		const char *key, *path;
+		if (service_options_read(load_service(&p->load, names->v[i]), app->arena, &o, &key, &err) == 0)
+			continue;
+		path = arena_printf(app->arena, "services.%s.%s", names->v[i], key);
+		load_position(&p->load, path, &pos);
+		diag_err(&p->diags, pos, path, &err);
+	}
+}
+
 static json_t *image_json(struct app *app, const struct image *img, const char *ref)
 {
 	AUTO_FREE char *id = xasprintf("sha256:%s", img->id);
@@ -326,6 +343,7 @@ int project_desired(struct app *app, struct project *p, unsigned flags, json_t *
 	diags_init(&p->diags, app->arena); /* what loading found is printed already */
 	closure(p, flags & PROJECT_NO_DEPS, &names);
 	check_honoured(app, p, &names);
+	check_options(app, p, &names);
 	if ((flags & PROJECT_PULL) && p->diags.n_errors == 0 && !app->dry_run &&
 	    (pull_first(app, p, &names) || builds_for_services(app, p, &names)))
 		return 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A new container: id, labels, resolved mounts, directories, record. Nothing runs yet, and all of it can be removed again. */
+#include "compose/service_options.h"
 #include "compose/supervisor.h"
 
 #include <fcntl.h>
@@ -66,6 +67,18 @@ static void add_mount(struct record *r, struct record_mount m)
 	r->mounts[r->n_mounts++] = m;
 }
 
+static bool has_tmpfs(const struct record *r, const char *target)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct service_options o = {0};
+	const char *key;
+	if (service_options_read(r->config, a, &o, &key, NULL) == 0)
+		for (size_t i = 0; i < o.n_tmpfs; i++)
+			if (strcmp(o.tmpfs[i].target, target) == 0)
+				return true;
+	return false;
+}
+
 static bool has_target(const struct record *r, const char *target)
 {
 	for (size_t i = 0; i < r->n_mounts; i++)
@@ -118,7 +131,7 @@ static int resolve_mounts(struct unit *u, const struct desired *d, const struct 
 							 .create_host_path = m->create_host_path });
 	}
 	for (const char **v = s->image.volumes; v && *v; v++)
-		if (!has_target(u->rec, *v))
+		if (!has_target(u->rec, *v) && !has_tmpfs(u->rec, *v))
 			add_anonymous(u, old, *v, false, false);
 	return 0;
 }

@@ -3,10 +3,12 @@
  * fails here, before any process), then the child, whose pid is on record before it may go on: it wires itself, mounts, waits for `go`.
  * What the child reports next (prepared, started, failed) comes as an event. A supervisor that dies before `go` takes the child along
  * (PDEATHSIG); one that dies later leaves a container whose record holds pid and start time, so the next one adopts it. */
+#include "compose/service_options.h"
 #include "compose/supervisor.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -37,6 +39,8 @@ struct start {
 	struct arena *arena;
 	struct model_service m;
 	struct container_spec spec;
+	struct service_options options;
+	struct seccomp_program seccomp;    /* for other capabilities than the default ones */
 	struct strv argv, env;
 	struct container_mount mounts[MAX_MOUNTS];
 	int mount_fds[MAX_MOUNTS];
@@ -56,6 +60,7 @@ static void start_done(struct start *s)
 		if (s->mounts[i].fill)
 			util_close(&s->mounts[i].fill_fd);
 	}
+	seccomp_done(&s->seccomp);
 	strv_done(&s->argv);
 	strv_done(&s->env);
 	arena_free(s->arena);
@@ -113,23 +118,69 @@ static int text_file(int run_fd, const char *name, const char *text, size_t n, s
 	return fs_write_all(fd, text, n, err) < 0 ? err_wrap(err, "%s", name) : TAKE_FD(fd);
 }
 
+/* extra_hosts; host-gateway is the host as its networks see it. */
+static void add_extra_hosts(struct start *s, struct str *ret)
+{
+	char gateway[16] = "127.0.0.1";
+	json_t *v;
+	size_t i;
+	for (size_t k = s->u->rec->n_endpoints; k-- > 0;) {
+		const struct netw *n = nets_find(s->u->sv, s->u->rec->endpoints[k].network_name);
+		if (n)
+			net_ip_text(n->bridge.gateway, gateway);
+	}
+	json_array_foreach((json_t *)(uintptr_t)s->options.extra_hosts, i, v) {
+		const char *text = json_string_value(v), *eq = strchr(text, '=');
+		str_addf(ret, "%s\t%.*s\n", strcmp(eq + 1, "host-gateway") == 0 ? gateway : eq + 1, (int)(eq - text), text);
+	}
+}
+
+/* A file of the host, for containers that live in its network; empty when it is not there. */
+static void add_host_file(const char *path, struct str *ret)
+{
+	struct err ignored;
+	if (fs_read(AT_FDCWD, path, RESOLV_MAX_BYTES, ret, &ignored) != 0)
+		str_clear(ret);
+}
+
+static void add_resolv(struct start *s, struct str *ret)
+{
+	AUTO_STRV struct strv search = {0};
+	json_t *v;
+	size_t i;
+	json_array_foreach((json_t *)(uintptr_t)s->options.dns_search, i, v)
+		if (json_is_string(v) && strcmp(json_string_value(v), ".") != 0)
+			strv_push(&search, json_string_value(v));
+	resolv_build(s->options.dns_search ? &search : &s->u->sv->resolv.search, ret);
+	json_array_foreach((json_t *)(uintptr_t)s->options.dns_opt, i, v)
+		str_addf(ret, "options %s\n", json_is_string(v) ? json_string_value(v) : "");
+}
+
 /* /etc/hostname, /etc/hosts and /etc/resolv.conf. */
 static int make_files(struct start *s, struct err *err)
 {
 	AUTO_STR struct str text = {0};
 	struct record *r = s->u->rec;
+	AUTO_FREE char *names = s->options.domainname ? xasprintf("%s.%s %s", s->hostname, s->options.domainname, s->hostname) : xstrdup(s->hostname);
 	struct hosts_entry entries[ATTACH_MAX_LINKS];
 	size_t n = 0;
 	str_addf(&text, "%s\n", s->hostname);
 	s->hostname_fd = text_file(s->run_fd, "hostname", text.p, text.len, err);
 	str_clear(&text);
 	for (size_t i = 0; i < r->n_endpoints && n < ARRAY_SIZE(entries); i++)
-		entries[n++] = (struct hosts_entry){ r->endpoints[i].address, s->hostname };
-	hosts_build(entries, n, &text);
-	s->hosts_fd = text_file(s->run_fd, "hosts", text.p, text.len, err);
+		entries[n++] = (struct hosts_entry){ r->endpoints[i].address, names };
+	if (s->options.host_network)
+		add_host_file("/etc/hosts", &text);
+	else
+		hosts_build(entries, n, &text);
+	add_extra_hosts(s, &text);
+	s->hosts_fd = text_file(s->run_fd, "hosts", str_get(&text), text.len, err);
 	str_clear(&text);
-	resolv_build(&s->u->sv->resolv.search, &text);
-	s->resolv_fd = text_file(s->run_fd, "resolv.conf", text.p, text.len, err);
+	if (s->options.host_network)
+		add_host_file("/etc/resolv.conf", &text);
+	else
+		add_resolv(s, &text);
+	s->resolv_fd = text_file(s->run_fd, "resolv.conf", str_get(&text), text.len, err);
 	return s->hostname_fd < 0 || s->hosts_fd < 0 || s->resolv_fd < 0 ? -1 : 0;
 }
 
@@ -186,8 +237,8 @@ static int open_volume(struct start *s, const struct record_mount *m, struct con
 static int open_mounts(struct start *s, struct err *err)
 {
 	const struct record *r = s->u->rec;
-	if (r->n_mounts > MAX_MOUNTS)
-		return err_set(err, ERR_INVALID, "%zu mounts; at most %d are possible", r->n_mounts, MAX_MOUNTS);
+	if (r->n_mounts + s->options.n_tmpfs > MAX_MOUNTS)
+		return err_set(err, ERR_INVALID, "%zu mounts; at most %d are possible", r->n_mounts + s->options.n_tmpfs, MAX_MOUNTS);
 	for (size_t i = 0; i < r->n_mounts; i++) {
 		const struct record_mount *m = &r->mounts[i];
 		struct container_mount *out = &s->mounts[s->n_mounts];
@@ -204,6 +255,10 @@ static int open_mounts(struct start *s, struct err *err)
 		}
 		out->source_fd = s->mount_fds[s->n_mounts];
 		s->n_mounts++;
+	}
+	for (size_t i = 0; i < s->options.n_tmpfs; i++) {
+		s->mount_fds[s->n_mounts] = -1;
+		s->mounts[s->n_mounts++] = s->options.tmpfs[i];
 	}
 	return 0;
 }
@@ -474,21 +529,18 @@ static void unit_progress(struct loop_source *s, uint32_t events)
 	}
 }
 
-static int prepare_once(struct supervisor *sv, struct err *err)
+/* The filter: docker's for the default capabilities once, for others whenever one starts (from the cache on disk). */
+static int prepare_seccomp(struct start *s, struct err *err)
 {
+	struct supervisor *sv = s->u->sv;
+	const bool is_default = s->options.caps == CONTAINER_DEFAULT_CAPS;
 	AUTO_CLOSE int cache_fd = -1;
-	if (sv->seccomp_ready)
+	if (s->options.unconfined || (is_default && sv->seccomp_ready))
 		return 0;
 	cache_fd = fs_make_dir(ANCHOR_FD_ROOT, "cache/seccomp", 0700, err);
-	if (cache_fd < 0)
+	if (cache_fd < 0 || seccomp_default(cache_fd, s->options.caps, is_default ? &sv->seccomp : &s->seccomp, err) < 0)
 		return -1;
-	{
-		struct container_spec defaults;
-		container_spec_init(&defaults);
-		if (seccomp_default(cache_fd, defaults.caps, &sv->seccomp, err) < 0)
-			return -1;
-	}
-	sv->seccomp_ready = true;
+	sv->seccomp_ready |= is_default;
 	return 0;
 }
 
@@ -499,7 +551,7 @@ static int make_cgroup(struct start *s, struct err *err)
 	AUTO_FREE char *path = record_cgroup(u->rec, u->sv->rootid);
 	u->cgroup = cgroup_free(u->cgroup);
 	unit_dying(u->sv, path, true); /* wanted again */
-	if (cgroup_create(u->sv->cgroups, path, &limits, true, &u->cgroup, err) < 0)
+	if (cgroup_create(u->sv->cgroups, path, &limits, !s->options.privileged, &u->cgroup, err) < 0)
 		return -1;
 	u->oom_before = cgroup_oom_kills(u->cgroup);
 	repair_cgroups(u->sv);
@@ -551,8 +603,19 @@ static void fill_spec(struct start *s, const struct layer_set *layers)
 	c->init_fd = u->sv->binary_fd;
 	c->mark_fd = s->mark_fd;
 	c->cgroup = u->cgroup;
-	c->seccomp = &u->sv->seccomp;
-	c->network = unit_wire;
+	c->seccomp = s->options.unconfined ? NULL : s->seccomp.filter ? &s->seccomp : &u->sv->seccomp;
+	c->caps = s->options.caps;
+	c->privileged = s->options.privileged;
+	c->no_new_privs = s->options.no_new_privs;
+	c->read_only_root = s->options.read_only;
+	c->shm_bytes = s->options.shm_bytes;
+	c->domainname = s->options.domainname;
+	c->rlimits = s->options.rlimits;
+	c->n_rlimits = s->options.n_rlimits;
+	c->sysctls = s->options.sysctls;
+	c->n_sysctls = s->options.n_sysctls;
+	c->host_network = s->options.host_network;
+	c->network = s->options.host_network ? NULL : unit_wire;
 	c->network_arg = u;
 }
 
@@ -561,7 +624,7 @@ static int start_child(struct start *s, struct err *err)
 {
 	struct unit *u = s->u;
 	const struct layer_set *layers = open_layers(u->sv, u->rec->image, err);
-	if (!layers || prepare_once(u->sv, err) < 0 || failpoint_err("start.layers", err) < 0 || open_dirs(s, err) < 0 ||
+	if (!layers || prepare_seccomp(s, err) < 0 || failpoint_err("start.layers", err) < 0 || open_dirs(s, err) < 0 ||
 	    failpoint_err("start.dirs", err) < 0)
 		return -1;
 	if (lease_addresses(u, &s->m, err) < 0 || failpoint_err("start.addresses", err) < 0 || unit_reserve_ports(u, &s->m, err) < 0 ||
@@ -600,10 +663,15 @@ int unit_start(struct unit *u, struct err *err)
 {
 	struct start s = { .u = u, .arena = arena_new(), .dir_fd = -1, .run_fd = -1, .upper_fd = -1, .work_fd = -1, .hostname_fd = -1, .hosts_fd = -1,
 			   .resolv_fd = -1, .stdio = { -1, -1, -1 }, .fifo_out = -1, .fifo_err = -1, .mark_fd = -1 };
-	char short_id[SHORT_ID + 1];
+	char short_id[SHORT_ID + 1], host[HOST_NAME_MAX + 1] = "";
+	const char *key;
 	int rc = model_read_service(u->rec->service, u->rec->config, s.arena, &s.m, err);
 	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, u->rec->id);
-	s.hostname = s.m.hostname ? s.m.hostname : short_id;
+	if (rc == 0)
+		rc = service_options_read(u->rec->config, s.arena, &s.options, &key, err);
+	if (s.options.host_network)
+		s.m.n_ports = 0; /* its ports are the host's already */
+	s.hostname = s.m.hostname ? s.m.hostname : s.options.host_network && gethostname(host, sizeof(host)) == 0 ? host : short_id;
 	u->stopping = u->unconfirmed = u->keep_ports = false;
 	forget_endpoints(u->rec);
 	if (rc == 0)

@@ -52,6 +52,8 @@ int unit_wire(void *arg, int ret_dns[CONTAINER_NETWORK_FDS], struct err *err)
 int unit_take_dns(struct unit *u, struct err *err)
 {
 	char key[ANCHOR_KEY_BYTES];
+	if (u->proc.network_fds[0] < 0) /* it is in the host's network */
+		return 0;
 	u->dns_udp = TAKE_FD(u->proc.network_fds[0]);
 	u->dns_tcp = TAKE_FD(u->proc.network_fds[1]);
 	unit_key(u, "dns/udp", key);

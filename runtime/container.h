@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "runtime/container_settings.h"
 
 struct cgroup;
 struct seccomp_program;
@@ -43,16 +44,6 @@ struct container_mount {
 	int fill_fd;
 	int fill_root_fd; /* with fill_path: fill() gets this root and that path instead of the container's root and target */
 	const char *fill_path;
-};
-
-struct container_rlimit {
-	int resource;        /* RLIMIT_* */
-	uint64_t soft, hard; /* RLIM_INFINITY = unlimited */
-};
-
-/* One extent of a user namespace's map, as a line of /proc/PID/uid_map. */
-struct container_idmap {
-	uint32_t inside, outside, count;
 };
 
 /* Everything is borrowed for the duration of container_spawn(); descriptors that are not used are -1 (container_spec_init sets them). */
@@ -87,6 +78,8 @@ struct container_spec {
 	uint64_t caps;                         /* bounding, permitted, effective for root; inheritable is always empty */
 	const struct container_rlimit *rlimits;
 	size_t n_rlimits;    /* an RLIMIT_NOFILE here replaces the default below */
+	const struct container_sysctl *sysctls;
+	size_t n_sysctls;
 	int join_netns_fd;   /* -1: a new one; else the container lives in this one (network_mode) */
 	bool host_network;   /* stay in the caller's network namespace */
 	/* NULL, or called in the child, in its cgroup, before its mounts: moves it into a wired network namespace; what it returns goes to the parent */

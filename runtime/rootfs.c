@@ -399,17 +399,27 @@ static int mask_all(const struct rootfs *r, int proc, int sys, struct err *err)
 }
 
 /* Written through the procfs that was just mounted and checked, before its sys/ becomes read-only (CVE-2025-52881). */
-static void set_sysctls(int proc)
+static int set_sysctls(const struct container_spec *s, bool own_net, int proc, struct err *err)
 {
 	static const char *const values[][2] = {
 		{ "sys/net/ipv4/ip_unprivileged_port_start", "0" },
 		{ "sys/net/ipv4/ping_group_range", "0 2147483647" },
 	};
-	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+	for (size_t i = 0; own_net && i < ARRAY_SIZE(values); i++) {
 		AUTO_CLOSE int fd = fs_open_in_root(proc, values[i][0], O_WRONLY | O_NOFOLLOW, 0);
 		if (fd >= 0 && write(fd, values[i][1], strlen(values[i][1])) < 0)
 			continue; /* a convenience of docker's, not a promise */
 	}
+	for (size_t i = 0; i < s->n_sysctls; i++) {
+		AUTO_FREE char *path = xasprintf("sys/%s", s->sysctls[i].name);
+		AUTO_CLOSE int fd = -1;
+		for (char *p = path; *p; p++)
+			*p = *p == '.' ? '/' : *p;
+		fd = fs_open_in_root(proc, path, O_WRONLY | O_NOFOLLOW, 0);
+		if (fd < 0 || write(fd, s->sysctls[i].value, strlen(s->sysctls[i].value)) < 0)
+			return err_sys(err, fd < 0 ? -fd : errno, "sysctl %s = %s", s->sysctls[i].name, s->sysctls[i].value);
+	}
+	return 0;
 }
 
 /* The pty and, with the slave bound upon it, /dev/console. */
@@ -545,8 +555,8 @@ int rootfs_build(struct rootfs *r, struct err *err)
 	proc = mount_at(r->root_fd, "proc", "proc", HARDENED, NULL, PROC_SUPER_MAGIC, err);
 	if (proc < 0 || failpoint_err("child.proc", err) < 0)
 		return -1;
-	if (own_net)
-		set_sysctls(proc);
+	if (set_sysctls(r->spec, own_net, proc, err) < 0)
+		return -1;
 	dev = mount_at(r->root_fd, "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", TMPFS_MAGIC, err);
 	if (dev < 0 || make_dev(r, dev, err) < 0 || failpoint_err("child.dev", err) < 0)
 		return -1;

@@ -19,6 +19,7 @@ enum rule_kind {
 	RULE_LOG_OPTIONS, /* honoured; an option that is none, or its value, is told here */
 	RULE_RESTART, /* honoured; a word that is no policy is told here, with its place */
 	RULE_REFRESH, /* honoured beside pull_policy: refresh; without it it would mean nothing */
+	RULE_LINKS,   /* without another name: services of one network know each other anyway */
 	RULE_NO_OP,
 	RULE_REFUSED,
 };
@@ -103,8 +104,8 @@ static const struct rule rules[] = {
 	{ "services.*.build.tags", RULE_YES, NULL },
 	{ "services.*.build.target", RULE_YES, NULL },
 	{ "services.*.build.ulimits", RULE_YES, NULL },
-	{ "services.*.cap_add", RULE_REFUSED, NULL },
-	{ "services.*.cap_drop", RULE_REFUSED, NULL },
+	{ "services.*.cap_add", RULE_YES, NULL },
+	{ "services.*.cap_drop", RULE_YES, NULL },
 	{ "services.*.cgroup", RULE_DEFAULT, "private" },
 	{ "services.*.cgroup_parent", RULE_REFUSED, NULL },
 	{ "services.*.command", RULE_YES, NULL },
@@ -144,16 +145,16 @@ static const struct rule rules[] = {
 	{ "services.*.device_cgroup_rules", RULE_REFUSED, NULL },
 	{ "services.*.devices", RULE_REFUSED, NULL },
 	{ "services.*.dns", RULE_REFUSED, NULL },
-	{ "services.*.dns_opt", RULE_REFUSED, NULL },
-	{ "services.*.dns_search", RULE_REFUSED, NULL },
-	{ "services.*.domainname", RULE_REFUSED, NULL },
+	{ "services.*.dns_opt", RULE_YES, NULL },
+	{ "services.*.dns_search", RULE_YES, NULL },
+	{ "services.*.domainname", RULE_YES, NULL },
 	{ "services.*.entrypoint", RULE_YES, NULL },
 	{ "services.*.env_file", RULE_YES, NULL },
 	{ "services.*.environment", RULE_YES, NULL },
 	{ "services.*.expose", RULE_NO_OP, NULL },
 	{ "services.*.extends", RULE_YES, NULL },
 	{ "services.*.external_links", RULE_REFUSED, NULL },
-	{ "services.*.extra_hosts", RULE_REFUSED, NULL },
+	{ "services.*.extra_hosts", RULE_YES, NULL },
 	{ "services.*.gpus", RULE_REFUSED, NULL },
 	{ "services.*.group_add", RULE_REFUSED, NULL },
 	{ "services.*.healthcheck", RULE_HEALTHCHECK, NULL },
@@ -164,7 +165,7 @@ static const struct rule rules[] = {
 	{ "services.*.isolation", RULE_DEFAULT, "default" },
 	{ "services.*.label_file", RULE_YES, NULL },
 	{ "services.*.labels", RULE_YES, NULL },
-	{ "services.*.links", RULE_REFUSED, "another name for a service is its networks.NAME.aliases" },
+	{ "services.*.links", RULE_LINKS, "another name for a service is its networks.NAME.aliases" },
 	{ "services.*.logging", RULE_DEEP, NULL },
 	{ "services.*.logging.driver", RULE_VALUES, "json-file local none" },
 	{ "services.*.logging.options", RULE_LOG_OPTIONS, NULL },
@@ -174,7 +175,7 @@ static const struct rule rules[] = {
 	{ "services.*.mem_swappiness", RULE_REFUSED, NULL },
 	{ "services.*.memswap_limit", RULE_DEFAULT, "0" },
 	{ "services.*.models", RULE_REFUSED, NULL },
-	{ "services.*.network_mode", RULE_REFUSED, NULL },
+	{ "services.*.network_mode", RULE_VALUES, "none host" },
 	{ "services.*.networks", RULE_DEEP, NULL },
 	{ "services.*.networks.*", RULE_DEEP, NULL },
 	{ "services.*.networks.*.aliases", RULE_YES, NULL },
@@ -203,26 +204,26 @@ static const struct rule rules[] = {
 	{ "services.*.post_start", RULE_REFUSED, NULL },
 	{ "services.*.pre_start", RULE_REFUSED, NULL },
 	{ "services.*.pre_stop", RULE_REFUSED, NULL },
-	{ "services.*.privileged", RULE_DEFAULT, "false" },
+	{ "services.*.privileged", RULE_YES, NULL },
 	{ "services.*.profiles", RULE_YES, NULL },
 	{ "services.*.provider", RULE_REFUSED, NULL },
 	{ "services.*.pull_policy", RULE_VALUES, "missing if_not_present never always build refresh daily weekly every_*" },
 	{ "services.*.pull_refresh_after", RULE_REFRESH, NULL },
-	{ "services.*.read_only", RULE_DEFAULT, "false" },
+	{ "services.*.read_only", RULE_YES, NULL },
 	{ "services.*.restart", RULE_RESTART, NULL },
 	{ "services.*.runtime", RULE_REFUSED, NULL },
 	{ "services.*.scale", RULE_YES, NULL },
 	{ "services.*.secrets", RULE_REFUSED, NULL },
-	{ "services.*.security_opt", RULE_REFUSED, NULL },
-	{ "services.*.shm_size", RULE_DEFAULT, "64m 67108864 0" },
+	{ "services.*.security_opt", RULE_YES, NULL },
+	{ "services.*.shm_size", RULE_YES, NULL },
 	{ "services.*.stdin_open", RULE_YES, NULL },
 	{ "services.*.stop_grace_period", RULE_YES, NULL },
 	{ "services.*.stop_signal", RULE_YES, NULL },
 	{ "services.*.storage_opt", RULE_REFUSED, NULL },
-	{ "services.*.sysctls", RULE_REFUSED, NULL },
-	{ "services.*.tmpfs", RULE_REFUSED, NULL },
+	{ "services.*.sysctls", RULE_YES, NULL },
+	{ "services.*.tmpfs", RULE_YES, NULL },
 	{ "services.*.tty", RULE_YES, NULL },
-	{ "services.*.ulimits", RULE_REFUSED, NULL },
+	{ "services.*.ulimits", RULE_YES, NULL },
 	{ "services.*.use_api_socket", RULE_DEFAULT, "false" },
 	{ "services.*.user", RULE_YES, NULL },
 	{ "services.*.userns_mode", RULE_DEFAULT, "host" },
@@ -239,8 +240,8 @@ static const struct rule rules[] = {
 	{ "services.*.volumes[].read_only", RULE_YES, NULL },
 	{ "services.*.volumes[].source", RULE_YES, NULL },
 	{ "services.*.volumes[].target", RULE_YES, NULL },
-	{ "services.*.volumes[].tmpfs", RULE_REFUSED, NULL },
-	{ "services.*.volumes[].type", RULE_VALUES, "volume bind" },
+	{ "services.*.volumes[].tmpfs", RULE_YES, NULL },
+	{ "services.*.volumes[].type", RULE_VALUES, "volume bind tmpfs" },
 	{ "services.*.volumes[].volume", RULE_DEEP, NULL },
 	{ "services.*.volumes[].volume.labels", RULE_NO_OP, NULL },
 	{ "services.*.volumes[].volume.nocopy", RULE_YES, NULL },
@@ -305,6 +306,7 @@ enum honoured_status honoured_status(const char *path)
 	case RULE_LOG_OPTIONS:
 		return HONOURED_YES;
 	case RULE_VALUES:
+	case RULE_LINKS:
 		return HONOURED_VALUES;
 	case RULE_DEFAULT:
 	case RULE_HEALTHCHECK:
@@ -455,6 +457,17 @@ static void check_log_options(struct walk *w, const struct used *options)
 	}
 }
 
+static void check_links(struct walk *w, const struct used *u, const char *hint)
+{
+	for (size_t i = 0; u->value->kind == NODE_SEQ && i < u->value->n; i++) {
+		const struct node *item = u->value->items[i];
+		const struct used one = { .step = { .up = &u->step, .index = i }, .pos = item->pos, .value = item };
+		const char *text = scalar_text(item), *colon = strchr(text, ':');
+		if (colon && (strlen(colon + 1) != (size_t)(colon - text) || strncmp(text, colon + 1, (size_t)(colon - text)) != 0))
+			diag_hint(w->ds, refuse(w, &one, "another name is not supported yet"), "%s", hint);
+	}
+}
+
 static void check_inside(struct walk *w, const struct node *v, const struct node_path *step);
 
 static void check_used(struct walk *w, const struct used *u)
@@ -483,6 +496,9 @@ static void check_used(struct walk *w, const struct used *u)
 		break;
 	case RULE_RESTART:
 		check_restart(w, u);
+		break;
+	case RULE_LINKS:
+		check_links(w, u, r->text);
 		break;
 	case RULE_REFRESH:
 		check_refresh(w, u);

@@ -178,7 +178,8 @@ static int read_mounts(const struct reader *r, const json_t *config, struct mode
 	const json_t *list = json_object_get(config, "volumes");
 	s->mounts = arena_alloc(r->a, (json_array_size(list) + 1) * sizeof(*s->mounts));
 	for (size_t i = 0; i < json_array_size(list); i++)
-		if (read_mount(r, json_array_get(list, i), &s->mounts[s->n_mounts++]) < 0)
+		if (strcmp(json_get_str(json_array_get(list, i), "type", ""), "tmpfs") != 0 && /* compose/service_options.h */
+		    read_mount(r, json_array_get(list, i), &s->mounts[s->n_mounts++]) < 0)
 			return -1;
 	return 0;
 }

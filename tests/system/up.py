@@ -428,13 +428,13 @@ def test_unsupported_keys_refused(t):
           web:
             image: busybox
             command: sleep 1000
-            read_only: true
-            cap_drop: [ALL]
+            runtime: kata
+            userns_mode: private
         """)
-    t.has(t.muster("config").out, "read_only: true")
+    t.has(t.muster("config").out, "runtime: kata")
     for verb in (("up", "-d"), ("create",), ("run", "--rm", "web", "true")):
         said = t.muster(*verb, rc=1).err
-        t.has(said, "compose.yaml:5:", "compose.yaml:6:", "read_only", "cap_drop", "not supported yet")
+        t.has(said, "compose.yaml:5:", "compose.yaml:6:", "runtime", "userns_mode", "not supported yet")
     t.eq(t.ps(), {})
     t.eq(t.muster("network", "ls", "-q").out, "")
 

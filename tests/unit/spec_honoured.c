@@ -60,14 +60,14 @@ static void test_status(void)
 		enum honoured_status want;
 	} table[] = {
 		{ "services.*.command", HONOURED_YES }, { "services.*.environment", HONOURED_YES },
-		{ "services.*.cap_drop", HONOURED_REFUSED },
+		{ "services.*.devices", HONOURED_REFUSED },
 		{ "services.*.build.args", HONOURED_YES },
-		{ "services.*.build.sbom", HONOURED_DEFAULT }, { "services.*.cap_add", HONOURED_REFUSED },
-		{ "services.*.volumes[].tmpfs.size", HONOURED_REFUSED },
+		{ "services.*.build.sbom", HONOURED_DEFAULT }, { "services.*.cap_add", HONOURED_YES },
+		{ "services.*.volumes[].tmpfs.size", HONOURED_YES }, { "services.*.links", HONOURED_VALUES },
 		{ "version", HONOURED_NO_OP },
 		{ "services.*.develop.watch[].path", HONOURED_NO_OP }, { "services.*.pull_policy", HONOURED_VALUES },
 		{ "x-any", HONOURED_NO_OP },
-		{ "services.*.read_only", HONOURED_DEFAULT }, { "services.*.healthcheck.test", HONOURED_DEFAULT },
+		{ "services.*.userns_mode", HONOURED_DEFAULT }, { "services.*.healthcheck.test", HONOURED_DEFAULT },
 		{ "services.*.restart", HONOURED_YES }, { "services.*.x-any", HONOURED_NO_OP },
 		{ "services.*.nonsense", HONOURED_UNKNOWN }, { "nonsense", HONOURED_UNKNOWN },
 		{ "services.*.deploy.nonsense", HONOURED_UNKNOWN }, { "", HONOURED_UNKNOWN },
@@ -130,19 +130,19 @@ static const struct {
 		"  a:\n"
 		"    image: x\n"
 		"    build: {context: /x, sbom: 'true', network: other, isolation: hyperv}\n"
-		"    read_only: true\n"
-		"    privileged: true\n"
-		"    cap_drop: [ALL]\n"
+		"    userns_mode: private\n"
+		"    use_api_socket: true\n"
+		"    devices: [/dev/x]\n"
 		"    healthcheck: {test: [CMD, 'true']}\n"
-		"    network_mode: host\n",
+		"    network_mode: service:b\n",
 		"4:26: services.a.build.sbom: \"true\" is not supported yet | supported so far: \"false\"\n"
 		"4:40: services.a.build.network: \"other\" is not supported yet | supported so far: \"default\", \"host\", \"none\"\n"
 		"4:56: services.a.build.isolation: \"hyperv\" is not supported yet | supported so far: \"default\"\n"
-		"5:5: services.a.read_only: \"true\" is not supported yet | supported so far: \"false\"\n"
-		"6:5: services.a.privileged: \"true\" is not supported yet | supported so far: \"false\"\n"
-		"7:5: services.a.cap_drop: not supported yet\n"
+		"5:5: services.a.userns_mode: \"private\" is not supported yet | supported so far: \"host\"\n"
+		"6:5: services.a.use_api_socket: \"true\" is not supported yet | supported so far: \"false\"\n"
+		"7:5: services.a.devices: not supported yet\n"
 		"8:5: services.a.healthcheck: not supported yet\n"
-		"9:5: services.a.network_mode: not supported yet\n",
+		"9:5: services.a.network_mode: \"service:b\" is not supported yet | supported so far: \"none\", \"host\"\n",
 	},
 	{
 		"services:\n"
@@ -153,7 +153,7 @@ static const struct {
 		"    depends_on: {b: {condition: service_healthy}}\n"
 		"    ports: [{target: 80}, {target: 81, protocol: sctp}]\n"
 		"    volumes:\n"
-		"      - {type: tmpfs, target: /t, tmpfs: {size: '5'}}\n"
+		"      - {type: cluster, target: /t}\n"
 		"      - {type: bind, source: /a, target: /a, bind: {selinux: z, propagation: shared}}\n"
 		"      - {type: volume, source: v, target: /v, volume: {subpath: x}}\n"
 		"    networks: {default: {ipv6_address: \"fd00::1\"}}\n",
@@ -165,8 +165,7 @@ static const struct {
 		"\"service_started\", "
 		"\"service_completed_successfully\"\n"
 		"7:40: services.a.ports[1].protocol: \"sctp\" is not supported yet | supported so far: \"tcp\", \"udp\"\n"
-		"9:10: services.a.volumes[0].type: \"tmpfs\" is not supported yet | supported so far: \"volume\", \"bind\"\n"
-		"9:35: services.a.volumes[0].tmpfs: not supported yet\n"
+		"9:10: services.a.volumes[0].type: \"cluster\" is not supported yet | supported so far: \"volume\", \"bind\", \"tmpfs\"\n"
 		"10:53: services.a.volumes[1].bind.selinux: not supported yet\n"
 		"10:65: services.a.volumes[1].bind.propagation: \"shared\" is not supported yet | supported so far: \"rprivate\"\n"
 		"11:56: services.a.volumes[2].volume.subpath: not supported yet\n"
