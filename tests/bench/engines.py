@@ -95,8 +95,10 @@ class Docker(Engine):
     """dockerd in its own network and mount namespaces."""
 
     def version(self):
-        found = quiet(["dockerd", "--version"])
-        return re.search(r"version ([\w.+]+)", found)[1]
+        daemon, client = (re.search(r"version ([\w.]+)", quiet([program, "--version"]))[1] for program in ("dockerd", "docker"))
+        if daemon != client:
+            print(f"docker {daemon}: asked by the client of {client}")
+        return daemon
 
     def open(self):
         self.groups = groups_of("docker")
