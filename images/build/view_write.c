@@ -107,7 +107,12 @@ int view_clear(struct view_walk *w, const char *name, bool all, struct err *err)
 	const int upper = view_upper(w, err);
 	struct stat st, here;
 	bool was_whiteout;
-	int found = upper < 0 ? -1 : view_find(w, name, &st, err);
+	int found;
+	if (upper < 0)
+		return -1;
+	if (w->levels[w->n - 1].n == 1 && fstatat(upper, name, &here, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		return upper; /* in a directory that only this layer has: what most files of a big COPY go into */
+	found = view_find(w, name, &st, err);
 	if (found < 0)
 		return -1;
 	if (found == 0 && S_ISDIR(st.st_mode) && !all) {
