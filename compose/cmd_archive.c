@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "compose/cmd.h"
 #include "compose/image_client.h"
@@ -15,10 +16,13 @@
 struct output {
 	char *path, *tmp;   /* NULL: standard output */
 	int fd;
+	bool unnamed;       /* tmp is the name that it will have for a moment: killed before, nothing is left of it */
 };
 
 static int output_open(const struct app *app, const char *what, const char *path, struct output *ret)
 {
+	AUTO_FREE char *folder = NULL;
+	const char *slash;
 	char random[17];
 	*ret = (struct output){ .fd = -1 };
 	if (!*path) {
@@ -30,16 +34,30 @@ static int output_open(const struct app *app, const char *what, const char *path
 	random_hex(random, 16);
 	ret->path = xstrdup(path);
 	ret->tmp = xasprintf("%s.tmp-%s", path, random);
-	ret->fd = open(ret->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	slash = strrchr(path, '/');
+	folder = slash ? xstrndup(path, (size_t)MAX(slash - path, 1)) : xstrdup(".");
+	ret->fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	ret->unnamed = ret->fd >= 0;
+	if (!ret->unnamed) /* a file system without such files, or no folder */
+		ret->fd = open(ret->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return ret->fd < 0 ? cmd_failf(app, "%s: create %s: %s", what, ret->tmp, strerror(errno)) : 0;
+}
+
+/* Gives an unnamed file the name that the final one is made of. */
+static int output_link(const struct output *o)
+{
+	char path[32];
+	return o->unnamed ? linkat(AT_FDCWD, fs_fd_path(o->fd, path), AT_FDCWD, o->tmp, AT_SYMLINK_FOLLOW) : 0;
 }
 
 /* ok: it is whole and takes its name. 0, or 1 after a message. */
 static int output_close(const struct app *app, struct output *o, bool ok)
 {
 	int rc = 0;
-	if (o->tmp && ok && (fsync(o->fd) < 0 || rename(o->tmp, o->path) < 0))
+	if (o->tmp && ok && (fsync(o->fd) < 0 || failpoint("archive.written") < 0 || output_link(o) < 0 || rename(o->tmp, o->path) < 0))
 		rc = cmd_failf(app, "write %s: %s", o->path, strerror(errno));
+	else if (o->tmp && ok)
+		failpoint("archive.named");
 	if (o->tmp && (!ok || rc))
 		unlink(o->tmp);
 	util_close(&o->fd);

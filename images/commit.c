@@ -4,12 +4,13 @@
 #include "images/commit.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "spec/imageref.h"
 
 static int to_spool(void *arg, const void *p, size_t n, struct err *err)
 {
-	return fs_write_all(*(int *)arg, p, n, err);
+	return failpoint_err("archive.export", err) < 0 ? -1 : fs_write_all(*(int *)arg, p, n, err);
 }
 
 /* Copies the upper directory to a new private layer. */

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "images/decode.h"
 #include "images/manifest.h"
@@ -311,6 +312,8 @@ static int prepare_image(struct saver *v, struct saved_image *si, struct manifes
 static int put(struct saver *v, const void *p, size_t n, struct err *err)
 {
 	v->at += n;
+	if (failpoint_err("archive.write", err) < 0)
+		return -1;
 	return fs_write_all(v->out_fd, p, n, err) < 0 ? err_wrap(err, "write the archive") : 0;
 }
 

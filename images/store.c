@@ -74,6 +74,8 @@ int store_lock(struct store *s, enum store_lock_kind kind, struct err *err)
 	while (flock(fd, kind == STORE_SHARED ? LOCK_SH : LOCK_EX) < 0)
 		if (errno != EINTR)
 			return err_sys(err, errno, "image store: lock");
+	if (kind == STORE_EXCLUSIVE)
+		store_recover(s);
 	return TAKE_FD(fd);
 }
 
@@ -290,10 +292,14 @@ static int add_id(void *arg, const char *name)
 	return 0;
 }
 
-int store_ids(struct store *s, struct strv *ret, struct err *err)
+int store_ids(struct store *s, const json_t *index, struct strv *ret, struct err *err)
 {
-	if (fs_each(s->config_fd, ".", add_id, ret, err) < 0)
+	AUTO_STRV struct strv all = {0}, marked = {0};
+	if (fs_each(s->config_fd, ".", store_add_marked, &marked, err) < 0 || fs_each(s->config_fd, ".", add_id, &all, err) < 0)
 		return err_wrap(err, "image store");
+	for (size_t i = 0; i < all.n; i++)
+		if (!strv_has(&marked, all.v[i]) || store_is_known(index, all.v[i]))
+			strv_push(ret, all.v[i]);
 	if (ret->n > 1)
 		qsort(ret->v, ret->n, sizeof(*ret->v), store_compare_text);
 	return 0;
@@ -320,7 +326,7 @@ static int resolve(struct store *s, const json_t *index, const char *name, char 
 		*err = ref_err;
 		return -1;
 	}
-	if (is_hex && store_ids(s, &ids, err) < 0)
+	if (is_hex && store_ids(s, index, &ids, err) < 0)
 		return -1;
 	err_quote(shown, sizeof(shown), name);
 	for (size_t i = 0; i < ids.n; i++) {
@@ -368,7 +374,7 @@ int store_list(struct store *s, struct image **ret_images, size_t *ret_n, struct
 	struct image *images;
 	size_t n = 0;
 	int rc = 0;
-	if (store_read_index(s, &index, err) < 0 || store_ids(s, &ids, err) < 0)
+	if (store_read_index(s, &index, err) < 0 || store_ids(s, index, &ids, err) < 0)
 		return -1;
 	images = xcalloc(ids.n, sizeof(*images));
 	for (size_t i = 0; i < ids.n && rc >= 0; i++) {
@@ -483,7 +489,7 @@ static int needed_layers(struct store *s, const json_t *index, const char *but, 
 {
 	AUTO_STRV struct strv ids = {0};
 	int rc = 0;
-	if (store_ids(s, &ids, err) < 0 || fs_each(s->pins_fd, ".", add_pin, ret, err) < 0)
+	if (store_ids(s, index, &ids, err) < 0 || fs_each(s->pins_fd, ".", add_pin, ret, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ids.n; i++) {
 		struct image img = {0};
@@ -560,9 +566,9 @@ static int collect_garbage(void *arg, const char *name)
 /* Empties what was collected; to be called without the store's lock, as large trees take their time. */
 static int drop_garbage(struct garbage *g, struct err *err)
 {
-	int rc = 0;
+	int rc = g->names.n ? failpoint_err("image.garbage", err) : 0;
 	for (size_t i = 0; i < g->names.n; i++) {
-		if (fs_remove_tree(g->s->layers_fd, g->names.v[i], err) < 0)
+		if (rc < 0 || fs_remove_tree(g->s->layers_fd, g->names.v[i], err) < 0)
 			rc = -1;
 		close(g->fds[i]);
 	}
@@ -686,6 +692,8 @@ static int delete_image(struct store *s, const json_t *index, const char *id, st
 		return err_sys(err, errno, "image store: remove %s", file);
 	}
 	fsync(s->config_fd);
+	if (failpoint_err("image.deleted", err) < 0)
+		return image_done(&img), -1;
 	strv_pushf(&ret->deleted, "sha256:%s", id);
 	g->needed = &needed;
 	for (size_t i = 0; known == 0 && i < img.diff_ids.n; i++) {
@@ -744,9 +752,14 @@ int store_preview_remove(struct store *s, const char *name, bool force, store_in
 	rc = plan_removal(s, index, name, force, in_use, arg, &r, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
 		strv_take(&ret->untagged, store_familiar(r.refs.v[i]));
+	if (rc == 0)
+		drop_refs(index, &r, in_use, arg);
 	if (rc == 0 && r.delete_image)
-		rc = preview_image(s, index, r.id, ret, err);
+		strv_push(&r.others, r.id);
+	for (size_t i = 0; rc == 0 && i < r.others.n; i++)
+		rc = preview_image(s, index, r.others.v[i], ret, err);
 	strv_done(&r.refs);
+	strv_done(&r.others);
 	return rc;
 }
 
@@ -774,6 +787,7 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 			strv_push(&r.others, r.id);
 	}
 	for (size_t i = 0; rc == 0 && i < r.others.n; i++) {
+		store_mark(s, r.others.v[i], NULL); /* on a full disk it goes without */
 		changed |= store_forget_platform(index, r.others.v[i]);
 		if (!store_manifest_record(index, r.others.v[i], &hex))
 			continue;
@@ -784,8 +798,13 @@ int store_remove(struct store *s, const char *name, bool force, store_in_use_fn 
 		rc = store_write_index(s, index, err);
 	for (size_t i = 0; rc == 0 && i < r.refs.n; i++)
 		strv_take(&ret->untagged, store_familiar(r.refs.v[i]));
+	rc = rc == 0 && r.others.n ? failpoint_err("image.unnamed", err) : rc;
 	for (size_t i = 0; rc == 0 && i < r.others.n; i++)
 		rc = delete_image(s, index, r.others.v[i], &g, ret, err);
+	for (size_t i = 0; rc == 0 && i < r.others.n; i++)
+		store_unmark(s, r.others.v[i]);
+	if (rc < 0 && r.others.n)
+		store_recover(s);
 	if (rc == 0 && blobs.n)
 		delete_blobs(s, index, &blobs, ret);
 	close(lock);

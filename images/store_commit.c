@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Adding to the store. A layer is unpacked under a private name by whoever holds its flock; everything slow (unpacking, syncing)
  * happens before the store's lock is taken. Under the lock: rename the layers, sync their parent, write the configuration, write
- * the index. */
+ * the index; in between stands a mark (store_pending.c), so that an image is there with all that belongs to it, or not at all. */
 #include <stdio.h>
 #include <sys/file.h>
 
@@ -170,13 +170,17 @@ static int commit_locked(struct store *s, const struct image *img, const struct 
 	AUTO_JSON json_t *index = NULL;
 	AUTO_FREE char *file = xasprintf("%s.json", img->id);
 	struct image old = {0};
-	int was_there;
+	bool was_there;
 	if (store_read_index(s, &index, err) < 0 || rename_layers(s, c->layers, c->n_layers, err) < 0 || check_present(s, img, p, err) < 0)
 		return -1;
 	if (failpoint_err("image.layers", err) < 0)
 		return -1;
 	was_there = store_read_image(s, index, img->id, &old, NULL) == 0;
 	image_done(&old);
+	if (!was_there && (c->n_refs || c->manifest) && store_mark(s, img->id, err) < 0)
+		return -1;
+	if (failpoint_err("image.marked", err) < 0)
+		return -1;
 	if (!was_there && fs_write_atomic(s->config_fd, file, c->config, c->n_config, 0600, err) < 0)
 		return err_wrap(err, "image store");
 	if (failpoint_err("image.config", err) < 0)
@@ -187,6 +191,10 @@ static int commit_locked(struct store *s, const struct image *img, const struct 
 		set_manifest(index, img->id, p->manifest_hex, c->n_manifest, c->manifest_type);
 	if ((c->n_refs || c->manifest) && store_write_index(s, index, err) < 0)
 		return -1;
+	if (failpoint_err("image.recorded", err) < 0)
+		return -1;
+	if (!was_there)
+		store_unmark(s, img->id);
 	return was_there;
 }
 
@@ -202,6 +210,8 @@ int store_commit(struct store *s, const struct store_commit *c, char ret_id[stat
 	if (rc == 0) {
 		lock = store_lock(s, STORE_EXCLUSIVE, err);
 		rc = lock < 0 ? -1 : commit_locked(s, &img, c, &p, err);
+		if (rc < 0 && lock >= 0)
+			store_recover(s);
 		util_close(&lock);
 	}
 	map_done(&p.blobs);

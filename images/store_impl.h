@@ -38,7 +38,18 @@ int store_manifest_blobs(struct store *s, const char *hex, struct map *ret, stru
 int store_needed_blobs(struct store *s, const json_t *index, struct map *ret);
 /* The record of an image's manifest in the index, NULL when there is none; its digest's digits. */
 const json_t *store_manifest_record(const json_t *index, const char *id, const char **ret_hex);
-/* The ids of all images, sorted. */
-int store_ids(struct store *s, struct strv *ret, struct err *err);
+/* The ids of all images, sorted; without those that were never completely added or removed. */
+int store_ids(struct store *s, const json_t *index, struct strv *ret, struct err *err);
+
+/* images/store_pending.c, all under the exclusive lock: says that the two records of an image are being changed … */
+int store_mark(struct store *s, const char *id, struct err *err);
+/* … and that they have been. */
+void store_unmark(struct store *s, const char *id);
+/* Ends what somebody who died, or failed, had begun. store_lock() does it. */
+void store_recover(struct store *s);
+/* True when the index names the image or its manifest. */
+bool store_is_known(const json_t *index, const char *id);
+/* For fs_each() over the configurations: adds the id that a mark is of to the strv. */
+int store_add_marked(void *arg, const char *name);
 
 #endif

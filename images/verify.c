@@ -180,7 +180,7 @@ static int verify_images(struct verify *v, struct err *err)
 	struct manifest *m = xcalloc(1, sizeof(*m));
 	int rc = store_read_index(v->s, &index, err);
 	if (rc == 0)
-		rc = store_ids(v->s, &ids, err);
+		rc = store_ids(v->s, index, &ids, err);
 	for (size_t i = 0; i < ids.n && rc == 0; i++) {
 		AUTO_IMAGE struct image img = {0};
 		struct err own = {0};
