@@ -140,6 +140,7 @@ const struct failpoint failpoints[] = {
 	{ "network.used", "supervise", "the packet rules know it", FAILPOINT_ERRNO },
 	{ "network.saved", "supervise", "it is recorded", FAILPOINT_ERRNO },
 	{ "network.unused", "supervise", "the packet rules have forgotten a network", FAILPOINT_ERRNO },
+	{ "network.gone", "supervise", "its bridge is removed, what its members shared and its record are not", FAILPOINT_DIE },
 	{ "network.unsaved", "supervise", "its record is removed", FAILPOINT_ERRNO },
 	{ "network.delete", "work", "its bridge is about to be deleted", FAILPOINT_ERRNO },
 	{ "network.deleted", "work", "the bridge is deleted", FAILPOINT_ERRNO },

@@ -391,8 +391,11 @@ int nets_load(struct supervisor *sv, struct err *err)
 		struct netw *n;
 		const char *owner = json_get_str(j, "owner", NULL);
 		shared_sweep(sv, json_get_str(j, "bridge", "-"));
-		if ((owner || !has_bridge(there, n_there, json_get_str(j, "bridge", ""))) && !in_use(sv, name))
+		if ((owner || !has_bridge(there, n_there, json_get_str(j, "bridge", ""))) && !in_use(sv, name)) {
+			if (!owner) /* our predecessor has removed the bridge and got no further */
+				shared_gone(sv, json_get_str(j, "bridge", "-"));
 			continue;
+		}
 		n = netw_new(json_get_str(j, "key", name), name, j);
 		n->owner = owner ? xstrdup(owner) : NULL;
 		n->owner_key = owner ? xstrdup(json_get_str(j, "owner_key", name)) : NULL;
@@ -417,6 +420,7 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 		net->removing = false;
 		nets_rules(sv, net, true, NULL);
 	} else { /* what a failure behind the bridge's end leaves, goes with the project */
+		failpoint("network.gone");
 		shared_forget(sv, net, true);
 		forget(sv, net);
 		if (json_write_file(sv->project_fd, "networks.json", sv->nets_json, false, failure ? NULL : &err) == 0)

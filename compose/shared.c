@@ -357,12 +357,18 @@ void shared_tell_dns(struct supervisor *sv)
 
 void shared_forget(struct supervisor *sv, const struct netw *n, bool gone)
 {
-	static const char *const kinds[] = { ".leases", ".shared" };
 	for (size_t i = sv->shared ? sv->shared->n_told : 0; i-- > 0;)
 		if (strcmp(sv->shared->told[i]->bridge, n->bridge.name) == 0)
 			untell(sv->shared, i);
-	for (size_t i = 0; gone && i < ARRAY_SIZE(kinds); i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", kinds[i], n->bridge.name);
+	if (gone)
+		shared_gone(sv, n->bridge.name);
+}
+
+void shared_gone(struct supervisor *sv, const char *bridge)
+{
+	static const char *const kinds[] = { ".leases", ".shared" };
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", kinds[i], bridge);
 		if (unlinkat(sv->paths.run_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			fs_remove_tree(sv->paths.run_fd, path, NULL);
 	}

@@ -124,6 +124,7 @@ void shared_publish(struct unit *u, const struct netw *n, const char *address, c
 void shared_withdraw(struct unit *u);
 void shared_tell_dns(struct supervisor *sv);                                 /* all that others have published */
 void shared_forget(struct supervisor *sv, const struct netw *n, bool gone);  /* gone: the network is; else we only leave it */
+void shared_gone(struct supervisor *sv, const char *bridge);                   /* what projects shared of a bridge that is no more goes */
 void shared_done(struct supervisor *sv);                                     /* removes the directories when they are empty */
 
 /* repair.c: looks after what others change */

@@ -191,7 +191,7 @@ static bool was_execd(const struct unit *u)
 }
 
 /* Nobody holds the container's DNS sockets any more: bind them anew in its namespace. The DNS process of our predecessor may still be on its
- * way out with the old ones; then it is tried again. */
+ * way out with the old ones, or what is short now may be there again: it is tried as long as the container runs. */
 static void reopen_dns(struct loop_timer *t)
 {
 	struct unit *u = CONTAINER_OF(t, struct unit, note_timer);
@@ -205,15 +205,13 @@ static void reopen_dns(struct loop_timer *t)
 	if (ns_fd < 0)
 		return; /* it has just ended */
 	rc = netns_open(&ns, &u->sv->net, ns_fd, NETNS_WANT_DNS, &err);
-	if (rc < 0 && err.sys == EADDRINUSE && ++u->exit_tries < NOTE_TRIES) {
-		loop_timer_set(&u->sv->loop, t, u->exit_tries < NOTE_TRIES / 2 ? NOTE_MS : NOTE_MS * 100, reopen_dns);
-		return;
-	}
 	if (rc == 0)
 		rc = netns_take_dns(&ns, &u->dns_udp, &u->dns_tcp, &err);
 	netns_close(&ns);
 	if (rc < 0) {
-		log_warn("%s: no DNS: %s", u->rec->name, err.msg);
+		if (u->exit_tries == 0 && err.sys != EADDRINUSE)
+			log_warn("%s: no DNS: %s", u->rec->name, err.msg);
+		loop_timer_set(&u->sv->loop, t, ++u->exit_tries < NOTE_TRIES / 2 ? NOTE_MS : NOTE_MS * 100, reopen_dns);
 		return;
 	}
 	unit_key(u, "dns/udp", key);
