@@ -542,8 +542,8 @@ static const struct cli_option rm_options[] = {
 
 static const struct cli_option run_options[] = {
 	{ "build", 0, CLI_BOOL, 0, .help = "Build image before starting container" },
-	{ "cap-add", 0, CLI_STRINGS, CLI_LATER, .help = "Add Linux capabilities", .var = "list" },
-	{ "cap-drop", 0, CLI_STRINGS, CLI_LATER, .help = "Drop Linux capabilities", .var = "list" },
+	{ "cap-add", 0, CLI_STRINGS, 0, .help = "Add Linux capabilities", .var = "list" },
+	{ "cap-drop", 0, CLI_STRINGS, 0, .help = "Drop Linux capabilities", .var = "list" },
 	{ "detach", 'd', CLI_BOOL, 0, .help = "Run container in background and print container ID" },
 	{ "entrypoint", 0, CLI_STRING, 0, .help = "Override the entrypoint of the image" },
 	{ "env", 'e', CLI_STRINGS, 0, .help = "Set environment variables" },

@@ -14,6 +14,7 @@
 #include "compose/cmd_request.h"
 #include "compose/control.h"
 #include "compose/project.h"
+#include "compose/service_options.h"
 #include "compose/tty.h"
 #include "spec/dotenv.h"
 #include "spec/shellwords.h"
@@ -154,12 +155,27 @@ static int put_volumes(struct app *app, const struct project *p, json_t *run)
 	return 0;
 }
 
+static int put_capabilities(struct app *app, json_t *run)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	struct service_options ignored;
+	const char *key;
+	struct err err;
+	json_object_set_new(run, "cap_add", json_from_strv(cli_list(app->args, "cap-add")->v));
+	json_object_set_new(run, "cap_drop", json_from_strv(cli_list(app->args, "cap-drop")->v));
+	if (service_options_read(run, a, &ignored, &key, &err) == 0)
+		return 0;
+	return cmd_failf(app, "run: --%s: %s", str_starts(key, "cap_add") ? "cap-add" : "cap-drop", err.msg);
+}
+
 /* The member "run" of the request; 0, or 1 after a message. */
 static int run_options(struct app *app, const struct run *r, const struct project *p, json_t *run)
 {
 	const struct cli_args *a = app->args;
 	const char *user = cli_str(a, "user"), *dir = cli_str(a, "workdir"), *name = cli_str(a, "name");
 	AUTO_STRV struct strv words = {0};
+	if (put_capabilities(app, run)) /* first: nothing else is in it yet */
+		return 1;
 	json_object_set_new(run, "command", a->args.n > 1 ? json_from_strv(a->args.v + 1) : json_null());
 	if (cli_is_set(a, "entrypoint") && !shellwords_split(cli_str(a, "entrypoint"), &words, NULL))
 		return cmd_failf(app, "run: --entrypoint: quotes do not match");

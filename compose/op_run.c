@@ -56,6 +56,18 @@ static void extend(json_t *config, const char *key, const json_t *more)
 	json_array_extend(list, (json_t *)(uintptr_t)more);
 }
 
+/* What the command line adds, the service does not drop, and the other way round. */
+static void put_capabilities(json_t *config, const char *key, const char *opposite, const json_t *list)
+{
+	json_t *others = json_object_get(config, opposite), *item;
+	size_t i;
+	json_array_foreach((json_t *)(uintptr_t)list, i, item)
+		for (size_t k = json_array_size(others); k-- > 0;)
+			if (json_equal(json_array_get(others, k), item))
+				json_array_remove(others, k);
+	extend(config, key, list);
+}
+
 /* The service's configuration with the wishes of the command line; new reference. */
 static json_t *run_config(const struct desired_service *s, const json_t *run)
 {
@@ -83,6 +95,8 @@ static json_t *run_config(const struct desired_service *s, const json_t *run)
 		json_object_del(config, "ports");
 	extend(config, "ports", json_object_get(run, "publish"));
 	extend(config, "volumes", json_object_get(run, "volumes"));
+	put_capabilities(config, "cap_add", "cap_drop", json_object_get(run, "cap_add"));
+	put_capabilities(config, "cap_drop", "cap_add", json_object_get(run, "cap_drop"));
 	return config;
 }
 

@@ -428,3 +428,17 @@ def test_exec_privileged(t):
     t.up()
     t.has(t.muster("exec", "-T", "--privileged", "a", "grep", "-E", "CapEff|Seccomp:", "/proc/self/status").out, "CapEff:\t000001ff", "Seccomp:\t0")
     t.has(t.sh("a", "grep -E 'CapEff|Seccomp:' /proc/self/status"), "CapEff:\t00000000a80425fb", "Seccomp:\t2")
+
+
+def test_run_capabilities(t):
+    """run --cap-add and --cap-drop go on top of the service's own; what one adds the other no longer drops; an unknown name is refused."""
+    t.compose("services: {a: {image: busybox, cap_drop: [CHOWN]}, b: {image: busybox, cap_drop: [ALL]}}\n")
+
+    def caps(*args, service="a"):
+        return int(t.muster("run", "--rm", "-T", *args, service, "grep", "CapEff", "/proc/self/status").out.split()[1], 16)
+    usual = 0xa80425fb
+    t.eq(caps(), usual & ~1)
+    t.eq(caps("--cap-add", "NET_ADMIN", "--cap-add", "CHOWN"), usual | 1 << 12)
+    t.eq(caps("--cap-drop", "NET_RAW", "--cap-drop", "KILL"), usual & ~1 & ~(1 << 13) & ~(1 << 5))
+    t.eq(caps("--cap-add", "SYS_TIME", service="b"), 1 << 25)
+    t.has(t.muster("run", "--rm", "--cap-add", "NOPE", "a", "true", rc=1).err, "--cap-add", "NOPE")
