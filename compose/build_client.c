@@ -347,8 +347,6 @@ static void on_signal(struct loop_source *s, uint32_t events)
 			end_build(b, &err);
 		else
 			message_send(&b->builder, cancel, NULL, 0, &err);
-		for (size_t k = 0; k < b->n_fetchers; k++)
-			kill(b->fetchers[k], SIGKILL); /* whoever waits for a registry stops waiting */
 	}
 	begin_ready(c);
 }

@@ -383,6 +383,7 @@ static int build(struct build *b, const int *fds, struct err *err)
 	    failpoint_err("build.begun", err) < 0 || build_contexts_open(b, fds, err) < 0 || read_ignore(b, fds, err) < 0 || read_dockerfile(b, fds, err) < 0)
 		return -1;
 	b->from = cachefrom_new(b, fds);
+	peers_on_cancel(b->peers, cachefrom_interrupt, b->from);
 	b->to = cacheto_new(b);
 	if (check)
 		return build_check(b, check, err) < 0 ? told(b, &b->diags, err) : 0;
@@ -411,6 +412,7 @@ static void *main_thread(void *arg)
 		peers_tell(b->peers, TAKE_PTR(b->failure));
 	}
 	build_contexts_close(b);
+	peers_on_cancel(b->peers, NULL, NULL);
 	cachefrom_free(b->from);
 	cacheto_free(b->to);
 	layers_free(b->layers);

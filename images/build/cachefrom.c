@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/failpoint.h"
 #include "base/fs.h"
@@ -39,6 +40,9 @@ struct cachefrom {
 	bool loaded;
 	struct cache_source v[MAX_SOURCES];
 	size_t n;
+	pthread_mutex_t fds_lock;      /* held for moments */
+	struct map fds;                /* of all lanes that are open: "fd" */
+	bool interrupted;
 };
 
 struct cachefrom *cachefrom_new(struct build *b, const int *fds)
@@ -48,6 +52,7 @@ struct cachefrom *cachefrom_new(struct build *b, const int *fds)
 	size_t i;
 	c->b = b;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->fds_lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
 	json_array_foreach(list, i, item) {
 		struct cache_source *s = &c->v[c->n];
@@ -70,12 +75,14 @@ void cachefrom_free(struct cachefrom *c)
 		return;
 	for (size_t i = 0; i < c->n; i++) {
 		if (c->v[i].connected)
-			cachefrom_disconnect(c->v[i].lanes);
+			cachefrom_disconnect(c->b, c->v[i].lanes);
 		cachefile_done(&c->v[i].file);
 		map_done(&c->v[i].ops);
 		map_done(&c->v[i].entries);
 		free(c->v[i].name);
 	}
+	map_done(&c->fds);
+	pthread_mutex_destroy(&c->fds_lock);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->changed);
 	free(c);
@@ -107,6 +114,33 @@ int64_t cachefrom_tell(struct build *b, int64_t id, const char *state, const cha
 
 /* ---- the registry ---- */
 
+/* Notes a lane, or forgets it and closes it. */
+static void note_lane(struct cachefrom *c, struct lane *l, bool add)
+{
+	char name[16];
+	snprintf(name, sizeof(name), "%d", l->fd);
+	pthread_mutex_lock(&c->fds_lock);
+	if (add) {
+		map_put(&c->fds, name, c);
+		if (c->interrupted)
+			shutdown(l->fd, SHUT_RDWR);
+	} else if (l->fd >= 0) {
+		map_del(&c->fds, name);
+		util_close(&l->fd);
+	}
+	pthread_mutex_unlock(&c->fds_lock);
+}
+
+void cachefrom_interrupt(void *arg)
+{
+	struct cachefrom *c = arg;
+	pthread_mutex_lock(&c->fds_lock);
+	c->interrupted = true;
+	for (struct map_entry *e = map_next(&c->fds, NULL); e; e = map_next(&c->fds, e))
+		shutdown(atoi(e->key), SHUT_RDWR);
+	pthread_mutex_unlock(&c->fds_lock);
+}
+
 int cachefrom_connect(struct build *b, const char *ref, bool push, struct lane lanes[static LANE_MAX_LANES], struct err *err)
 {
 	json_t *j = json_object(), *answer = NULL;
@@ -125,13 +159,15 @@ int cachefrom_connect(struct build *b, const char *ref, bool push, struct lane l
 	}
 	for (size_t i = 0; i < n; i++)
 		lane_init(&lanes[i], fds[i]);
+	for (size_t i = 0; i < n; i++)
+		note_lane(b->from, &lanes[i], true);
 	return 0;
 }
 
-void cachefrom_disconnect(struct lane lanes[static LANE_MAX_LANES])
+void cachefrom_disconnect(struct build *b, struct lane lanes[static LANE_MAX_LANES])
 {
 	for (size_t i = 0; i < LANE_MAX_LANES; i++) {
-		util_close(&lanes[i].fd);
+		note_lane(b->from, &lanes[i], false);
 		lane_done(&lanes[i]);
 	}
 }

@@ -13,6 +13,8 @@
 /* Sources from the request's "cache_from"; fds: those of the request, inside the jail. */
 struct cachefrom *cachefrom_new(struct build *b, const int *fds);
 void cachefrom_free(struct cachefrom *c); /* takes NULL */
+/* Whoever waits for a registry, here or in cacheto.c, stops waiting. Any thread; never waits itself. */
+void cachefrom_interrupt(void *c);
 
 /* Is there a layer that `op` made on top of the state (own_layer: whatever is there)? 0: it is here, sealed, in *ret_layer (the pool's), and when
  * it was made in ret_created ("": not known); 1: no. Any thread. */
@@ -20,7 +22,7 @@ int cachefrom_take(struct cachefrom *c, struct build_step *s, const char *op, st
 
 /* Lanes to the registry of `ref`, for cacheto.c too: LANE_MAX_LANES of them. 0 or -1 + err. */
 int cachefrom_connect(struct build *b, const char *ref, bool push, struct lane lanes[static LANE_MAX_LANES], struct err *err);
-void cachefrom_disconnect(struct lane lanes[static LANE_MAX_LANES]);
+void cachefrom_disconnect(struct build *b, struct lane lanes[static LANE_MAX_LANES]);
 /* A step of the builder's own, as progress: "importing cache manifest from …". id 0 begins one; its id. */
 int64_t cachefrom_tell(struct build *b, int64_t id, const char *state, const char *text);
 void cachefrom_warn(struct build *b, const char *text);

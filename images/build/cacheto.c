@@ -409,7 +409,7 @@ static int export(struct cacheto *c, struct target *t, const struct build_state 
 		return -1;
 	rc = send_all(t, &f, err);
 	if (t->ref)
-		cachefrom_disconnect(t->lanes);
+		cachefrom_disconnect(c->b, t->lanes);
 	return rc;
 }
 

@@ -10,7 +10,7 @@ static int allow_building(scmp_filter_ctx f)
 {
 	static const int calls[] = {
 		SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(memfd_create), SCMP_SYS(eventfd2), SCMP_SYS(copy_file_range), SCMP_SYS(flistxattr),
-		SCMP_SYS(mkdir), SCMP_SYS(fstatfs),
+		SCMP_SYS(mkdir), SCMP_SYS(fstatfs), SCMP_SYS(shutdown),
 	};
 	if (confine_allow_files(f) < 0 || seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FICLONE)) < 0)
 		return -1;

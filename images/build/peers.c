@@ -28,6 +28,8 @@ struct peers {
 	int64_t next_id;
 	bool *cancelled;
 	bool cli_gone, executor_gone, cancel_sent;
+	void (*on_cancel)(void *arg); /* under the lock */
+	void *on_cancel_arg;
 };
 
 struct peers *peers_new(int cli_fd, int executor_fd, bool *cancelled)
@@ -130,9 +132,16 @@ int peers_run(struct peers *p, json_t *j, int64_t id, void (*opened)(void *arg),
 {
 	struct waiter w = { .id = id, .executor = true };
 	bool told = false;
-	int rc;
+	int rc = 0;
 	enlist(p, &w);
-	rc = send_to(p, p->executor_fd, j, NULL, 0, err);
+	pthread_mutex_lock(&p->lock);
+	w.done = w.done || *p->cancelled; /* whoever cancels from now on finds us in the list */
+	told = w.done;
+	pthread_mutex_unlock(&p->lock);
+	if (told) /* nothing is begun */
+		opened(arg);
+	else
+		rc = send_to(p, p->executor_fd, j, NULL, 0, err);
 	json_decref(j);
 	pthread_mutex_lock(&p->lock);
 	while (rc == 0 && !w.done) {
@@ -241,12 +250,22 @@ void peers_stop(struct peers *p)
 		_exit(1);
 }
 
+void peers_on_cancel(struct peers *p, void (*fn)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&p->lock);
+	p->on_cancel = fn;
+	p->on_cancel_arg = arg;
+	pthread_mutex_unlock(&p->lock);
+}
+
 void peers_cancel(struct peers *p)
 {
 	int64_t ids[EXECUTOR_MAX_STEPS];
 	size_t n = 0;
 	pthread_mutex_lock(&p->lock);
 	*p->cancelled = true;
+	if (p->on_cancel)
+		p->on_cancel(p->on_cancel_arg);
 	for (struct waiter *w = p->waiters; w; w = w->next) {
 		if (w->executor && n < ARRAY_SIZE(ids))
 			ids[n++] = w->id;

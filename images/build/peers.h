@@ -27,6 +27,8 @@ int peers_ask_for(struct peers *p, json_t *j, const int *fds, size_t n_fds, json
 /* Has the executor run a step; takes j over. opened(arg) is called when its directories are open, or when that will not be. *ret_code: the exit
  * code. 0 or -1 + err (it could not be run, or was cancelled). */
 int peers_run(struct peers *p, json_t *j, int64_t id, void (*opened)(void *arg), void *arg, int *ret_code, struct err *err);
+/* fn is called when the build is cancelled, once for each peers_cancel(), from whatever thread that is. */
+void peers_on_cancel(struct peers *p, void (*fn)(void *arg), void *arg);
 /* Stops what runs; what waits fails. */
 void peers_cancel(struct peers *p);
 

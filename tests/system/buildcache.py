@@ -7,9 +7,14 @@ import io
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tarfile
+import tempfile
+import time
 import registry
+import systest
 from registry import DockerRegistry
 
 CONFIG = "application/vnd.buildkit.cacheconfig.v0"
@@ -374,3 +379,115 @@ def test_cache_parallel(t):
     t.eq({built_id(t, f"p{i}") for i in range(2)}, {want})
     with open(t.dir + "/cache/index.json", encoding="ascii") as f:
         t.eq(sorted(x["annotations"]["org.opencontainers.image.ref.name"] for x in json.load(f)["manifests"]), ["latest", "t0", "t1"])
+
+
+class Dockerd:
+    """A dockerd of its own, whose BuildKit is asked to use our caches, and we its; ended by its pid."""
+
+    def __init__(self, t):
+        d = t.folder + "/docker"
+        os.makedirs(d)
+        self.short = tempfile.mkdtemp(prefix="md")  # the paths of its sockets must be short
+        self.socket = f"unix://{self.short}/s"
+        self.env = {**t.environ(), "DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": d}
+        with open(d + "/log", "wb") as log:
+            self.p = subprocess.Popen(
+                ["dockerd", "--data-root", d + "/root", "--exec-root", self.short + "/exec", "-p", d + "/pid", "-H", self.socket, "--bridge", "none",
+                 "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--storage-driver", "vfs"], stdout=log, stderr=log, start_new_session=True)
+        until = time.monotonic() + 40
+        while subprocess.run(["/usr/bin/docker", "-H", self.socket, "version"], capture_output=True, check=False).returncode:
+            if self.p.poll() is not None or time.monotonic() > until:
+                self.close()
+                with open(d + "/log", encoding="utf-8", errors="replace") as f:
+                    raise systest.Skip("dockerd does not start here: " + f.read()[-300:].replace("\n", " | "))
+            time.sleep(0.2)
+
+    def __call__(self, *args):
+        done = subprocess.run(["/usr/bin/docker", "-H", self.socket, *args], capture_output=True, env=self.env, text=True, check=False)
+        if done.returncode:
+            raise systest.Failure(f"docker {' '.join(args)}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    def close(self):
+        if self.p.poll() is None:
+            self.p.terminate()
+            try:
+                self.p.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.p.pid, signal.SIGKILL)
+                self.p.wait()
+        shutil.rmtree(self.short, ignore_errors=True)
+
+
+@systest.timeout(180)
+def test_cache_beside_buildkit(t):
+    """docker's BuildKit takes our image with its record, and our caches of each form, as caches without a hit, and builds right; so do we with a cache of
+    BuildKit's."""
+    if not shutil.which("dockerd") or not os.path.exists("/usr/bin/docker"):
+        raise systest.Skip("no docker")
+    loopback()
+    t.file("one", "1\n")
+    text = "FROM busybox\nCOPY one /one\nWORKDIR /w\n"
+    docker = Dockerd(t)
+    try:
+        with DockerRegistry(t.folder + "/registry") as s:
+            t.muster("image", "save", "-o", "busybox.tar", "busybox")
+            docker("load", "-i", t.dir + "/busybox.tar")
+            ref = f"{s.host}/team/ours"
+            build(t, text, "--cache-to", "type=inline", "--cache-to", f"type=registry,ref={ref}:cache,mode=max",
+                  "--cache-to", f"type=registry,ref={ref}:index,image-manifest=false", "--cache-to", f"type=registry,ref={ref}:list,oci-mediatypes=false", name=f"{ref}:1")
+            t.muster("image", "push", f"{ref}:1")
+            for tag in ("1", "index", "list", "cache"):
+                out = docker("build", "--progress", "plain", "--cache-from", f"{ref}:{tag}", "-t", "theirs", t.dir)
+                t.has(out, "COPY one /one")
+                t.lacks(out, "panic")
+                docker("builder", "prune", "-a", "-f")
+            theirs = f"{s.host}/team/theirs:1"
+            docker("build", "--build-arg", "BUILDKIT_INLINE_CACHE=1", "-t", theirs, t.dir)
+            docker("push", theirs)
+            wipe(t, f"{ref}:1")
+            got = build(t, text, "--cache-from", theirs)
+            t.lacks(got.err, "warning")
+            t.eq(len(ran(got)), 2, f"BuildKit's records are none of ours\n{got}")
+    finally:
+        docker.close()
+
+
+def test_cache_accounts(t):
+    """A registry that wants to know who we are: without an account a warning on the way in and an error on the way out, with one both work."""
+    loopback()
+    text = "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\n"
+    with open(t.folder + "/htpasswd", "wb") as f:
+        f.write(subprocess.run(["htpasswd", "-Bbn", "alice", "s3cret"], check=True, capture_output=True).stdout)
+    with DockerRegistry(t.folder + "/registry", htpasswd=t.folder + "/htpasswd") as s:
+        ref = f"{s.host}/team/cache"
+        t.one_message(build(t, text, "--cache-to", f"type=registry,ref={ref}", rc=1), "cache export to registry", "access denied")
+        t.has(build(t, text, "--cache-to", f"type=registry,ref={ref},ignore-error=true").err, "warning: cache export to registry", "access denied")
+        wipe(t)
+        t.has(build(t, text, "--cache-from", ref).err, f"warning: cache from {ref}: ", "access denied")
+        t.muster("login", "-u", "alice", "--password-stdin", s.host, stdin="s3cret\n")
+        build(t, text, "--cache-to", f"type=registry,ref={ref}")
+        want = built_id(t)
+        again(t, text, want, "--cache-from", ref, steps=1)
+
+
+def test_cache_slow_registry(t):
+    """A registry that does not answer holds nobody who cancels; one that breaks off in the middle of a layer is asked for the rest or given up with a
+    warning."""
+    loopback()
+    image = registry.Image([registry.tar_of({"f": os.urandom(100000)})])
+    text = "FROM busybox\nRUN echo made > /made\n"
+    with registry.Server(image, fault=lambda h, n: time.sleep(20) or False) as s:
+        t.file("Dockerfile", text)
+        job = t.start("image", "build", "--progress", "plain", "--cache-from", f"{s.host}/a/b:1", ".")
+        job.expect("importing cache manifest")
+        time.sleep(0.3)
+        begun = time.monotonic()
+        job.signal(signal.SIGINT)
+        t.true(job.wait(15) != 0 and time.monotonic() - begun < 8, f"{time.monotonic() - begun:.1f} s until the end of a cancelled build")
+        t.has(job.err, "cancelled")
+        t.nothing_left(ignore=("state", "run"))
+    with registry.Server(image) as s:
+        got = build(t, text, "--cache-from", f"{s.host}/a/b:1")
+        t.has(got.err, "has no cache record")
+        t.eq(run(t, "cat /made"), "made\n")

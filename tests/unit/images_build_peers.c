@@ -224,6 +224,10 @@ static void test_cancel(void)
 	answer(r.executor, json_pack("{s:s,s:i,s:b}", "event", "done", "id", 5, "cancelled", 1), NULL, 0);
 	pthread_join(s.thread, NULL);
 	CHECK(s.rc == -1 && s.err.code == ERR_TIMEOUT, "%s", s.err.msg);
+	start(&s, &r, 6, run); /* nothing begins any more */
+	pthread_join(s.thread, NULL);
+	CHECK(s.rc == -1 && s.opened == 1, "%d, opened %d", s.rc, s.opened);
+	CHECK(recv(r.executor, &s, sizeof(s), MSG_DONTWAIT) < 0, "the executor is told of a step of a cancelled build");
 	teardown(&r, 0);
 }
 
