@@ -124,3 +124,12 @@ def test_links(t):
     t.sh("web", "nslookup -type=a db")
     t.compose("services: {web: {image: busybox, links: ['db:sql']}, db: {image: busybox}}")
     t.has(t.muster("up", "-d", rc=1).err, "services.web.links[0]: another name is not supported yet")
+
+
+def test_run_capabilities(t):
+    """`run --cap-add` and `--cap-drop` go on top of the service's; an unknown one is one message and leaves nothing."""
+    t.compose("services: {web: {image: busybox, cap_drop: [ALL]}}")
+    got = t.muster("run", "--rm", "-T", "--cap-add", "NET_ADMIN", "--cap-add", "chown", "web", "sh", "-c", CAPS).out
+    t.eq({int(x, 16) for x in got.split()}, {have(1 << 12 | 1)})
+    t.has(t.muster("run", "--rm", "-T", "--cap-add", "NONSENSE", "web", "true", rc=1).err, 'there is no capability "NONSENSE"')
+    t.eq(t.ps(), {})

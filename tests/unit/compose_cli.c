@@ -127,7 +127,7 @@ static const struct { const char *line, *want; } cases[] = {
 	{ "muster up --pull always", "up pull=always" },
 	{ "muster up --pull build", "up pull=build" },
 	{ "muster exec --privileged web id", "exec privileged=true | web id" },
-	{ "muster --compatibility up", "error: --compatibility: not supported yet" },
+	{ "muster --compatibility up", "up compatibility=true" },
 
 	{ "muster up --force-recreate --no-recreate", "error: --force-recreate and --no-recreate cannot be used together" },
 	{ "muster up -d --abort-on-container-exit", "error: --detach and --abort-on-container-exit cannot be used together" },
