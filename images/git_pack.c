@@ -11,6 +11,8 @@
 
 #include "images/git_impl.h"
 
+#define MAX_HELD_BYTES (4ULL << 30) /* of objects on the way from a base to what is made of it */
+
 enum { TRAILER = 20, PACK_HEADER = 12, MAX_CHAIN = 10000 };
 
 void git_hex(const unsigned char oid[static GIT_RAW], char ret[static GIT_HEX + 1])
@@ -326,6 +328,7 @@ static int resolve_from(const struct children *c, struct git_object *root, struc
 {
 	struct level *stack = NULL;
 	size_t n = 0, cap = 0;
+	uint64_t held = root->size;
 	int rc = 0;
 	unsigned char *bytes = stored(c->k, root, err);
 	if (!bytes)
@@ -338,6 +341,7 @@ static int resolve_from(const struct children *c, struct git_object *root, struc
 		AUTO_FREE unsigned char *delta = NULL;
 		size_t size;
 		if (!child) {
+			held -= l->n;
 			free(l->bytes);
 			n--;
 			continue;
@@ -348,6 +352,9 @@ static int resolve_from(const struct children *c, struct git_object *root, struc
 			rc = delta ? corrupt(err, "a delta makes no sense") : -1;
 			continue;
 		}
+		held += size;
+		if (held > MAX_HELD_BYTES)
+			rc = err_set(err, ERR_INVALID, "the pack would need more than %llu bytes of memory", MAX_HELD_BYTES);
 		child->real = l->o->real;
 		name_object(child, bytes, size);
 		stack = vec_grow(stack, n, &cap, sizeof(*stack));

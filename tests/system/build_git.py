@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -388,3 +389,40 @@ def test_ssh(t):
             other = " ".join(f.read().split()[:2])
         t.file(".ssh/known_hosts", f"[127.0.0.1]:2299 {other}\n")
         t.has(build(t, "--no-cache", "--ssh", "default", url, env=env, rc=1).err, "another key")
+
+
+def test_killed(t):
+    """A muster that is killed while a repository is fetched, with an agent of ours beside it, leaves no process and no file; so does Ctrl+C."""
+    import http.server
+    import threading
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    asked, go = threading.Event(), threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            go.wait(30)
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    key = []
+    if shutil.which("ssh-keygen"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", t.dir + "/key"], check=True)
+        key = ["--ssh", f"default={t.dir}/key"]
+
+    def ours():
+        return [p for p in systest.processes().values() if p[3].startswith("muster-image")]
+    for sig in (signal.SIGKILL, signal.SIGINT):
+        asked.clear()
+        job = t.start("image", "build", *key, f"http://127.0.0.1:{server.server_port}/r.git")
+        t.true(asked.wait(20), "nobody asked")
+        t.true(len(ours()) >= 2 + len(key) // 2, str(ours()))
+        job.signal(sig)
+        job.wait()
+        systest.wait_for(lambda: not ours(), 5, ours)
+    go.set()
+    server.shutdown()
+    build(t, dockerfile(t, "FROM scratch\nCOPY Dockerfile /\n"))
+    t.eq([n for n in os.listdir(t.run) if n.startswith(".agent")], [])
