@@ -9,29 +9,85 @@
 #include "compose/table.h"
 #include "compose/table_template.h"
 
-/* "127.0.0.1:18080->8080/tcp, 9000/tcp": published ports in order, then those that the image exposes only. */
+/* A port as docker lists it: ip NULL = only exposed. */
+struct shown_port {
+	const char *ip;
+	unsigned private, public;
+	bool udp;
+};
+
+static int compare_ports(const void *a, const void *b)
+{
+	const struct shown_port *x = a, *y = b;
+	int by_ip = strcmp(x->ip ? x->ip : "", y->ip ? y->ip : "");
+	if (x->private != y->private)
+		return x->private < y->private ? -1 : 1;
+	if (by_ip || x->public == y->public)
+		return by_ip ? by_ip : (int)x->udp - (int)y->udp;
+	return x->public < y->public ? -1 : 1;
+}
+
+/* Whether q goes on where a group of ports that are published under their own numbers, or not at all, ends. */
+static bool same_group(const struct shown_port *p, const struct shown_port *q)
+{
+	return p->udp == q->udp && str_eq(p->ip ? p->ip : "", q->ip ? q->ip : "");
+}
+
+static void add_port(struct str *ret, const struct shown_port *p, unsigned last)
+{
+	const bool v6 = p->ip && strchr(p->ip, ':');
+	AUTO_FREE char *range = last != p->private ? xasprintf("%u-%u", p->private, last) : xasprintf("%u", p->private);
+	AUTO_FREE char *public = p->ip && p->public != p->private ? xasprintf("%u", p->public) : xstrdup(range);
+	str_add(ret, ret->len ? ", " : "");
+	if (p->ip)
+		str_addf(ret, "%s%s%s:%s->", v6 ? "[" : "", p->ip, v6 ? "]" : "", public);
+	str_addf(ret, "%s/%s", range, p->udp ? "udp" : "tcp");
+}
+
+/* In docker's order: runs of numbers that are the same on both sides as ranges, then what is published under another number. */
+static void add_sorted_ports(struct shown_port *v, size_t n, struct str *ret)
+{
+	AUTO_FREE bool *done = xcalloc(n + 1, sizeof(*done));
+	qsort(v, n, sizeof(*v), compare_ports);
+	for (size_t i = 0; i < n; i++) {
+		unsigned last = v[i].private;
+		if (done[i] || (v[i].ip && v[i].public != v[i].private))
+			continue;
+		for (size_t k = i + 1; k < n; k++)
+			if (!done[k] && same_group(&v[i], &v[k]) && (!v[k].ip || v[k].public == v[k].private) && v[k].private == last + 1) {
+				last = v[k].private;
+				done[k] = true;
+			}
+		add_port(ret, &v[i], last);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (v[i].ip && v[i].public != v[i].private)
+			add_port(ret, &v[i], v[i].private);
+}
+
+/* "0.0.0.0:8000-8001->8000-8001/tcp, 9000/tcp, 127.0.0.1:18080->8080/tcp": published ports, and those that the image only exposes. */
 static void add_ports(const struct record *r, struct str *ret)
 {
 	AUTO_STRV struct strv exposed = {0};
+	AUTO_FREE struct shown_port *v = NULL;
+	size_t n = 0;
 	json_get_strv(r->image, "exposed_ports", &exposed);
+	v = xcalloc(2 * r->n_ports + exposed.n + 1, sizeof(*v));
 	for (size_t i = 0; i < r->n_ports; i++) {
 		const struct published *p = &r->ports[i];
-		bool v6 = strchr(p->host_ip, ':') != NULL;
-		const char *protocol = p->protocol == PORT_UDP ? "udp" : "tcp";
-		str_addf(ret, "%s%s%s%s:%u->%u/%s", ret->len ? ", " : "", v6 ? "[" : "", p->host_ip, v6 ? "]" : "", p->host_port, p->target, protocol);
-		if (p->v6 && !v6)
-			str_addf(ret, ", [::]:%u->%u/%s", p->host_port, p->target, protocol);
+		v[n++] = (struct shown_port){ p->host_ip, p->target, p->host_port, p->protocol == PORT_UDP };
+		if (p->v6 && !strchr(p->host_ip, ':'))
+			v[n++] = (struct shown_port){ "::", p->target, p->host_port, p->protocol == PORT_UDP };
 	}
 	for (size_t i = 0; i < exposed.n && r->status == STATUS_RUNNING; i++) {
+		const struct shown_port e = { NULL, (unsigned)strtoul(exposed.v[i], NULL, 10), 0, strstr(exposed.v[i], "/udp") != NULL };
 		bool published = false;
-		for (size_t k = 0; k < r->n_ports; k++) {
-			char name[32];
-			snprintf(name, sizeof(name), "%u/%s", r->ports[k].target, r->ports[k].protocol == PORT_UDP ? "udp" : "tcp");
-			published = published || strcmp(name, exposed.v[i]) == 0;
-		}
+		for (size_t k = 0; k < n; k++)
+			published = published || (v[k].private == e.private && v[k].udp == e.udp);
 		if (!published)
-			str_addf(ret, "%s%s", ret->len ? ", " : "", exposed.v[i]);
+			v[n++] = e;
 	}
+	add_sorted_ports(v, n, ret);
 }
 
 static uint64_t seconds_since(uint64_t then_ns, uint64_t now_ns)

@@ -37,7 +37,7 @@ def test_both_protocols(t):
     for port in (18070, t.port("web", 80)):
         for host in ("127.0.0.1", "[::1]", "[fd00:1::1]"):
             t.eq(body(t, f"http://{host}:{port}/"), row["ID"], host)
-    t.has(row["Ports"], "0.0.0.0:18070->80/tcp, [::]:18070->80/tcp")
+    t.has(row["Ports"], "0.0.0.0:18070->80/tcp", "[::]:18070->80/tcp")
     t.eq([(x["URL"], x["PublishedPort"]) for x in row["Publishers"]][:2], [("0.0.0.0", 18070), ("::", 18070)])
     t.up("--force-recreate")
     t.eq(body(t, "http://[::1]:18070/"), t.ids()["p-web-1"])
@@ -164,3 +164,15 @@ def test_restart_keeps_the_number(t):
     os.kill(t.pid("p-web-1"), signal.SIGKILL)
     t.wait(lambda: t.ps()["p-web-1"]["State"] == "running" and connects("::1", port), 5, "the restart")
     t.eq((t.port("web", 80), body(t, f"http://[::1]:{port}/")), (port, t.ids()["p-web-1"]))
+
+
+def test_ps_collapses_ranges(t):
+    """ps words ports as docker does: runs under their own numbers as ranges, by protocol and address, then those under other numbers."""
+    six(t)
+    t.compose("""
+        services:
+          web: {image: busybox, command: sleep 1000, ports: ['18090-18092:18090-18092', '18094:18094', '18095:80', '127.0.0.1:18096:18096', '18097:18097/udp']}
+        """)
+    t.up()
+    t.eq(t.ps()["p-web-1"]["Ports"], "0.0.0.0:18090-18092->18090-18092/tcp, [::]:18090-18092->18090-18092/tcp, 0.0.0.0:18094->18094/tcp, "
+         "[::]:18094->18094/tcp, 127.0.0.1:18096->18096/tcp, 0.0.0.0:18097->18097/udp, [::]:18097->18097/udp, 0.0.0.0:18095->80/tcp, [::]:18095->80/tcp")
