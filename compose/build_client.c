@@ -280,6 +280,8 @@ static int begin(struct build *b, struct err *err)
 {
 	b->begun = true;
 	fill_contexts(b);
+	json_object_set_new(b->spec->request, "insecure", json_boolean(b->spec->insecure));
+	json_object_set_new(b->spec->request, "host_network", json_boolean(b->spec->host_network));
 	if (build_agents_start(b, err) < 0 || build_start_builder(b, err) < 0 ||
 		chan_open(&b->builder, &b->client->loop, b->builder_fd, from_builder, err) < 0 ||
 		loop_add(&b->client->loop, &b->wanted, b->wanted_fd, EPOLLIN, executor_wanted, err) < 0)

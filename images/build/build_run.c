@@ -280,9 +280,22 @@ static int run_run(struct build_step *s, struct layer *layer, bool *ret_unsure, 
 		err_quote(shown, sizeof(shown), str_get(&command)), code);
 }
 
+/* What was not allowed is not taken from the cache either. */
+static int check_rights(const struct build_stage *st, const struct instruction *in, struct err *err)
+{
+	static const char how[] = "%s is not allowed: allow it with \"entitlements: [%s]\" of the build, or with --allow %s";
+	const bool insecure = in->command.insecure && !json_get_bool(st->b->request, "insecure", false);
+	const char *denied = insecure ? "security.insecure" : "network.host";
+	if (!insecure && (strcmp(network_of(st, in), "host") != 0 || json_get_bool(st->b->request, "host_network", false)))
+		return 0;
+	return err_set(err, ERR_DENIED, how, denied, denied, denied);
+}
+
 static int prepare(struct build_stage *st, struct job *j, struct err *err)
 {
 	const struct instruction_command *c = &j->in->command;
+	if (check_rights(st, j->in, err) < 0)
+		return -1;
 	instruction_script(st->arena, c, &j->script);
 	if (j->script.shell)
 		imageconfig_shell(st->state.doc, &j->argv);

@@ -30,6 +30,7 @@
  *     "labels":{K:V}, "tags":[familiar or canonical references]
  *     "no_cache":BOOL, "no_cache_filter":[STAGE…], "pull":BOOL
  *     "network":"default"|"none"|"host"      of RUNs that have no flag
+ *     "insecure":BOOL, "host_network":BOOL   what RUNs may have; the executor holds them to it, the builder also those that the cache answers
  *     "run":{…}                              goes to the executor as "options" of each step, and into its cache key, but for members whose
  *                                            name begins with "_": those go to the executor alone
  *     "cache_from":[{"type":"local","name","fd":N or "missing":why not,"tag","digest"}|{"type":"registry","name","ref"}…]
