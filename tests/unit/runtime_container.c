@@ -114,7 +114,7 @@ static void test_users(struct rig *r)
 	static const struct {
 		const char *user, *want;
 	} cases[] = {
-		{ NULL, "uid=0(root) gid=0(root) groups=29(audio)" },
+		{ NULL, "uid=0(root) gid=0(root) groups=0(root),29(audio)" },
 		{ "web", "uid=1000(web) gid=1001(web) groups=29(audio),44(video)" },
 		{ "1000", "uid=1000(web) gid=1001(web) groups=29(audio),44(video)" },
 		{ "web:video", "uid=1000(web) gid=44(video)" },
