@@ -180,6 +180,8 @@ void sha256_add(struct sha256 *s, const void *bytes, size_t n)
 {
 	const unsigned char *p = bytes;
 	size_t now;
+	if (n == 0) /* then p may be NULL, which has no offsets */
+		return;
 	if (s->md) {
 		EVP_DigestUpdate(s->md, p, n);
 		return;
