@@ -12,6 +12,7 @@ import subprocess
 import time
 import zlib
 
+import registry
 import systest
 from gitserver import GitServer, git
 
@@ -215,6 +216,23 @@ def test_credentials(t):
         elsewhere.close()
 
 
+def test_https(t):
+    """https: the certificate counts, also of a token's receiver; a redirect to http is not followed."""
+    with served(t) as s, served(t) as plain:
+        repository(t)
+        ca, cert, key = registry.make_ca(t.folder)
+        registry.with_tls(s.server, cert, key)
+        url = f"https://127.0.0.1:{s.port}/r.git"
+        s.authorization = "Basic " + base64.b64encode(b"x-access-token:abc").decode()
+        done = build(t, "--secret", "id=GIT_AUTH_TOKEN,env=T", url, env={"T": "abc"}, rc=1)
+        t.has(done.err.lower(), "certificate")
+        t.eq(s.seen, [])
+        t.has(build(t, "--secret", "id=GIT_AUTH_TOKEN,env=T", url, env={"T": "abc", "SSL_CERT_FILE": ca}).err, "second")
+        s.moved["/old.git"] = f"{plain.url}/r.git"
+        t.has(build(t, f"https://127.0.0.1:{s.port}/old.git", env={"SSL_CERT_FILE": ca}, rc=1).err, "from https to http")
+        t.eq(plain.seen, [])
+
+
 def test_errors(t):
     """A repository, ref or subdirectory that is not there is named; nothing is tagged."""
     with served(t) as s:
@@ -392,7 +410,8 @@ def test_ssh(t):
 
 
 def test_killed(t):
-    """A muster that is killed while a repository is fetched, with an agent of ours beside it, leaves no process and no file; so does Ctrl+C."""
+    """A muster that is killed while a repository is fetched, with an agent of ours beside it, leaves no process and no file; so does Ctrl+C. Both
+    processes are jailed."""
     import http.server
     import threading
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -419,6 +438,13 @@ def test_killed(t):
         job = t.start("image", "build", *key, f"http://127.0.0.1:{server.server_port}/r.git")
         t.true(asked.wait(20), "nobody asked")
         t.true(len(ours()) >= 2 + len(key) // 2, str(ours()))
+        for pid, (_, _, _, line) in systest.processes().items():
+            root = {"muster-image git": ["etc"], "muster-image agent": []}.get(line)
+            if root is not None:  # who parses what strangers send, and who has the keys: no rights, no files, no new programs
+                with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                    status = f.read()
+                t.has(status, "Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000")
+                t.eq(os.listdir(f"/proc/{pid}/root"), root)
         job.signal(sig)
         job.wait()
         systest.wait_for(lambda: not ours(), 5, ours)
