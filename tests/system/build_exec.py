@@ -191,7 +191,7 @@ def test_agent(t):
     with socket.socket(socket.AF_UNIX) as s:  # busybox has no Unix sockets: speak to the same socket from outside, while a step holds it
         n = e.run("sleep 2", mounts=[{"type": "ssh", "id": "default"}])
         session = t.wait(lambda: [os.path.join(at, f) for at, _, files in os.walk(t.run + "/.build") for f in files if ".ssh" in f])
-        s.connect(session[0])
+        t.wait(lambda: s.connect_ex(session[0]) == 0)  # it has its name a moment before it listens
         s.sendall(b"\0\0\0\1\x13" b"\0\0\0\1\x0b" b"\0\0\0\1\x11")
         s.settimeout(3)
         got = b""
