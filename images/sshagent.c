@@ -29,25 +29,35 @@ struct agent {
 	size_t n_clients;
 };
 
+static int add_key(struct agent *a, const json_t *item, struct err *err)
+{
+	const char *key = json_get_str(item, "text", ""), *name = json_get_str(item, "name", "");
+	char quoted[200];
+	int rc;
+	if (a->n == MAX_KEYS)
+		return err_set(err, ERR_UNSUPPORTED, "more than %d keys", MAX_KEYS);
+	rc = sshkey_parse(key, strlen(key), &a->keys[a->n], err);
+	if (json_object_get(item, "text"))
+		explicit_bzero((void *)(uintptr_t)key, strlen(key)); /* the document's copy */
+	if (rc < 0)
+		return err_wrap(err, "\"%s\"", err_quote(quoted, sizeof(quoted), name));
+	a->names[a->n++] = xstrdup(name);
+	return 0;
+}
+
 static int read_keys(struct agent *a, int conf_fd, struct err *err)
 {
 	AUTO_STR struct str text = {0};
 	AUTO_JSON json_t *conf = NULL;
 	json_t *item;
 	size_t i;
-	char quoted[200];
 	if (fs_read_fd(conf_fd, MAX_CONF, &text, err) < 0)
 		return -1;
 	conf = json_loadb(str_get(&text), text.len, 0, NULL);
 	explicit_bzero(text.p, text.len);
-	json_array_foreach(json_object_get(conf, "keys"), i, item) {
-		const char *key = json_get_str(item, "text", ""), *name = json_get_str(item, "name", "");
-		if (a->n == MAX_KEYS)
-			return err_set(err, ERR_UNSUPPORTED, "more than %d keys", MAX_KEYS);
-		if (sshkey_parse(key, strlen(key), &a->keys[a->n], err) < 0)
-			return err_wrap(err, "\"%s\"", err_quote(quoted, sizeof(quoted), name));
-		a->names[a->n++] = xstrdup(name);
-	}
+	json_array_foreach(json_object_get(conf, "keys"), i, item)
+		if (add_key(a, item, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -105,7 +115,7 @@ static int put_signature(const struct agent *a, struct sshwire_reader question, 
 	return 0;
 }
 
-/* One whole question. False: the client does not listen. */
+/* One whole question. False: the client does not listen; the others must not wait for it. */
 static bool answer(const struct agent *a, int fd, struct sshwire_reader question)
 {
 	AUTO_STR struct str out = {0}, frame = {0};
@@ -120,7 +130,7 @@ static bool answer(const struct agent *a, int fd, struct sshwire_reader question
 	}
 	sshwire_put_string(&frame, out.p, out.len);
 	for (size_t at = 0; at < frame.len;) {
-		ssize_t n = send(fd, frame.p + at, frame.len - at, MSG_NOSIGNAL);
+		ssize_t n = send(fd, frame.p + at, frame.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n <= 0 && errno != EINTR)
 			return false;
 		at += (size_t)MAX(n, 0);

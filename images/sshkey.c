@@ -60,7 +60,8 @@ static EVP_PKEY *read_rsa(struct sshwire_reader *r)
 	bool good = ctx && one && b;
 	for (size_t i = 0; good && i < ARRAY_SIZE(names); i++) {
 		good = sshwire_get_string(r, &part) == 0 && (v[i] = number(part)) != NULL;
-		BN_set_flags(v[i], BN_FLG_CONSTTIME);
+		if (good)
+			BN_set_flags(v[i], BN_FLG_CONSTTIME);
 	}
 	/* the exponents modulo p-1 and q-1, which the format leaves out */
 	for (size_t i = 0; good && i < 2; i++) {
