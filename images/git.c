@@ -145,7 +145,7 @@ static int fetch(struct job *j, struct git_remote *remote, const char *want, str
 		return -1;
 	if (git_remote_fetch(remote, want, j->spool_fd, j->max_bytes, err) < 0)
 		return -1;
-	return git_pack_open(j->spool_fd, (uint64_t)at + pad, ret, err);
+	return git_pack_open(j->spool_fd, (uint64_t)at + pad, GIT_MAX_HELD_BYTES, ret, err);
 }
 
 static int one_repository(struct job *j, const struct giturl *u, struct git_remote *remote, const struct meaning *m, const char *subdir,

@@ -10,8 +10,10 @@
 #include "images/http.h"
 #include "spec/giturl.h"
 
-enum { GIT_HEX = 40, GIT_RAW = 20, GIT_MAX_OBJECTS = 20000000, GIT_MAX_REFS = 100000, GIT_MAX_DEPTH = 512, GIT_MAX_SUBMODULES = 500 };
+enum { GIT_HEX = 40, GIT_RAW = 20 };
+enum { GIT_MAX_OBJECTS = 20000000, GIT_MAX_REFS = 100000, GIT_MAX_REF_BYTES = 64 << 20, GIT_MAX_DEPTH = 512, GIT_MAX_SUBMODULES = 500 };
 #define GIT_MAX_OBJECT_BYTES (1ULL << 30)
+#define GIT_MAX_HELD_BYTES (4ULL << 30) /* of objects on the way from a base to what is made of it */
 
 /* ---- git_wire.c ---- */
 
@@ -42,7 +44,7 @@ struct git_ref {
 };
 struct git_refs {
 	struct git_ref *v;
-	size_t n, cap;
+	size_t n, cap, bytes; /* bytes: of all names and targets */
 };
 void git_refs_done(struct git_refs *r);
 
@@ -80,8 +82,9 @@ struct git_pack {
 	size_t n_sorted;
 };
 
-/* Reads the pack that is in fd from `at` on to its end: every object is inflated, its name computed. 0 or -1 + err. */
-int git_pack_open(int fd, uint64_t at, struct git_pack *ret, struct err *err);
+/* Reads the pack that is in fd from `at` on to its end: every object is inflated, its name computed. max_held: bytes that objects which deltas stand
+ * on may take in memory at once. 0 or -1 + err. */
+int git_pack_open(int fd, uint64_t at, uint64_t max_held, struct git_pack *ret, struct err *err);
 void git_pack_done(struct git_pack *p);
 /* The object of that name; NULL: it is not there. */
 const struct git_object *git_pack_find(const struct git_pack *p, const unsigned char oid[static GIT_RAW]);

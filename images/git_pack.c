@@ -11,8 +11,6 @@
 
 #include "images/git_impl.h"
 
-#define MAX_HELD_BYTES (4ULL << 30) /* of objects on the way from a base to what is made of it */
-
 enum { TRAILER = 20, PACK_HEADER = 12, MAX_CHAIN = 10000 };
 
 void git_hex(const unsigned char oid[static GIT_RAW], char ret[static GIT_HEX + 1])
@@ -241,6 +239,7 @@ struct children {
 	const struct git_pack *k;
 	uint32_t *by_offset, *by_name;
 	size_t n_offset, n_name;
+	uint64_t max_held;
 };
 
 static int compare_offset(const void *a, const void *b, void *arg)
@@ -352,21 +351,21 @@ static int resolve_from(const struct children *c, struct git_object *root, struc
 			rc = delta ? corrupt(err, "a delta makes no sense") : -1;
 			continue;
 		}
-		held += size;
-		if (held > MAX_HELD_BYTES)
-			rc = err_set(err, ERR_INVALID, "the pack would need more than %llu bytes of memory", MAX_HELD_BYTES);
 		child->real = l->o->real;
 		name_object(child, bytes, size);
 		stack = vec_grow(stack, n, &cap, sizeof(*stack));
 		stack[n++] = enter(c, child, bytes, size);
+		held += size;
+		if (held > c->max_held) /* a delta of a few bytes can be of a gigabyte, and stand on another such */
+			rc = err_set(err, ERR_INVALID, "the pack would need more than %llu bytes of memory", (unsigned long long)c->max_held);
 	}
 	free(stack);
 	return rc;
 }
 
-static int resolve(struct git_pack *k, struct err *err)
+static int resolve(struct git_pack *k, uint64_t max_held, struct err *err)
 {
-	struct children c = { .k = k };
+	struct children c = { .k = k, .max_held = max_held };
 	int rc = 0;
 	find_children(&c);
 	for (size_t i = 0; rc == 0 && i < k->n; i++)
@@ -382,7 +381,7 @@ static int resolve(struct git_pack *k, struct err *err)
 
 /* ---- all of it ---- */
 
-static int open_pack(struct git_pack *k, struct err *err)
+static int open_pack(struct git_pack *k, uint64_t max_held, struct err *err)
 {
 	unsigned char sum[GIT_RAW];
 	uint32_t n;
@@ -396,7 +395,7 @@ static int open_pack(struct git_pack *k, struct err *err)
 		return corrupt(err, "it has too many objects");
 	k->objects = xcalloc((size_t)n + 1, sizeof(*k->objects));
 	k->n = n;
-	if (scan(k, err) < 0 || resolve(k, err) < 0)
+	if (scan(k, err) < 0 || resolve(k, max_held, err) < 0)
 		return -1;
 	k->sorted = xcalloc((size_t)n + 1, sizeof(*k->sorted));
 	for (uint32_t i = 0; i < n; i++)
@@ -409,7 +408,7 @@ static int open_pack(struct git_pack *k, struct err *err)
 	return 0;
 }
 
-int git_pack_open(int fd, uint64_t at, struct git_pack *ret, struct err *err)
+int git_pack_open(int fd, uint64_t at, uint64_t max_held, struct git_pack *ret, struct err *err)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct stat st;
@@ -422,7 +421,7 @@ int git_pack_open(int fd, uint64_t at, struct git_pack *ret, struct err *err)
 		return err_sys(err, errno, "map the pack");
 	ret->p = p;
 	ret->len = (size_t)((uint64_t)st.st_size - at);
-	if (open_pack(ret, err) == 0)
+	if (open_pack(ret, max_held, err) == 0)
 		return 0;
 	git_pack_done(ret);
 	return -1;

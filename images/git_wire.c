@@ -45,6 +45,15 @@ void git_refs_done(struct git_refs *r)
 	*r = (struct git_refs){0};
 }
 
+/* Takes what ref points at. 0 or -1 + err. */
+static int add_ref(struct git_refs *refs, struct git_ref ref, struct err *err)
+{
+	refs->v = vec_grow(refs->v, refs->n, &refs->cap, sizeof(*refs->v));
+	refs->v[refs->n++] = ref;
+	refs->bytes += strlen(ref.name) + (ref.target ? strlen(ref.target) : 0);
+	return refs->n <= GIT_MAX_REFS && refs->bytes <= GIT_MAX_REF_BYTES ? 0 : err_set(err, ERR_CORRUPT, "the server's list of refs has no end");
+}
+
 /* ---- packets ---- */
 
 static int hex4(const char *p)
@@ -203,7 +212,7 @@ static int take_old_ref(struct git_remote *r, const char *p, size_t n, struct er
 	text[strcspn(text, "\n")] = '\0';
 	if (zero)
 		rest = xstrndup(zero + 1, n - (size_t)(zero + 1 - p));
-	if (!name || name - text != GIT_HEX || r->refs.n >= GIT_MAX_REFS)
+	if (!name || name - text != GIT_HEX)
 		return err_set(err, ERR_CORRUPT, "the server does not speak git's protocol");
 	*name++ = '\0';
 	if (!giturl_is_commit(text))
@@ -213,8 +222,8 @@ static int take_old_ref(struct git_remote *r, const char *p, size_t n, struct er
 	} else if (strcmp(name, "capabilities^{}") != 0) {
 		memcpy(ref.oid, text, GIT_HEX);
 		ref.name = xstrdup(name);
-		r->refs.v = vec_grow(r->refs.v, r->refs.n, &r->refs.cap, sizeof(*r->refs.v));
-		r->refs.v[r->refs.n++] = ref;
+		if (add_ref(&r->refs, ref, err) < 0)
+			return -1;
 	}
 	if (rest)
 		take_capabilities(r, rest);
@@ -399,7 +408,7 @@ static int take_ref(void *arg, enum packet kind, const char *p, size_t n, struct
 	char *save = NULL, *word;
 	if (kind == PACKET_FLUSH)
 		return 1;
-	if (!line || refs->n >= GIT_MAX_REFS)
+	if (!line)
 		return err_set(err, ERR_CORRUPT, "the server's list of refs makes no sense");
 	word = strtok_r(line, " ", &save);
 	if (word && strcmp(word, "unborn") == 0)
@@ -417,12 +426,10 @@ static int take_ref(void *arg, enum packet kind, const char *p, size_t n, struct
 		else if (str_starts(word, "symref-target:") && !ref.target)
 			ref.target = xstrdup(word + 14);
 	}
-	refs->v = vec_grow(refs->v, refs->n, &refs->cap, sizeof(*refs->v));
-	refs->v[refs->n++] = ref;
-	return 0;
+	return add_ref(refs, ref, err);
 }
 
-static int copy_refs(const struct git_refs *from, const char *const *prefixes, size_t n, struct git_refs *ret)
+static int copy_refs(const struct git_refs *from, const char *const *prefixes, size_t n, struct git_refs *ret, struct err *err)
 {
 	for (size_t i = 0; i < from->n; i++) {
 		struct git_ref ref = from->v[i];
@@ -433,8 +440,8 @@ static int copy_refs(const struct git_refs *from, const char *const *prefixes, s
 			continue;
 		ref.name = xstrdup(ref.name);
 		ref.target = ref.target ? xstrdup(ref.target) : NULL;
-		ret->v = vec_grow(ret->v, ret->n, &ret->cap, sizeof(*ret->v));
-		ret->v[ret->n++] = ref;
+		if (add_ref(ret, ref, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -443,7 +450,7 @@ int git_remote_refs(struct git_remote *r, const char *const *prefixes, size_t n,
 {
 	AUTO_STR struct str q = {0};
 	if (!r->version2)
-		return copy_refs(&r->refs, prefixes, n, ret);
+		return copy_refs(&r->refs, prefixes, n, ret, err);
 	put_line(&q, "command=%s", "ls-refs");
 	str_add(&q, "0001");
 	put_line(&q, "%s", "peel");

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	git_sha1(NULL, data, size, sum);
 	if (fs_write_all(fd, data, size, &err) < 0 || fs_write_all(fd, sum, sizeof(sum), &err) < 0)
 		return 0;
-	if (git_pack_open(fd, 0, &k, &err) < 0) {
+	if (git_pack_open(fd, 0, 256 << 20, &k, &err) < 0) {
 		if (!err.msg[0])
 			abort();
 		return 0;

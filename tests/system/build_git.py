@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
+import threading
 import time
 import zlib
 
@@ -365,6 +367,25 @@ def test_daemon(t):
     finally:
         daemon.terminate()
         daemon.wait()
+
+
+def test_endless_refs(t):
+    """A server whose list of refs never ends is left, and not remembered until the memory is gone."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    sent = 0
+    with socket.create_server(("127.0.0.1", 9498)) as listener:
+        def serve():
+            nonlocal sent
+            peer = listener.accept()[0]
+            line = b"%040x refs/heads/" % 1 + b"x" * 60000
+            with peer, contextlib.suppress(OSError):
+                while sent < 1 << 30:
+                    sent += peer.send(b"%04x" % (len(line) + 4) + line)
+        server = threading.Thread(target=serve)
+        server.start()
+        t.has(build(t, "git://127.0.0.1:9498/r.git", rc=1).err, "list of refs has no end")
+        server.join()
+    t.true(sent < 200 << 20, f"{sent} bytes were read")
 
 
 @contextlib.contextmanager
