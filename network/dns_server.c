@@ -324,6 +324,7 @@ static int core_run(struct dns_core *c, int control_fd, struct err *err)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	c->relay = relay_new(&c->loop);
 	if (jail_enter(JAIL_SOCKETS | JAIL_RELAY, err) < 0 || chan_open(&c->control, &c->loop, control_fd, core_control, err) < 0)
 		return -1;
 	failpoint("dns.hello");
@@ -338,7 +339,6 @@ int dns_main(int control_fd)
 	int rc;
 	log_init("muster-dns", 2);
 	c->loop.epoll_fd = -1;
-	c->relay = relay_new(&c->loop);
 	rc = core_run(c, control_fd, &err);
 	if (rc < 0)
 		log_warn("%s", err.msg);

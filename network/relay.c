@@ -4,13 +4,16 @@
  * direction is passed on as such (half-closed connections work); a connection goes when both have ended or one has failed.
  *
  * UDP: a session per peer, with a socket of its own towards the container, so that answers find back; it ends after 90 s of silence, which
- * is what docker's proxy grants it. The address on which a datagram came is the one from which the answer goes. */
+ * is what docker's proxy grants it, or for a newer one when there are too many. The address on which a datagram came is the one from which
+ * the answer goes. */
 #include "network/relay.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -18,7 +21,7 @@
 
 enum {
 	RELAY_MAX_CONNS = 8192, RELAY_MAX_SESSIONS = 1024, RELAY_BATCH = 64, RELAY_CHUNK = 1 << 16, RELAY_DATAGRAM = 1 << 16, RELAY_TICK_MS = 5000,
-	RELAY_PAUSE_MS = 100,
+	RELAY_PAUSE_MS = 100, RELAY_CONN_FDS = 6, RELAY_KEEPALIVE_S = 15,
 };
 #define RELAY_IDLE_NS (90 * 1000000000ull)
 
@@ -69,7 +72,7 @@ struct relay {
 	struct loop *loop;
 	struct loop_timer tick, pause;
 	struct relay_port *ports;
-	unsigned n_conns;
+	unsigned n_conns, max_conns;
 	unsigned char buf[RELAY_DATAGRAM];
 };
 
@@ -163,6 +166,16 @@ static void conn_event(struct loop_source *s, uint32_t events)
 	conn_go_on(c);
 }
 
+/* A peer that vanished without a word is noticed, and small pieces do not wait for each other. */
+static void tune(int fd)
+{
+	const int on = 1, seconds = RELAY_KEEPALIVE_S;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 /* Takes fd. */
 static void conn_open(struct relay_port *p, int fd)
 {
@@ -173,6 +186,7 @@ static void conn_open(struct relay_port *p, int fd)
 	c->side[1].fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
+		tune(c->side[i].fd);
 		c->side[i].pipe[0] = c->side[i].pipe[1] = -1;
 		fine = pipe2(c->side[i].pipe, O_NONBLOCK | O_CLOEXEC) == 0 && fine;
 	}
@@ -203,12 +217,12 @@ static void accept_all(struct relay_port *p)
 {
 	struct relay *r = p->relay;
 	for (int i = 0; i < RELAY_BATCH; i++) {
-		int fd = r->n_conns < RELAY_MAX_CONNS ? accept4(p->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
+		int fd = r->n_conns < r->max_conns ? accept4(p->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
 		if (fd >= 0) {
 			conn_open(p, fd);
 			continue;
 		}
-		if (r->n_conns < RELAY_MAX_CONNS && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
+		if (r->n_conns < r->max_conns && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
 			return;
 		loop_remove(&p->source);
 		p->paused = true;
@@ -271,15 +285,25 @@ static void session_event(struct loop_source *source, uint32_t events)
 	}
 }
 
+/* Makes room for a new peer: the one that has been silent for longest goes. */
+static void close_oldest(struct relay_port *p)
+{
+	struct relay_session *oldest = p->sessions;
+	for (struct relay_session *s = p->sessions; s; s = s->next)
+		if (s->active_ns < oldest->active_ns)
+			oldest = s;
+	session_close(oldest);
+}
+
 static struct relay_session *session_of(struct relay_port *p, const struct sockaddr_in6 *peer, const struct in6_pktinfo *local)
 {
 	struct relay_session *s;
 	for (s = p->sessions; s; s = s->next)
-		if (s->peer.sin6_port == peer->sin6_port && memcmp(&s->peer.sin6_addr, &peer->sin6_addr, 16) == 0 &&
-		    memcmp(&s->local.ipi6_addr, &local->ipi6_addr, 16) == 0)
+		if (s->peer.sin6_port == peer->sin6_port && s->peer.sin6_scope_id == peer->sin6_scope_id &&
+		    memcmp(&s->peer.sin6_addr, &peer->sin6_addr, 16) == 0 && memcmp(&s->local.ipi6_addr, &local->ipi6_addr, 16) == 0)
 			return s;
 	if (p->n_sessions >= RELAY_MAX_SESSIONS)
-		return NULL;
+		close_oldest(p);
 	s = xcalloc(1, sizeof(*s));
 	s->port = p;
 	s->peer = *peer;
@@ -421,8 +445,12 @@ void relay_commit(struct relay *r)
 struct relay *relay_new(struct loop *l)
 {
 	struct relay *r = xcalloc(1, sizeof(*r));
+	struct rlimit files;
 	signal(SIGPIPE, SIG_IGN); /* splice(2) has no MSG_NOSIGNAL */
 	r->loop = l;
+	r->max_conns = RELAY_MAX_CONNS;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) /* who connects from outside must not take the descriptors that names are looked up with */
+		r->max_conns = (unsigned)MIN((rlim_t)RELAY_MAX_CONNS, files.rlim_cur / 2 / RELAY_CONN_FDS);
 	return r;
 }
 

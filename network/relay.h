@@ -10,7 +10,8 @@
 
 struct relay;
 
-/* The loop is borrowed. relay_free() closes everything; takes NULL; returns NULL. */
+/* The loop is borrowed. Half of the descriptors that the process may have then are for connections. relay_free() closes everything; takes NULL;
+ * returns NULL. */
 struct relay *relay_new(struct loop *l);
 struct relay *relay_free(struct relay *r);
 

@@ -109,27 +109,40 @@ def test_bulk_and_half_close(t):
     t.wait(lambda: all(len(os.listdir(f"/proc/{p}/fd")) < 40 for p in t.daemons("dns")), 3, "closed descriptors")
 
 
+def udp_echo(host, port, own_port=0):
+    """Whether a datagram from a new socket comes back from where it was sent to."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.3)
+        s.bind(("::", own_port))
+        s.sendto(b"hello " + host.encode(), (host, port))
+        try:
+            data, peer = s.recvfrom(100)
+        except OSError:
+            return False
+        return data == b"hello " + host.encode() and peer[0] == host
+
+
 def test_udp(t):
-    """Datagrams come back from the address that was asked, for several peers at once."""
+    """Datagrams come back from the address that was asked; after more peers than are remembered at once the newest still gets an answer."""
     six(t)
     t.compose(f"services: {{web: {{image: busybox, command: /echo 7000, volumes: ['{t.echo}:/echo:ro'], ports: ['18076:7000/udp']}}}}")
     t.up()
     for host in ("::1", "fd00:1::1"):
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
-            s.settimeout(0.3)
+        t.wait(lambda host=host: udp_echo(host, 18076), 5, f"an echo from {host}")
+    for own_port in range(20000, 21040):
+        t.wait(lambda own_port=own_port: udp_echo("::1", 18076, own_port), 3, f"an echo for peer {own_port - 20000}")
 
-            def echo(s=s, host=host):
-                s.sendto(b"hello " + host.encode(), (host, 18076))
-                try:
-                    data, peer = s.recvfrom(100)
-                except OSError:
-                    return None
-                return data == b"hello " + host.encode() and peer[0] == host
-            t.wait(echo, 5, f"an echo from {host}")
+
+def keeps_alive(port):
+    """Whether the connections that were accepted on this port ask the peer now and then whether it is there."""
+    with open("/proc/net/tcp6", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    timers = [row[5][:2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+    return timers and set(timers) == {"02"}
 
 
 def test_survives_kills(t):
-    """An open connection lives through a supervisor's death; new ones work after any of our processes was killed."""
+    """An open connection is kept alive, and lives through a supervisor's death; new ones work after any of our processes was killed."""
     six(t)
     t.compose(f"""
         services:
@@ -142,6 +155,7 @@ def test_survives_kills(t):
     s = socket.create_connection(("::1", 18078), timeout=5)
     s.sendall(b"one")
     t.eq(s.recv(10), b"one")
+    t.wait(lambda: keeps_alive(18078), 3, "a keepalive timer")
     for role in ("supervise", "anchor", "dns"):
         for pid in t.daemons(role):
             os.kill(pid, signal.SIGKILL)
