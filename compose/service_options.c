@@ -63,7 +63,7 @@ static int read_capabilities(const struct reader *r)
 	bool add_all = false, drop_all = false;
 	if (read_caps(r, "cap_add", &add, &add_all) < 0 || read_caps(r, "cap_drop", &drop, &drop_all) < 0)
 		return -1;
-	if (r->o->privileged || (add_all && drop_all))
+	if (r->o->privileged)
 		r->o->caps = EVERY_CAPABILITY;
 	else if (add_all)
 		r->o->caps = EVERY_CAPABILITY & ~drop;
@@ -100,10 +100,10 @@ static int read_ulimits(const struct reader *r)
 	return 0;
 }
 
-/* One word of "size=64m,mode=1777,exec". */
+/* One word of "size=64m,mode=1777,exec"; of two that contradict each other the last one counts. */
 static bool read_tmpfs_option(const char *word, struct container_mount *m)
 {
-	static const char *const defaults[] = { "rw", "nosuid", "nodev", "noexec", "noatime", "relatime", "" };
+	static const char *const defaults[] = { "nosuid", "nodev", "relatime", "" };
 	int64_t bytes;
 	char *end;
 	if (str_starts(word, "size=")) {
@@ -116,10 +116,14 @@ static bool read_tmpfs_option(const char *word, struct container_mount *m)
 		m->mode = (unsigned)strtoul(word + 5, &end, 8);
 		return end != word + 5 && !*end && m->mode <= 07777;
 	}
-	if (strcmp(word, "ro") == 0)
-		return m->read_only = true;
-	if (strcmp(word, "exec") == 0)
-		return m->exec = true;
+	if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0) {
+		m->read_only = word[1] == 'o';
+		return true;
+	}
+	if (strcmp(word, "exec") == 0 || strcmp(word, "noexec") == 0) {
+		m->exec = word[0] == 'e';
+		return true;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
 		if (strcmp(word, defaults[i]) == 0)
 			return true;
