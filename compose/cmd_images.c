@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* images: what the project's containers were made from, screen and JSON as docker compose has them. A container's image is the one in its
- * record, whatever its name means by now; the time is that of the name. */
+ * record, whatever its name means by now; CREATED is when the image was made, LastTagTime when its name came to mean it. */
 #include "compose/cmd.h"
 
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "compose/image_rows.h"
 #include "compose/table.h"
 #include "images/store.h"
 #include "spec/imageref.h"
 
-static json_t *image_row(struct app *app, struct store *store, const struct record *r)
+static json_t *used_image(struct app *app, struct store *store, const struct record *r)
 {
 	const char *id = json_get_str(r->image, "id", ""), *ref = json_get_str(r->image, "ref", "");
 	AUTO_IMAGE struct image img = {0};
@@ -33,6 +34,8 @@ static json_t *image_row(struct app *app, struct store *store, const struct reco
 	json_put_str(row, "Tag", parsed.tag ? parsed.tag : parsed.repository && !parsed.digest ? "latest" : "");
 	json_put_str(row, "Platform", platform);
 	json_put_int(row, "Size", known ? (int64_t)img.size_bytes : 0);
+	if (known && image_created_ns(img.created))
+		json_put_str(row, "Created", img.created);
 	if (store && store_tag_time(store, ref, &tagged, NULL) == 0)
 		json_put_str(row, "LastTagTime", clock_rfc3339(tagged, when));
 	return row;
@@ -59,7 +62,7 @@ static void render_ids(json_t *const *rows, size_t n, struct str *ret)
 /* Docker compose's order of fields. */
 static void render_json(json_t *const *rows, size_t n, struct str *ret)
 {
-	static const char *const fields[] = { "ID", "ContainerName", "Repository", "Tag", "Platform", "Size", "LastTagTime" };
+	static const char *const fields[] = { "ID", "ContainerName", "Repository", "Tag", "Platform", "Size", "Created", "LastTagTime" };
 	AUTO_JSON json_t *list = json_array();
 	AUTO_FREE char *text = NULL;
 	for (size_t i = 0; i < n; i++) {
@@ -80,7 +83,7 @@ static const char *or_none(const char *text)
 	return *text ? text : "<none>";
 }
 
-static void render_table(struct store *store, json_t *const *rows, size_t n, struct str *ret)
+static void render_table(json_t *const *rows, size_t n, struct str *ret)
 {
 	static const char *const headings[] = { "CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED" };
 	const uint64_t now = clock_real_ns();
@@ -91,8 +94,7 @@ static void render_table(struct store *store, json_t *const *rows, size_t n, str
 	for (size_t i = 0; i < n; i++) {
 		const char *id = json_get_str(rows[i], "ID", ""), *repository = json_get_str(rows[i], "Repository", "");
 		const char *tag = json_get_str(rows[i], "Tag", "");
-		AUTO_FREE char *ref = *tag ? xasprintf("%s:%s", repository, tag) : xstrdup(repository);
-		uint64_t tagged;
+		const uint64_t created = image_created_ns(json_get_str(rows[i], "Created", ""));
 		char size[24], age[40];
 		table_cell(&t, json_get_str(rows[i], "ContainerName", ""));
 		table_cell(&t, or_none(repository));
@@ -100,8 +102,8 @@ static void render_table(struct store *store, json_t *const *rows, size_t n, str
 		table_cell(&t, json_get_str(rows[i], "Platform", ""));
 		table_cellf(&t, "%.12s", str_starts(id, "sha256:") ? id + 7 : id);
 		table_cell(&t, table_human_bytes((uint64_t)json_get_int(rows[i], "Size", 0), size));
-		if (store && store_tag_time(store, ref, &tagged, NULL) == 0)
-			table_cellf(&t, "%s ago", table_human_duration(now > tagged ? (now - tagged) / 1000000000 : 0, age));
+		if (created)
+			table_cellf(&t, "%s ago", table_human_duration(now > created ? (now - created) / 1000000000 : 0, age));
 		else
 			table_cell(&t, "N/A");
 	}
@@ -132,7 +134,7 @@ int cmd_images(struct app *app)
 		rows = xcalloc(o.n, sizeof(*rows)); /* NOLINT: an array of pointers */
 	for (size_t i = 0; rc == 0 && i < o.n; i++)
 		if (a->args.n == 0 || strv_has(&a->args, o.containers[i]->service))
-			rows[n++] = image_row(app, store, o.containers[i]);
+			rows[n++] = used_image(app, store, o.containers[i]);
 	if (n > 1)
 		qsort(rows, n, sizeof(*rows), compare_rows); /* NOLINT: an array of pointers */
 	if (rc == 0 && cli_bool(a, "quiet"))
@@ -140,7 +142,7 @@ int cmd_images(struct app *app)
 	else if (rc == 0 && strcmp(format, "json") == 0)
 		render_json(rows, n, &out);
 	else if (rc == 0)
-		render_table(store, rows, n, &out);
+		render_table(rows, n, &out);
 	if (rc == 0)
 		rc = cmd_print(app, &out);
 	for (size_t i = 0; i < n; i++)

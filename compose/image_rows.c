@@ -200,5 +200,9 @@ json_t *image_row(struct app *app, const struct image *img, const char *ref, con
 	json_put_str(row, "CreatedAt", img->created);
 	json_put_str(row, "CreatedSince", since);
 	json_put_str(row, "Size", table_human_bytes(img->size_bytes, size));
+	json_put_str(row, "VirtualSize", size);
+	json_put_str(row, "Containers", "N/A"); /* these three docker does not count in a list either */
+	json_put_str(row, "SharedSize", "N/A");
+	json_put_str(row, "UniqueSize", "N/A");
 	return row;
 }

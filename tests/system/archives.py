@@ -335,6 +335,8 @@ def test_list_filters(t):
     t.eq(inspect(t, one.id[:6])["Id"], "sha256:" + one.id)
     t.eq(t.muster("image", "ls", "--no-trunc", "-q", "mark/app").out.strip(), "sha256:" + one.id)
     t.has(t.muster("image", "ls", "--digests").out, "DIGEST")
+    row = json.loads(t.muster("image", "ls", "--format", "json", "mark/app").out)
+    t.eq(sorted(row), ["Containers", "CreatedAt", "CreatedSince", "Digest", "ID", "Repository", "SharedSize", "Size", "Tag", "UniqueSize", "VirtualSize"])
 
 
 def test_prune_and_df(t):

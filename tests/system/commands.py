@@ -637,7 +637,7 @@ def test_images(t):
     id = json.loads(t.muster("image", "inspect", "busybox").out)[0]["Id"]
     t.eq([(r["ContainerName"], r["Repository"], r["Tag"], r["ID"]) for r in rows],
          [("p-db-1", "example.org/b/c", "2", id), ("p-web-1", "busybox", "latest", id), ("p-web-2", "busybox", "latest", id)])
-    t.eq({tuple(r) for r in rows}, {("ID", "ContainerName", "Repository", "Tag", "Platform", "Size", "LastTagTime")})
+    t.eq({tuple(r) for r in rows}, {("ID", "ContainerName", "Repository", "Tag", "Platform", "Size", "Created", "LastTagTime")})
     t.true(rows[0]["Size"] > 500000 and rows[0]["Platform"].startswith("linux/"), rows[0])
     t.eq(t.muster("images", "-q").out, id[7:] + "\n")
     lines = t.muster("images", "web").lines
