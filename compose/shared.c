@@ -26,6 +26,7 @@ enum { MAX_LEASES = 1 << 16, LINK_BYTES = 512 };
 struct told {
 	char bridge[NET_IFNAME_SIZE];
 	char id[SHORT_ID + 1];
+	char *network;
 	char *text;
 	bool seen;
 };
@@ -175,9 +176,11 @@ void shared_withdraw(struct unit *u)
 	}
 }
 
+/* On this network only: it may have names on others that we use. */
 static void untell(struct shared *s, size_t i)
 {
-	dns_control_names_remove(&s->sv->dns, s->told[i]->id);
+	dns_control_names_set(&s->sv->dns, s->told[i]->id, s->told[i]->network, (struct in_addr){0}, NULL, 0);
+	free(s->told[i]->network);
 	free(s->told[i]->text);
 	free(s->told[i]);
 	s->told[i] = s->told[--s->n_told];
@@ -237,6 +240,7 @@ static int look_at_name(void *arg, const char *id)
 		t = xcalloc(1, sizeof(*t));
 		snprintf(t->id, sizeof(t->id), "%s", id);
 		snprintf(t->bridge, sizeof(t->bridge), "%s", c->n->bridge.name);
+		t->network = xstrdup(c->n->name);
 		s->told = vec_grow(s->told, s->n_told, &s->cap_told, sizeof(*s->told));
 		s->told[s->n_told++] = t;
 	}

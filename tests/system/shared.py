@@ -89,6 +89,32 @@ def test_network_of_another_project(t):
     t.nothing_left()
 
 
+def test_two_common_networks(t):
+    """A container that is on two of our networks and loses its names on one keeps those on the other."""
+    for name in ("left", "right"):
+        t.muster("network", "create", name)
+    both = "{left: {external: true, name: left}, right: {external: true, name: right}}"
+    for name, service, text in (("one", "web", "first"), ("two", "api", "second")):
+        project(t, name, f"{service}: {WEB % (text, '[left, right]')}", both)
+        go(t, name, "up", "-d")
+
+    def known():
+        return [name for name in ("left", "right") if go(t, "one", "exec", "-T", "web", "nslookup", "-type=a", f"api.{name}", rc=None).rc == 0]
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(os.path.join(t.run, ".shared")) for name in names
+             if name == go(t, "two", "ps", "-q").out[:12]]
+    t.eq((len(files), known()), (2, ["left", "right"]))
+    for file in files:
+        shutil.copy(file, t.dir + "/kept")
+        os.unlink(file)
+        t.wait(lambda: len(known()) == 1, 3, "the name on one network")
+        shutil.copy(t.dir + "/kept", file + ".tmp")
+        os.rename(file + ".tmp", file)
+        t.wait(lambda: len(known()) == 2, 3, "the name on both networks")
+    for name in ("one", "two"):
+        go(t, name, "down")
+    t.muster("network", "rm", "left", "right")
+
+
 def test_same_name_without_external(t):
     """Two files that name one network alike share it, with docker compose's warning; a name that `network create` took is refused."""
     networks = "{net: {name: common}}"
