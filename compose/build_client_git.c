@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "compose/build_client_impl.h"
+#include "images/http.h"
 #include "spec/giturl.h"
 
 enum { MAX_SECRET = 500 << 10, MAX_KNOWN_HOSTS = 4 << 20 };
@@ -61,14 +62,20 @@ static bool is_header(const char *s)
 	return true;
 }
 
+/* An address of the loopback, or "localhost": what only begins so ("127.example.org") may be anywhere. */
+static bool is_here(const char *host)
+{
+	AUTO_FREE char *name = xasprintf(strchr(host, ':') ? "[%s]" : "%s", host);
+	return http_is_loopback(name);
+}
+
 /* The header for this server; free() it. NULL: none. */
 static char *authorization(const struct build_spec *s, const struct giturl *u)
 {
 	AUTO_FREE char *token = NULL, *header = NULL;
-	const bool here = strcmp(u->host, "localhost") == 0 || str_starts(u->host, "127.") || strcmp(u->host, "::1") == 0;
 	if (*u->user || *u->password)
 		return basic(u->user, u->password);
-	if (u->scheme != GITURL_HTTPS && !here)
+	if (u->scheme != GITURL_HTTPS && !is_here(u->host))
 		return NULL;
 	header = find_secret(s, "GIT_AUTH_HEADER", u->host);
 	if (header && is_header(header))

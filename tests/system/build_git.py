@@ -211,6 +211,9 @@ def test_credentials(t):
         s.authorization = "Basic " + base64.b64encode(b"me:pass word").decode()
         build(t, "--no-cache", f"http://me:pass%20word@127.0.0.1:{s.port}/r.git")
         s.authorization = None
+        s.seen.clear()
+        build(t, "--no-cache", "--secret", "id=GIT_AUTH_TOKEN,src=token", f"http://127.1:{s.port}/r.git") # a name like any other that begins so
+        t.eq(set(s.seen), {None}, "what was told by http to a name")
         elsewhere = GitServer(t.dir + "/repos")
         s.moved["/old.git"] = f"{elsewhere.url}/r.git"
         build(t, "--no-cache", "--secret", "id=GIT_AUTH_TOKEN,src=token", f"{s.url}/old.git")
