@@ -163,6 +163,15 @@ static void mend_forwarding(struct repair *r, struct err *err)
 	str_add(&r->drops, str_get(&message));
 }
 
+/* Without a network there is nothing to mend, and a table or a rule that was made now would have nobody who takes it away. */
+static bool uses_networks(const struct supervisor *sv)
+{
+	for (size_t i = 0; i < sv->n_nets; i++)
+		if (!sv->nets[i]->removing)
+			return true;
+	return false;
+}
+
 /* Returns whether anything was mended. */
 static bool look_at_networks(struct repair *r)
 {
@@ -176,6 +185,8 @@ static bool look_at_networks(struct repair *r)
 		say_failure(r, &err);
 	for (size_t i = sv->n_nets; i-- > 0;) /* one that its owner has removed is not made again */
 		nets_still(sv, sv->nets[i]);
+	if (!uses_networks(sv))
+		return false;
 	for (size_t i = 0; !r->failed && i < sv->n_nets; i++) {
 		int rc = sv->nets[i]->removing ? 0 : mend_bridge(r, sv->nets[i], there, n_there, &err);
 		if (rc < 0)
