@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks that several projects use: names and addresses across them, who takes them down, what survives a kill or a reboot; subnets of one's own."""
+import contextlib
 import json
 import os
 import shutil
@@ -153,14 +154,14 @@ def test_reboot(t):
     """After a boot the bridge is made again by the next `up`, with its subnet; `start` does so, too."""
     t.muster("network", "create", "--subnet", "10.77.8.0/24", "--label", "a=b", "shared")
     two(t)
-    for role in ("anchor", "supervise", "logs", "dns"):
-        for pid in t.daemons(role):
-            os.kill(pid, signal.SIGKILL)
-    for name in ("one", "two"):
-        for short in (r["ID"] for r in map(json.loads, go(t, name, "ps", "-a", "--format", "json").lines)):
-            for pid in t.container_pids(short):
-                os.kill(pid, signal.SIGKILL)
-    time.sleep(0.1)
+    ids = [r["ID"] for name in ("one", "two") for r in map(json.loads, go(t, name, "ps", "-a", "--format", "json").lines)]
+    for _ in range(3): # who was not killed yet makes the others anew
+        while pids := [p for role in ("anchor", "supervise", "logs", "dns") for p in t.daemons(role)] + [p for i in ids for p in t.container_pids(i)]:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        time.sleep(0.1)
     for link in json.loads(systest.command("ip", "-j", "link", "show", "type", "bridge") or "[]"):
         subprocess.run(["ip", "link", "del", link["ifname"]], check=True)
     subprocess.run("nft flush ruleset", shell=True, check=False)
