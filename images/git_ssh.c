@@ -114,11 +114,35 @@ static int authenticate(struct ssh *s, int agent_fd, const struct giturl *u, str
 
 /* ---- the server ---- */
 
+/* What known_hosts' lines say of this key of the server's, those marked @revoked or those without a mark (others mean something else than "this is
+ * its key"): LIBSSH2_KNOWNHOST_CHECK_*. */
+static int look_up_host(struct ssh *s, const char *text, bool revoked, const struct giturl *u, const char *key, size_t n, int type)
+{
+	static const char mark[] = "@revoked";
+	LIBSSH2_KNOWNHOSTS *known = libssh2_knownhost_init(s->session);
+	AUTO_FREE char *copy = xstrdup(text);
+	int rc;
+	if (!known)
+		util_oom();
+	for (char *save = NULL, *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		AUTO_FREE char *whole = NULL;
+		if (revoked != str_starts(line, mark) || *line == '#' || (!revoked && *line == '@'))
+			continue;
+		if (revoked) { /* a pattern of hosts, mostly "*", and the key: it is nobody's any more */
+			line += strlen(mark) + strspn(line + strlen(mark), " \t");
+			line += strcspn(line, " \t");
+		}
+		whole = xasprintf("%s%s", revoked ? u->host : "", line);
+		libssh2_knownhost_readline(known, whole, strlen(whole), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
+	}
+	rc = libssh2_knownhost_checkp(known, u->host, (int)u->port, key, n, LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW | type, NULL);
+	libssh2_knownhost_free(known);
+	return rc;
+}
+
 /* 0: it is whom known_hosts names; 1: it has no key of this type there; -1 + err. */
 static int check_host(struct ssh *s, const struct git_access *a, const struct giturl *u, struct err *err)
 {
-	LIBSSH2_KNOWNHOSTS *known = libssh2_knownhost_init(s->session);
-	AUTO_FREE char *copy = xstrdup(a->known_hosts);
 	size_t n = 0;
 	int type = 0, rc;
 	const char *key = libssh2_session_hostkey(s->session, &n, &type);
@@ -127,17 +151,11 @@ static int check_host(struct ssh *s, const struct git_access *a, const struct gi
 		[LIBSSH2_HOSTKEY_TYPE_ECDSA_384] = LIBSSH2_KNOWNHOST_KEY_ECDSA_384, [LIBSSH2_HOSTKEY_TYPE_ECDSA_521] = LIBSSH2_KNOWNHOST_KEY_ECDSA_521,
 		[LIBSSH2_HOSTKEY_TYPE_ED25519] = LIBSSH2_KNOWNHOST_KEY_ED25519,
 	};
-	if (!known || !key || type <= 0 || (size_t)type >= ARRAY_SIZE(types) || !types[type]) {
-		if (known)
-			libssh2_knownhost_free(known);
+	if (!key || type <= 0 || (size_t)type >= ARRAY_SIZE(types) || !types[type])
 		return 1;
-	}
-	for (char *save = NULL, *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if (*line != '@' && *line != '#') /* marked lines mean something else than "this is its key" */
-			libssh2_knownhost_readline(known, line, strlen(line), LIBSSH2_KNOWNHOST_FILE_OPENSSH);
-	rc = libssh2_knownhost_checkp(known, u->host, (int)u->port, key, n,
-		LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW | types[type], NULL);
-	libssh2_knownhost_free(known);
+	if (look_up_host(s, a->known_hosts, true, u, key, n, types[type]) == LIBSSH2_KNOWNHOST_CHECK_MATCH)
+		return err_set(err, ERR_DENIED, "ssh: known_hosts says that the key of %s is revoked", u->host);
+	rc = look_up_host(s, a->known_hosts, false, u, key, n, types[type]);
 	if (rc == LIBSSH2_KNOWNHOST_CHECK_MISMATCH)
 		return err_set(err, ERR_DENIED, "ssh: %s has another key than known_hosts says", u->host);
 	return rc == LIBSSH2_KNOWNHOST_CHECK_MATCH ? 0 : 1;

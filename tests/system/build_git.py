@@ -429,6 +429,8 @@ def test_ssh(t):
         t.has(build(t, "--ssh", "default", dockerfile(t, f"FROM busybox\nADD {url} /d\nRUN cat /d/f\n"), env=env).err, "first")
         with open(t.dir + "/stranger.pub", encoding="utf-8") as f:
             other = " ".join(f.read().split()[:2])
+        t.file(".ssh/known_hosts", f"[127.0.0.1]:2299 {key}\n@revoked * {key}\n")
+        t.has(build(t, "--no-cache", "--ssh", "default", url, env=env, rc=1).err, "revoked")
         t.file(".ssh/known_hosts", f"[127.0.0.1]:2299 {other}\n")
         t.has(build(t, "--no-cache", "--ssh", "default", url, env=env, rc=1).err, "another key")
 
