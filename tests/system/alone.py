@@ -70,7 +70,7 @@ def test_container_killed_meanwhile(t):
     check_log(t, *written(t))
     t.up()
     t.eq(len(t.daemons("logs")), 1, "log processes")
-    t.wait(lambda: written(t)[0], 5, "the next run's first lines")
+    t.wait(lambda: all(written(t)), 5, "the next run's first lines")
     t.muster("kill")
     t.wait(lambda: t.ps()["p-web-1"]["State"] == "exited", 5, "the end")
     check_log(t, *written(t))
