@@ -3,7 +3,7 @@
 #   make              release binaries in build/          make deps       install what building and testing need (Debian, Ubuntu)
 #   make demo         the pets example, from nothing      make demo-down  takes it down, with its volume
 #   make check        every test                          make lint       size, layer and style budgets
-#   make unit|spec-test|plan-test|schema-test|build-test|system  one suite      make asan       unit and spec tests under ASan and UBSan
+#   make unit|spec-test|schema-test|build-test|system  one suite      make asan       unit and spec tests under ASan and UBSan
 #   make check-vm     the tests on Linux 6.1 with cgroup v2 and with systemd, in an emulated machine
 #   make bench        figures beside the floor program    make fuzz       each fuzz target for FUZZ_SECONDS
 #   make fault        every failpoint, action and step       make soak       SOAK_ROUNDS (2000) of up and down, a quarter of restarts and scales
@@ -149,7 +149,7 @@ $(O)/unit/$(basename $(notdir $(1))): $(O)/tests/unit/$(basename $(notdir $(1)))
 	$$(Q)$$(CC) $$(BASE_LDFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(TEST_LIBS)
 endef
 $(foreach u,$(UNIT_SRC),$(eval $(call unit_rule,$(u))))
-.PHONY: unit-programs unit spec-test plan-test schema-test build-test system asan check lint
+.PHONY: unit-programs unit spec-test schema-test build-test system asan check lint
 unit-programs: $(UNIT)
 
 # these build several things: with all processors unless the caller's make already runs jobs
@@ -158,7 +158,7 @@ JOBS = $(if $(findstring j,$(firstword $(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS))),
 RUN_TESTS = BUILD='$(BUILD)' MAKE='$(MAKE)' tests/run $(if $(ONLY),--only '$(ONLY)')
 unit: unit-programs
 	$(Q)$(RUN_TESTS) unit
-spec-test plan-test schema-test build-test system: all unit-programs
+spec-test schema-test build-test system: all unit-programs
 	$(Q)$(RUN_TESTS) $(@:-test=)
 asan:
 	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all unit-programs
@@ -166,7 +166,7 @@ asan:
 check: deps-test
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all unit-programs
 	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan all unit-programs
-	$(Q)$(RUN_TESTS) lint unit spec plan schema build system fault soak asan
+	$(Q)$(RUN_TESTS) lint unit spec schema build system fault soak asan
 lint: $(BINARIES)
 	$(Q)tests/lint '$(O)'
 
