@@ -3,7 +3,7 @@
 #   make              release binaries in build/          make deps       install what building and testing need (Debian, Ubuntu)
 #   make demo         the pets example, from nothing      make demo-down  takes it down, with its volume
 #   make check        every test                          make lint       size, layer and style budgets
-#   make unit|spec-test|schema-test|build-test|system  one suite      make asan       unit and spec tests under ASan and UBSan
+#   make unit|spec-test|schema-test|build-test|system      one suite                make asan       unit and spec tests under ASan and UBSan
 #   make check-vm     the tests on Linux 6.1 with cgroup v2 and with systemd, in an emulated machine
 #   make bench        figures beside the floor program    make fuzz       each fuzz target for FUZZ_SECONDS
 #   make fault        every failpoint, action and step       make soak       SOAK_ROUNDS (2000) of up and down, a quarter of restarts and scales
