@@ -3,12 +3,16 @@
  * its pid lives with the recorded start time; otherwise the anchor's exit notes tell its status, else it is unknown. */
 #include "compose/observe.h"
 
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/proc.h"
 #include "compose/anchor.h"
+
+enum { SETTLE_STEP_US = 1000, SETTLE_MAX_NS = 200000000 };
 
 static int compare_records(const void *a, const void *b)
 {
@@ -48,12 +52,33 @@ static int scan_one(void *arg, const char *name)
 	return 0;
 }
 
+static bool just_ended(const struct record *r)
+{
+	return r->status == STATUS_RUNNING && !proc_is(r->pid, r->pid_ticks);
+}
+
+/* Its supervisor is at work between the end of the process and that of its log, a matter of milliseconds: "exited" is said when everything
+ * that it wrote can be read. Not waited for longer than until the deadline: the supervisor may itself be dead or stopped. */
+static void await_end(struct record **r, const struct scan *s, uint64_t deadline_ns)
+{
+	while (just_ended(*r) && clock_mono_ns() < deadline_ns) {
+		char id[SHORT_ID + 1];
+		struct record *now = NULL;
+		snprintf(id, sizeof(id), "%.*s", SHORT_ID, (*r)->id);
+		usleep(SETTLE_STEP_US);
+		if (record_load(s->project_fd, s->run_fd, id, &now, NULL) < 0)
+			return;
+		record_free(*r);
+		*r = now;
+	}
+}
+
 /* A record that claims to run although its process is gone: what is recorded of its end, else the anchor's note. When there is neither, the
  * supervisor is just about to record it; without one it is unknown. */
 static void settle(struct record *r, int run_fd, bool supervised)
 {
 	struct anchor_exit note;
-	if (r->status != STATUS_RUNNING || proc_is(r->pid, r->pid_ticks))
+	if (!just_ended(r))
 		return;
 	if (r->finished_ns && r->finished_ns >= r->started_ns) {
 		r->status = STATUS_EXITED;
@@ -83,6 +108,7 @@ int observe_project(const struct paths *p, const char *project, struct observed 
 	struct scan scan = { .o = &o };
 	struct stat st;
 	struct err e = {0};
+	uint64_t deadline_ns;
 	run_fd = paths_run(p, project, false, NULL);
 	project_fd = paths_project(p, project, false, &e);
 	o.supervised = run_fd >= 0 && lock_held(run_fd);
@@ -103,8 +129,12 @@ int observe_project(const struct paths *p, const char *project, struct observed 
 		o.working_dir = xstrdup(json_get_str(desired, "working_dir", ""));
 		json_get_strv(desired, "config_files", &o.config_files);
 	}
-	for (size_t i = 0; i < o.n; i++)
+	deadline_ns = clock_mono_ns() + SETTLE_MAX_NS;
+	for (size_t i = 0; i < o.n; i++) {
+		if (o.supervised)
+			await_end(&o.containers[i], &scan, deadline_ns);
 		settle(o.containers[i], run_fd, o.supervised);
+	}
 	observe_sort(&o);
 done:
 	if (!o.working_dir)

@@ -595,6 +595,18 @@ def test_progress_terminal(t):
     t.true(not re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", tty.all), "colours in spite of NO_COLOR")
 
 
+def test_exited_means_logged(t):
+    """Who is said to have exited has all of its output in its log, also when the log process is slow."""
+    t.compose("services: {a: {image: busybox, command: echo said}}")
+    t.muster("debug", "failpoints", "on")
+    for splices in (1, 2, 3):
+        t.muster("debug", "failpoints", "logs.splice=delay:120@1")
+        t.up()
+        t.wait(lambda: t.ps()["p-a-1"]["State"] == "exited", 5, "the end")
+        t.eq(t.muster("logs", "--no-log-prefix").lines, ["said"] * splices)
+    t.muster("debug", "failpoints", "off")
+
+
 def test_quiet_pipe_has_no_escapes(t):
     """Output that is no terminal has no escape sequences."""
     t.compose("services: {a: {image: busybox, command: echo hi}}")
