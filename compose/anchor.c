@@ -370,7 +370,7 @@ static void note_holder(const struct anchor *a)
 static int anchor_setup(struct anchor *a, struct err *err)
 {
 	sigset_t mask;
-	int log_fd, rc = anchor_inherit(a, err);
+	int log_fd, rc = own_hold_run(a->run_fd, err) < 0 ? -1 : anchor_inherit(a, err);
 	if (rc != 0)
 		return rc;
 	log_fd = openat(a->project_run_fd, "muster.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

@@ -38,6 +38,17 @@ static int is_other(void *arg, const char *name)
 	return strcmp(name, PATHS_MADE_BY_US) != 0;
 }
 
+int own_hold_run(int run_fd, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "open the run directory");
+	while (flock(fd, LOCK_SH) < 0)
+		if (errno != EINTR)
+			return err_sys(err, errno, "lock the run directory");
+	return dup3(fd, run_fd, O_CLOEXEC) < 0 ? err_sys(err, errno, "dup3") : 0;
+}
+
 /* A run directory that paths_open() has made goes with its last project and its last command: whoever holds it last removes it. Somebody else may
  * look at it just now, with the lock: that takes microseconds. */
 void own_leave_run(int run_fd)
@@ -49,7 +60,7 @@ void own_leave_run(int run_fd)
 	if (n <= 0 || fd < 0 || faccessat(fd, PATHS_MADE_BY_US, F_OK, 0) < 0 || fs_each(fd, ".", is_other, NULL, NULL) != 0)
 		return;
 	path[n] = '\0';
-	flock(run_fd, LOCK_UN); /* ours came with the descriptor from the command that started us */
+	flock(run_fd, LOCK_UN);
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		if (errno == EINTR || ++tries > 10 || usleep(1000) < 0)
 			return;

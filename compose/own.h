@@ -11,6 +11,10 @@ int own_join(const char *rootid, const char *project, struct err *err);
 /* Goes back to the root of the hierarchies, removes the project's cgroups and the parents that are empty then. Before the project's lock is
  * given up: the next anchor makes cgroups of the same names. */
 void own_leave(const char *rootid, const char *project);
+/* Makes run_fd a description of its own with a shared lock: what came from the command that started us is that one's hold on the directory, which
+ * it gives up when it wants to, and we must not give it up in its place. The number stays. */
+int own_hold_run(int run_fd, struct err *err);
+
 /* The last act of an anchor, and of a command that held the run directory: removes it when paths_open() has made it, nothing is in it and nobody
  * else holds it. */
 void own_leave_run(int run_fd);
