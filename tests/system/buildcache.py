@@ -472,8 +472,7 @@ def test_cache_accounts(t):
 
 
 def test_cache_slow_registry(t):
-    """A registry that does not answer holds nobody who cancels; one that breaks off in the middle of a layer is asked for the rest or given up with a
-    warning."""
+    """A registry that does not answer holds nobody who cancels."""
     loopback()
     image = registry.Image([registry.tar_of({"f": os.urandom(100000)})])
     text = "FROM busybox\nRUN echo made > /made\n"
