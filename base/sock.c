@@ -2,9 +2,12 @@
 /* Unix sockets. sun_path holds 108 bytes, so the directory is always named by descriptor. */
 #include "base/sock.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -208,4 +211,23 @@ unsigned sock_peer_uid(int fd)
 	struct ucred c;
 	socklen_t n = sizeof(c);
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n) < 0 ? (unsigned)-1 : c.uid;
+}
+
+bool sock_is_loopback(const char *host)
+{
+	char name[64];
+	struct in_addr v4;
+	struct in6_addr v6;
+	size_t n = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+	if (host[0] == '[')
+		host++, n--;
+	if (n >= sizeof(name))
+		return false;
+	memcpy(name, host, n);
+	name[n] = '\0';
+	if (strcasecmp(name, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, name, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, name, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }

@@ -26,6 +26,9 @@ int sock_send_frame(int fd, const void *p, size_t n, const int *fds, size_t n_fd
 /* Blocking read of one whole frame. Returns 1, 0 at a clean end, -1 + err. */
 int sock_recv_frame(int fd, struct str *ret, int *fds, size_t *n_fds, struct err *err);
 
+/* True for the names of this machine itself: localhost, 127.0.0.0/8 and ::1 (in brackets or not), with or without a port. */
+bool sock_is_loopback(const char *host);
+
 /* Uid of the peer (SO_PEERCRED), (uid_t)-1 on failure. */
 unsigned sock_peer_uid(int fd);
 

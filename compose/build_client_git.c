@@ -8,8 +8,8 @@
 #include <sys/un.h>
 
 #include "base/fs.h"
+#include "base/sock.h"
 #include "compose/build_client_impl.h"
-#include "images/http.h"
 #include "spec/giturl.h"
 
 enum { MAX_SECRET = 500 << 10, MAX_KNOWN_HOSTS = 4 << 20 };
@@ -66,7 +66,7 @@ static bool is_header(const char *s)
 static bool is_here(const char *host)
 {
 	AUTO_FREE char *name = xasprintf(strchr(host, ':') ? "[%s]" : "%s", host);
-	return http_is_loopback(name);
+	return sock_is_loopback(name);
 }
 
 /* The header for this server; free() it. NULL: none. */

@@ -3,6 +3,7 @@
  * 30 seconds below 1 KB/s; five minutes for anything small. "localhost" is pinned to the loopback addresses, since plain HTTP is spoken to
  * that name. Compression by the transport is never asked for: digests are of the bytes as they are stored. */
 #include "images/http.h"
+#include "base/sock.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -465,31 +466,12 @@ bool http_same_host(const char *a, const char *b)
 	return x && y && strcasecmp(x, y) == 0;
 }
 
-bool http_is_loopback(const char *host)
-{
-	char name[64];
-	struct in_addr v4;
-	struct in6_addr v6;
-	size_t n = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
-	if (host[0] == '[')
-		host++, n--;
-	if (n >= sizeof(name))
-		return false;
-	memcpy(name, host, n);
-	name[n] = '\0';
-	if (strcasecmp(name, "localhost") == 0)
-		return true;
-	if (inet_pton(AF_INET, name, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == 127;
-	return inet_pton(AF_INET6, name, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 bool http_url_allowed(const char *url, bool plain_loopback)
 {
 	AUTO_FREE char *scheme = url_part(url, CURLUPART_SCHEME), *host = url_part(url, CURLUPART_HOST);
 	if (!scheme || !host)
 		return false;
-	return strcmp(scheme, "https") == 0 || (plain_loopback && strcmp(scheme, "http") == 0 && http_is_loopback(host));
+	return strcmp(scheme, "https") == 0 || (plain_loopback && strcmp(scheme, "http") == 0 && sock_is_loopback(host));
 }
 
 char *http_escape(const char *text)

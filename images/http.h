@@ -86,8 +86,6 @@ char *http_join(const char *base, const char *location);
 bool http_same_origin(const char *a, const char *b);
 /* True for https; and for http when the host is this machine's loopback and plain_loopback. */
 bool http_url_allowed(const char *url, bool plain_loopback);
-/* True for localhost, 127.0.0.0/8 and ::1, with or without a port. */
-bool http_is_loopback(const char *host);
 /* True when both name the same host, whatever the scheme and the port. */
 bool http_same_host(const char *a, const char *b);
 /* Percent-encodes a query's value: free() it. */

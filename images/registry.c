@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/sock.h"
 
 enum {
 	MAX_REDIRECTS = 5, MAX_WAIT_S = 120, MAX_MANIFEST_BYTES = 4 << 20, MAX_CA_BYTES = 8 << 20, MAX_CA_FILES = 64,
@@ -73,9 +74,9 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 		return -1;
 	ret->http = (struct http_options){
 		.trust = http_trust_new(str_get(&ret->ca), ret->ca.len), .user_agent = "muster/" MUSTER_VERSION,
-		.proxy = http_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
+		.proxy = sock_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
 	};
-	if (!http_is_loopback(ret->host) && !ret->insecure)
+	if (!sock_is_loopback(ret->host) && !ret->insecure)
 		snprintf(ret->base, sizeof(ret->base), "https://%s", ret->host);
 	return read_identity(description, ret, err);
 }
@@ -178,7 +179,7 @@ static bool realm_allowed(const struct registry *r, const char *realm)
 	whole = http_join("https://invalid/", realm); /* NULL: another scheme, or a user name in it */
 	if (!whole || strcspn(realm, ":") > 5)
 		return false;
-	return http_url_allowed(realm, http_is_loopback(r->host)) ||
+	return http_url_allowed(realm, sock_is_loopback(r->host)) ||
 		(r->insecure && str_starts(r->base, "http://") && http_same_host(realm, r->base));
 }
 
@@ -244,7 +245,7 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 		r->authorization = xasprintf("Bearer %s", token.token);
 		r->expires_ns = clock_mono_ns() + (uint64_t)(token.lifetime_s - TOKEN_MARGIN_S) * 1000000000;
 		free(token.token);
-	} else if (basic && r->username && r->password && (!plain || http_is_loopback(r->host) || r->insecure)) {
+	} else if (basic && r->username && r->password && (!plain || sock_is_loopback(r->host) || r->insecure)) {
 		free(r->authorization);
 		r->authorization = auth_basic(r->username, r->password);
 		r->expires_ns = 0;
@@ -304,7 +305,7 @@ static int renew_authorization(struct registry *r, struct http *h, const struct 
 /* True when what the registry sends us to may be asked at all. */
 static bool target_allowed(const struct registry *r, const char *url)
 {
-	return http_url_allowed(url, http_is_loopback(r->host)) ||
+	return http_url_allowed(url, sock_is_loopback(r->host)) ||
 		(r->insecure && http_same_host(url, r->base) && str_starts(r->base, "http://"));
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "images/auth.h"
+#include "base/sock.h"
 #include "images/http.h"
 #include "images/manifest.h"
 
@@ -140,7 +141,7 @@ static void test_urls(void)
 		{ "https://a/", "https://user@b/", NULL }, { "https://a/b", "//c/d", "https://c/d" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
-		EXPECT(http_is_loopback(hosts[i].host) == hosts[i].loopback, "%s", hosts[i].host);
+		EXPECT(sock_is_loopback(hosts[i].host) == hosts[i].loopback, "%s", hosts[i].host);
 	for (size_t i = 0; i < ARRAY_SIZE(joins); i++) {
 		AUTO_FREE char *got = http_join(joins[i][0], joins[i][1]);
 		EXPECT(str_eq(got, joins[i][2]), "%s: %s", joins[i][1], got ? got : "(none)");
