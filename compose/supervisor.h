@@ -77,6 +77,8 @@ struct supervisor {
 	struct strv dying;                 /* cgroups that were still busy when they had to go */
 	struct loop_timer dying_timer;
 	unsigned dying_tries;
+	struct strv left;                  /* ids of containers that have just ended, whose links are still to be looked for */
+	struct loop_timer left_timer;
 	bool trash_busy;                   /* a worker empties <root>/trash/<project> */
 	unsigned trash_added, trash_started, trash_done; /* how many came in; of which the worker's or an earlier one's; gone */
 	struct repair *repair;

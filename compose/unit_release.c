@@ -2,6 +2,8 @@
 /* What a container takes while it runs and gives back when it ends: names, DNS sockets, packet rules, the reservation of its host ports,
  * addresses, cgroup. A container that its restart policy brings back keeps the reservation, so that it comes up on the same port.
  *
+ * Its links go with its namespace, within milliseconds, unless a TCP socket with unsent data keeps that: LEFT_MS later they are looked for.
+ *
  * A cgroup in which something is still dying (an exec from outside, say) cannot be removed at once; it is tried again until it can, and the
  * project does not end before. */
 #include "compose/supervisor.h"
@@ -12,7 +14,7 @@
 #include "base/log.h"
 #include "network/nft.h"
 
-enum { DYING_MS = 2, DYING_MAX_MS = 50, DYING_TRIES = 200 };
+enum { DYING_MS = 2, DYING_MAX_MS = 50, DYING_TRIES = 200, LEFT_MS = 200 };
 
 void unit_key(const struct unit *u, const char *what, char buf[ANCHOR_KEY_BYTES])
 {
@@ -77,6 +79,35 @@ void unit_bury(struct supervisor *sv, const char *cgroup)
 	loop_timer_set(&sv->loop, &sv->dying_timer, DYING_MS, sweep);
 }
 
+/* Started again: its newest links are its own. */
+static bool runs_again(void *arg, const char *id)
+{
+	const struct unit *u = supervisor_find(arg, id);
+	return u && (u->phase == UNIT_STARTING || u->phase == UNIT_RUNNING);
+}
+
+void unit_sweep_links(struct supervisor *sv)
+{
+	AUTO_STRV struct strv ids = sv->left;
+	struct err err = {0};
+	sv->left = (struct strv){0};
+	if (ids.n && attach_sweep(&sv->net, ids.v, ids.n, runs_again, sv, &err) < 0)
+		log_warn("%s", err.msg);
+	for (size_t i = 0; i < ids.n; i++) {
+		const struct unit *u = supervisor_find(sv, ids.v[i]);
+		if (u && u->phase == UNIT_STARTING) /* which of its links are the new ones could not be told yet */
+			strv_push(&sv->left, ids.v[i]);
+	}
+}
+
+static void sweep_links(struct loop_timer *t)
+{
+	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, left_timer);
+	unit_sweep_links(sv);
+	if (sv->left.n)
+		loop_timer_set(&sv->loop, t, LEFT_MS, sweep_links);
+}
+
 static void unpublish(struct unit *u)
 {
 	struct record *r = u->rec;
@@ -124,6 +155,11 @@ void unit_release(struct unit *u, bool keep_ports)
 		if (n && r->endpoints[i].address[0])
 			shared_give_back(u->sv, n, r->id, r->endpoints[i].address);
 		r->endpoints[i].address[0] = '\0';
+	}
+	if (r->n_endpoints) {
+		strv_push(&u->sv->left, r->id);
+		if (!u->sv->left_timer.loop)
+			loop_timer_set(&u->sv->loop, &u->sv->left_timer, LEFT_MS, sweep_links);
 	}
 	u->cgroup = cgroup_free(u->cgroup);
 	unit_bury(u->sv, group);

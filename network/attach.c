@@ -11,6 +11,8 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/failpoint.h"
@@ -190,16 +192,17 @@ int attach_links(struct net *n, struct netns *ns, const char *id, const struct a
 	return -1;
 }
 
-/* The near end of a link; NULL when it is gone. */
+/* The near end of a link, the newest when an earlier one is still there; NULL when it is gone. */
 static const struct scan_link *attach_find(const struct net *n, const char *id, const char *ifname, const struct scan_link *veths, size_t n_veths)
 {
+	const struct scan_link *newest = NULL;
 	char alias[NET_ALIAS_SIZE];
 	if ((size_t)snprintf(alias, sizeof(alias), "%s/%s/%s", n->rootid, id, ifname) >= sizeof(alias))
 		return NULL;
 	for (size_t i = 0; i < n_veths; i++)
-		if (str_eq(veths[i].alias, alias))
-			return &veths[i];
-	return NULL;
+		if (str_eq(veths[i].alias, alias) && (!newest || veths[i].ifindex > newest->ifindex))
+			newest = &veths[i];
+	return newest;
 }
 
 /* Both ends are there, but the near one is no port of the bridge any more, or down. */
@@ -251,24 +254,61 @@ int attach_repair(struct net *n, pid_t pid, const char *id, const struct attach_
 	return mended;
 }
 
-int attach_remove(struct net *n, const char *id, const char *ifname, struct err *err)
+int attach_delete(struct net *n, const unsigned *ifindexes, size_t count, struct err *err)
 {
-	AUTO_FREE struct scan_link *links = NULL;
+	const struct ifinfomsg none = { .ifi_family = AF_UNSPEC };
 	AUTO_BATCH struct nl_batch b = { 0 };
-	char alias[NET_ALIAS_SIZE];
 	struct err got = { 0 };
-	size_t n_links;
-	if ((size_t)snprintf(alias, sizeof(alias), "%s/%s/%s", n->rootid, id, ifname) >= sizeof(alias))
-		return err_set(err, ERR_INVALID, "container id is too long");
-	if (scan_links(n, "veth", &links, &n_links, err) < 0)
-		return -1;
-	for (size_t i = 0; i < n_links; i++) {
-		const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = links[i].ifindex };
-		if (str_eq(links[i].alias, alias))
-			nl_msg(&b, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	char hex[9];
+	uint32_t group;
+	if (!count)
+		return 0;
+	random_hex(hex, 8);
+	group = (uint32_t)strtoul(hex, NULL, 16) | 1U << 30; /* far from the small numbers that people give */
+	for (size_t i = 0; i < count; i++) {
+		const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)ifindexes[i] };
+		AUTO_BATCH struct nl_batch one = { 0 };
+		nl_msg(&one, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+		nl_put_u32(&one, IFLA_GROUP, group);
+		if (nl_talk(&n->rt, &one, NULL, &got) < 0 && got.sys != ENODEV) {
+			*err = got;
+			return err_wrap(err, "remove link %u", ifindexes[i]);
+		}
 	}
-	if (nl_talk(&n->rt, &b, NULL, &got) == 0 || got.sys == ENODEV)
+	nl_msg(&b, RTM_DELLINK, NLM_F_ACK, &none, sizeof(none));
+	nl_put_u32(&b, IFLA_GROUP, group);
+	if (nl_talk(&n->rt, &b, NULL, &got) == 0 || got.sys == ENODEV || got.sys == ESRCH)
 		return 0;
 	*err = got;
-	return err_wrap(err, "remove link %s", ifname);
+	return err_wrap(err, "remove %zu links", count);
+}
+
+/* Is it a link of the container with this id? *ret_ifname: what it is called inside. */
+static bool attach_belongs(const struct net *n, const struct scan_link *l, const char *id, const char **ret_ifname)
+{
+	const size_t root = strlen(n->rootid), len = strlen(id);
+	if (strncmp(l->alias, n->rootid, root) != 0 || l->alias[root] != '/' || strncmp(l->alias + root + 1, id, len) != 0 || l->alias[root + 1 + len] != '/')
+		return false;
+	*ret_ifname = l->alias + root + 1 + len + 1;
+	return true;
+}
+
+int attach_sweep(struct net *n, char *const *ids, size_t n_ids, bool (*lives)(void *arg, const char *id), void *arg, struct err *err)
+{
+	AUTO_FREE struct scan_link *veths = NULL;
+	AUTO_FREE unsigned *stale = NULL;
+	size_t n_veths, n_stale = 0, cap = 0;
+	if (scan_links(n, "veth", &veths, &n_veths, err) < 0)
+		return -1;
+	for (size_t i = 0; n_veths && i < n_ids; i++) {
+		bool again = lives(arg, ids[i]);
+		for (size_t k = 0; k < n_veths; k++) {
+			const char *ifname;
+			if (!attach_belongs(n, &veths[k], ids[i], &ifname) || (again && attach_find(n, ids[i], ifname, veths, n_veths) == &veths[k]))
+				continue;
+			stale = vec_grow(stale, n_stale, &cap, sizeof(*stale));
+			stale[n_stale++] = veths[k].ifindex;
+		}
+	}
+	return attach_delete(n, stale, n_stale, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A container's links: a veth pair per network, the far end born inside the container's namespace (never moved), the near end a port
  * of the network's bridge under a random name `mv…` (the last incarnation's may still be dying) with alias `rootid/container id/ifname`.
- * Links are never deleted one by one when a container goes: its namespace dies, the kernel batches the rest. */
+ * Links are not deleted one by one when a container goes: its namespace dies, the kernel batches the rest; see attach_sweep() for those that stay. */
 #ifndef NETWORK_ATTACH_H
 #define NETWORK_ATTACH_H
 
@@ -30,7 +30,13 @@ struct scan_link;
 int attach_repair(struct net *n, pid_t pid, const char *id, const struct attach_link *links, size_t n_links, const struct scan_link *veths,
 		  size_t n_veths, struct err *err);
 
-/* Takes one link from a running container (both ends vanish); absent is success. 17-34 ms: not from an event loop. */
-int attach_remove(struct net *n, const char *id, const char *ifname, struct err *err);
+/* Deletes links by their numbers; one that is gone already is success. All together wait for one grace period of the kernel (20-60 ms, for one as for
+ * fifty): they are made a group first, and a group goes at once. */
+int attach_delete(struct net *n, const unsigned *ifindexes, size_t count, struct err *err);
+
+/* Deletes the links that the ended containers `ids` left behind. As a rule there are none: a link goes with its namespace. But a TCP socket whose peer does
+ * not take the rest of its data outlives its process by minutes, and so do its namespace, address and link. One of which lives(arg, id) is true (it was
+ * started again) keeps its newest links. Without anything to delete, a dump of the links. */
+int attach_sweep(struct net *n, char *const *ids, size_t n_ids, bool (*lives)(void *arg, const char *id), void *arg, struct err *err);
 
 #endif

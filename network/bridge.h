@@ -37,8 +37,8 @@ void bridge_name(const char *rootid, const char *project, const char *network, c
  * route_localnet on (published ports answer on 127.0.0.1). About 0.4 ms. Does not touch nft: see nft_apply(). */
 int bridge_ensure(struct net *n, const struct bridge_spec *spec, struct bridge *ret, struct err *err);
 
-/* Deletes it; absent is success. Links still on it are only let go: they go with their containers' namespaces.
- * 20-35 ms (the kernel waits for RCU): not from an event loop. */
+/* Deletes it with the links of ended containers that still are its ports, see attach_sweep(); absent is success. What else is on it is only let go.
+ * 20-60 ms (the kernel waits for RCU): not from an event loop. */
 int bridge_delete(struct net *n, const char *name, struct err *err);
 
 /* This root's bridges, of one project or (NULL) of all, into a malloc'd array: free() it. */

@@ -255,3 +255,59 @@ def test_forward_drop_of_docker(t):
     from_world = subprocess.run(["nsenter", "-t", str(t.world), "-n", "timeout", "3", "busybox", "wget", "-q", "-O-", f"http://{systest.UPLINK_HOST}:18098/"],
                                 capture_output=True, text=True, check=False).stdout
     t.eq(from_world.strip(), t.ids()["p-web-1"], "from outside")
+
+
+def veths():
+    return [line.split(":")[1].strip() for line in systest.command("ip", "-o", "link", "show", "type", "veth").splitlines()]
+
+
+FLOOD = "{image: busybox, command: \"sh -c 'while :; do nc -l -p 7000 -e cat /dev/zero; done'\", stop_grace_period: 0s%s}"
+
+
+def connected(port):
+    try:
+        return socket.create_connection(("127.0.0.1", port), timeout=5)
+    except OSError:
+        return None
+
+
+def flooded(t, port):
+    """A connection whose data nobody takes."""
+    s = t.wait(lambda: connected(port), 5, "a server")
+    t.wait(lambda: len(s.recv(1 << 16, socket.MSG_PEEK)) > 1000, 5, "data")
+    return s
+
+
+def test_unsent_data_holds_no_link(t):
+    """A container that ends with data its peer does not take leaves a TCP socket, and with it the kernel would keep its namespace and veth."""
+    t.compose(f"""
+        services:
+          a: {FLOOD % ", ports: ['127.0.0.1:18098:7000']"}
+          b: {FLOOD % ""}
+          c: {{image: busybox, command: "sh -c 'nc b 7000 | sleep 1000'", stop_grace_period: 0s, depends_on: [b]}}
+        """)
+    t.up()
+    s = flooded(t, 18098)
+    t.wait(lambda: t.sh("b", "netstat -tn | grep -c :7000", rc=None).strip() == "1", 5, "a connection between them")
+    t.muster("down", "-t", "0")
+    t.nothing_left()
+    s.close()
+
+
+def test_unsent_data_and_a_bridge_that_stays(t):
+    """The same where the network goes on: after a restart, a stop and a `down` beside an external network."""
+    t.muster("network", "create", "shared")
+    t.compose(f"services: {{a: {FLOOD % ', ports: [18099:7000], networks: [shared]'}}}\nnetworks: {{shared: {{external: true}}}}")
+    t.up()
+    for command in (["restart", "-t", "0"], ["stop", "-t", "0"], ["down", "-t", "0"]):
+        if not veths():
+            t.up()
+        s = flooded(t, 18099)
+        t.muster(*command)
+        want = 1 if command[0] == "restart" else 0
+        t.wait(lambda: len(veths()) == want, 3, lambda: f"{want} links after {command[0]}: {veths()}")
+        if want:
+            flooded(t, 18099).close()
+        s.close()
+    t.muster("network", "rm", "shared")
+    t.nothing_left()

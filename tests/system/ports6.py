@@ -175,8 +175,9 @@ def test_restart_keeps_the_number(t):
     t.compose(f"services: {{web: {{image: busybox, command: \"{HTTPD}\", stop_grace_period: 0s, restart: always, ports: ['80']}}}}")
     t.up()
     port = t.port("web", 80)
-    os.kill(t.pid("p-web-1"), signal.SIGKILL)
-    t.wait(lambda: t.ps()["p-web-1"]["State"] == "running" and connects("::1", port), 5, "the restart")
+    old, short = t.pid("p-web-1"), t.ids()["p-web-1"]
+    os.kill(old, signal.SIGKILL)
+    t.wait(lambda: old not in t.container_pids(short) and t.ps()["p-web-1"]["State"] == "running", 5, "the restart")
     t.eq((t.port("web", 80), body(t, f"http://[::1]:{port}/")), (port, t.ids()["p-web-1"]))
 
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariants: a container's links come up numbered, with the network's MTU, a MAC that follows from the address, and one default
  * route; a failure
- * leaves no link behind; a container that starts again while its old namespace is still dying gets its links; one network can be
- * added to and taken from a running container. Prints what a link costs. */
+ * leaves no link behind; a container that starts again while its old namespace is still dying gets its links, and the old one's can be swept away;
+ * one network can be added to a running container. Prints what a link costs. */
 #include "network_lab.h"
 
 #include <time.h>
@@ -51,6 +51,19 @@ static size_t count_ports(struct net *n)
 	return count;
 }
 
+/* By the end of its alias. */
+static struct scan_link near_link(struct net *n, const char *end)
+{
+	AUTO_FREE struct scan_link *links = NULL;
+	size_t n_links;
+	CHECK(scan_links(n, "veth", &links, &n_links, &err) == 0, &err);
+	for (size_t i = 0; i < n_links; i++)
+		if (str_ends(links[i].alias, end))
+			return links[i];
+	CHECK(false, NULL);
+	return (struct scan_link){ 0 };
+}
+
 static struct scan_link inside_link(struct net *n, int ns, const char *ifname)
 {
 	struct scan_link l;
@@ -87,8 +100,31 @@ static void test_two_networks(struct net *n, int ns)
 	CHECK(count_ports(n) == 2, NULL);
 
 	CHECK(attach(n, ns, "c1", &third, 1) == 0 && count_ports(n) == 3, &err);
-	CHECK(attach_remove(n, "c1", "eth2", &err) == 0 && count_ports(n) == 2, &err);
-	CHECK(attach_remove(n, "c1", "eth2", &err) == 0 && attach_remove(n, "c2", "eth0", &err) == 0 && count_ports(n) == 2, &err);
+	l = near_link(n, "c1/eth2");
+	CHECK(attach_delete(n, &l.ifindex, 1, &err) == 0 && count_ports(n) == 2, &err);
+}
+
+static bool is_arg(void *arg, const char *id)
+{
+	return strcmp(arg, id) == 0;
+}
+
+/* Links whose namespaces stay: of an id that runs again only the older goes, of one that doesn't all, of another none. */
+static void test_sweep(struct net *n)
+{
+	char c1[] = "c1", c[] = "c", c7[] = "c7", other[] = "other";
+	char *ids[] = { c, c7, other };
+	const struct attach_link link = link_of(&a, "eth0", 7, false), second = link_of(&b, "eth2", 7, false);
+	const int old = lab_new_ns(), now = lab_new_ns();
+	const size_t before = count_ports(n);
+	CHECK(attach(n, old, "c7", &link, 1) == 0 && attach(n, old, "c7", &second, 1) == 0 && attach(n, now, "c7", &link, 1) == 0, &err);
+	CHECK(attach_sweep(n, ids, 1, is_arg, c1, &err) == 0 && count_ports(n) == before + 3, &err);
+	CHECK(attach_sweep(n, ids, 3, is_arg, c7, &err) == 0 && count_ports(n) == before + 2, &err);
+	CHECK(inside_link(n, now, "eth0").ifindex && inside_link(n, old, "eth2").ifindex, NULL);
+	CHECK(attach_sweep(n, ids, 3, is_arg, other, &err) == 0 && count_ports(n) == before, &err);
+	CHECK(attach_sweep(n, ids, 3, is_arg, other, &err) == 0 && attach_delete(n, &(unsigned){ 1U << 20 }, 1, &err) == 0, &err);
+	close(old);
+	close(now);
 }
 
 static void test_failures(struct net *n, int ns)
@@ -159,6 +195,7 @@ int main(void)
 	b = make_bridge(&n, "b");
 	test_two_networks(&n, ns);
 	test_failures(&n, ns);
+	test_sweep(&n);
 	test_restart(&n);
 	wait_for_ports(&n, 2);
 	close(ns);
