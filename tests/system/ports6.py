@@ -177,7 +177,7 @@ def test_restart_keeps_the_number(t):
     port = t.port("web", 80)
     old, short = t.pid("p-web-1"), t.ids()["p-web-1"]
     os.kill(old, signal.SIGKILL)
-    t.wait(lambda: old not in t.container_pids(short) and t.ps()["p-web-1"]["State"] == "running", 5, "the restart")
+    t.wait(lambda: {*t.container_pids(short)} - {old} and t.ps()["p-web-1"]["State"] == "running", 5, "the restart")
     t.eq((t.port("web", 80), body(t, f"http://[::1]:{port}/")), (port, t.ids()["p-web-1"]))
 
 
