@@ -25,6 +25,7 @@ import urllib.request
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE, MS_BIND = 0x4000, 0x40000, 0x1000
 LIBC = ctypes.CDLL(None, use_errno=True)
+KERNEL = tuple(int(x) for x in os.uname().release.split("-")[0].split(".")[:2])
 UPLINK_HOST, UPLINK_WORLD, WORLD_DNS = "192.0.2.2", "192.0.2.1", "198.51.100.53"
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 import time
+import systest
 
 PAIR = ("anchor", "supervise")
 
@@ -88,7 +89,7 @@ def test_takes_over_in_a_flood(t):
         t.wait(lambda old=old: len(t.daemons("logs")) == 1 and t.daemons("logs") != old, 5, "the old log process's end")
     t.eq(t.pid("p-web-1"), pid)
     t.muster("stop")
-    t.eq(t.ps()["p-web-1"]["ExitCode"], 42)
+    t.true(t.ps()["p-web-1"]["ExitCode"] in ((42,) if systest.KERNEL >= (6, 15) else (42, -1, 255)), "the exit code: before Linux 6.15 unknown, never wrong")
     raw = t.muster("logs", "--no-color", "--no-log-prefix").raw
     n = written(t)[1]
     t.eq(raw[n * 9:], b"end %d\n" % n, "the end")

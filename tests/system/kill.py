@@ -197,7 +197,6 @@ def test_client_killed_in_down(t):
         t.nothing_left()
 
 
-KERNEL = tuple(int(x) for x in os.uname().release.split("-")[0].split(".")[:2])
 CODES = [0, 1, 2, 3, 42, 100, 125, 126, 127, 128, 137, 143, 200, 254, 255]
 
 
@@ -242,8 +241,8 @@ def test_exit_codes_anchor_killed(t):
     """... while the anchor is killed again and again: whoever takes its place is still their parent. The second time it is the parent itself
     that dies; then a kernel before 6.15 tells nobody, and the code is unknown, never a wrong one."""
     got = codes(t, ("anchor",))
-    t.eq(got if KERNEL >= (6, 15) else {c: n for c, n in got.items() if n not in (-1, 255)},
-         {c: c for c in CODES if KERNEL >= (6, 15) or got[c] not in (-1, 255)})
+    t.eq(got if systest.KERNEL >= (6, 15) else {c: n for c, n in got.items() if n not in (-1, 255)},
+         {c: c for c in CODES if systest.KERNEL >= (6, 15) or got[c] not in (-1, 255)})
 
 
 def test_exit_codes_nobody(t):
@@ -264,8 +263,8 @@ def test_exit_codes_after_adoption(t):
     victims(t, PAIR)
     t.muster("start")
     got = wait_codes(t)
-    t.eq(got if KERNEL >= (6, 15) else {c: n for c, n in got.items() if n not in (-1, 255)},
-         {c: c for c in CODES if KERNEL >= (6, 15) or got[c] not in (-1, 255)})
+    t.eq(got if systest.KERNEL >= (6, 15) else {c: n for c, n in got.items() if n not in (-1, 255)},
+         {c: c for c in CODES if systest.KERNEL >= (6, 15) or got[c] not in (-1, 255)})
 
 
 def test_signals_are_codes(t):
