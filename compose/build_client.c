@@ -307,6 +307,15 @@ static int waits(const struct build *b)
 	return rc;
 }
 
+/* As many are on their way as --parallel allows. What waits for another build does not count, so that nobody waits for a place that it holds itself. */
+static bool is_full(const struct build_client *c)
+{
+	size_t running = 0;
+	for (size_t i = 0; i < c->n; i++)
+		running += c->builds[i].begun && !c->builds[i].ended;
+	return c->app->parallel && running >= c->app->parallel;
+}
+
 static void begin_ready(struct build_client *c)
 {
 	bool again = true;
@@ -316,7 +325,7 @@ static void begin_ready(struct build_client *c)
 			struct build *b = &c->builds[i];
 			struct err err = { 0 };
 			int rc = b->begun ? 1 : waits(b);
-			if (rc == 1)
+			if (rc == 1 || (rc == 0 && !c->n_signals && is_full(c)))
 				continue;
 			b->begun = again = true;
 			if (rc < 0)

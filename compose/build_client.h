@@ -45,8 +45,8 @@ void build_spec_done(struct build_spec *s);
 /* Adds a descriptor that goes to the builder; taken over. Its number for the request; -1 + err. */
 int build_spec_fd(struct build_spec *s, int fd, struct err *err);
 
-/* Builds them all. Returns the number of those that failed; their errors are not printed. Signals: the first one cancels, the second one
- * kills. */
+/* Builds them all, side by side up to app->parallel (of several platforms each counts). Returns the number of those that failed; their errors are
+ * not printed. Signals: the first one cancels, the second one kills. */
 size_t build_client_run(struct app *app, struct build_spec *list, size_t n, struct build_progress *p);
 /* Fetches a URL (http, https) into a file; waits for it. 0 or -1 + err. */
 int build_client_fetch(const char *url, int out_fd, uint64_t max_bytes, struct err *err);

@@ -379,12 +379,25 @@ const char *cli_str(const struct cli_args *a, const char *name)
 	return v->option->def ? v->option->def : "";
 }
 
+static const struct cli_value *global_get(const struct cli_args *a, const char *name)
+{
+	const struct cli_value *v = a->values;
+	while (strcmp(v->option->name, name) != 0) {
+		v++;
+		assert(v < a->values + options_count(cli_global_options));
+	}
+	return v;
+}
+
+bool cli_global_is_set(const struct cli_args *a, const char *name)
+{
+	return global_get(a, name)->set;
+}
+
 const char *cli_global(const struct cli_args *a, const char *name)
 {
-	for (size_t i = 0; i < options_count(cli_global_options); i++)
-		if (strcmp(a->values[i].option->name, name) == 0)
-			return a->values[i].set ? a->values[i].list.v[a->values[i].list.n - 1] : a->values[i].option->def ? a->values[i].option->def : "";
-	return "";
+	const struct cli_value *v = global_get(a, name);
+	return v->set ? v->list.v[v->list.n - 1] : v->option->def ? v->option->def : "";
 }
 
 bool cli_bool(const struct cli_args *a, const char *name)

@@ -75,7 +75,8 @@ bool cli_bool(const struct cli_args *a, const char *name);
 int64_t cli_int(const struct cli_args *a, const char *name);
 const char *cli_str(const struct cli_args *a, const char *name);      /* the default, or "", when not given */
 const struct strv *cli_list(const struct cli_args *a, const char *name);
-/* The global option's value, whatever the command calls its own. */
+/* The global option's value (asserted, too), and whether it was given, whatever the command calls its own. */
+bool cli_global_is_set(const struct cli_args *a, const char *name);
 const char *cli_global(const struct cli_args *a, const char *name);
 /* True when the parsed command has such an option at all. */
 bool cli_has(const struct cli_args *a, const char *name);

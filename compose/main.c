@@ -50,9 +50,12 @@ static void open_standard_streams(void)
 		close(fd);
 }
 
+/* The command's own option of this name before the global one before the variable. */
 static const char *setting(const struct cli_args *args, const char *option, const char *variable)
 {
 	const char *env = getenv(variable);
+	if (!cli_is_set(args, option) && cli_global_is_set(args, option))
+		return cli_global(args, option);
 	return !cli_is_set(args, option) && env && *env ? env : cli_str(args, option);
 }
 
@@ -70,8 +73,8 @@ static bool colour_on(const char *ansi, int fd)
 static int decide_parallel(struct app *app)
 {
 	const char *env = getenv("COMPOSE_PARALLEL_LIMIT");
-	int64_t n = cli_int(app->args, "parallel");
-	if (!cli_is_set(app->args, "parallel") && env) {
+	int64_t n = strtoll(cli_global(app->args, "parallel"), NULL, 10); /* build and pull have an old one of their own */
+	if (!cli_global_is_set(app->args, "parallel") && env) {
 		char *end;
 		errno = 0;
 		n = strtoll(env, &end, 10);
@@ -105,7 +108,7 @@ static int decide_output(struct app *app)
 			app->progress = (enum progress_mode)i;
 	}
 	app->dry_run = cli_bool(app->args, "dry-run");
-	app->verbose = cli_bool(app->args, "verbose");
+	app->verbose = strcmp(cli_global(app->args, "verbose"), "true") == 0;
 	app->separator = cli_bool(app->args, "compatibility") ? '_' : '-';
 	return decide_parallel(app);
 }

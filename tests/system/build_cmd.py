@@ -442,3 +442,41 @@ def test_run_capabilities(t):
     t.eq(caps("--cap-drop", "NET_RAW", "--cap-drop", "KILL"), usual & ~1 & ~(1 << 13) & ~(1 << 5))
     t.eq(caps("--cap-add", "SYS_TIME", service="b"), 1 << 25)
     t.has(t.muster("run", "--rm", "--cap-add", "NOPE", "a", "true", rc=1).err, "--cap-add", "NOPE")
+
+
+@systest.timeout(90)
+def test_build_parallel(t):
+    """--parallel N and COMPOSE_PARALLEL_LIMIT: never more than N builds at once, whatever asks for them, and none waits for a place for ever: not the one
+    that another is built on, not those of several platforms, and nobody once one was cancelled."""
+    step = "RUN echo 'be''gun %s'; sleep 0.3; echo 'en''ded %s'\n"
+    for name in "abcd":
+        dockerfile(t, BASE + step % (name, name), name)
+    dockerfile(t, "FROM below\n" + step % ("top", "top"), "top")
+    services = "".join(f"  {name}: {{build: ./{name}, command: ['true']}}\n" for name in "abcd")
+    t.compose("services:\n  top: {build: {context: ./top, additional_contexts: {below: 'service:a'}}, command: ['true']}\n" + services)
+
+    def most(text):
+        now = peak = 0
+        for what in re.findall(r"(?m)^#\d+ [\d.]+ (begun|ended) ", text):
+            now += 1 if what == "begun" else -1
+            peak = max(peak, now)
+        t.eq(len(re.findall(r"(?m)^#\d+ [\d.]+ ended ", text)), 5, f"steps that ran\n{text}")
+        return peak
+    for args, env, limit in ((["--parallel", "1"], {}, 1), (["--parallel", "2"], {"COMPOSE_PARALLEL_LIMIT": "1"}, 2), ([], {"COMPOSE_PARALLEL_LIMIT": "1"}, 1)):
+        t.true(most(t.muster("--progress", "plain", *args, "build", "--no-cache", env=env).err) <= limit, f"{args} {env}")
+    t.muster("image", "rm", *[f"p-{name}" for name in ("a", "b", "c", "d", "top")])
+    t.muster("builder", "prune", "-af")
+    t.true(most(t.muster("--progress", "plain", "--parallel", "1", "up", "-d").err) <= 1, "up")
+    t.muster("down")
+    for line in t.muster("--progress", "json", "build").err.splitlines():
+        json.loads(line)  # the global option holds for a command that has one of the same name, too
+    # one that fails takes those that stand on it, and no place
+    dockerfile(t, BASE + "RUN exit 7\n", "a")
+    t.has(t.muster("--parallel", "1", "build", rc=1).err, "what it is built on could not be built", "exit code: 7")
+    dockerfile(t, BASE + "RUN echo wait''ing; sleep 30\n", "a")
+    job = t.start("--progress", "plain", "--parallel", "1", "build", "--no-cache")
+    job.expect("(?m)^#\\d+ [\\d.]+ waiting$")
+    begun = time.monotonic()
+    job.signal(signal.SIGINT)
+    t.true(job.wait(20) != 0 and time.monotonic() - begun < 10, "a cancelled build ends all that wait for a place")
+    t.nothing_left(ignore=("state", "run"))
