@@ -625,6 +625,7 @@ def test_start_and_restart_wait_for_completion(t):
         volumes: {data: }
         """)
     t.up()
+    t.wait(lambda: t.muster("logs", "--no-log-prefix", "web").lines, 5, "web's first line")
     for i, verb in ((2, "restart"), (3, "start")):
         if verb == "start":
             t.muster("stop", "-t", "0")
