@@ -321,7 +321,7 @@ static const struct cli_option image_load_options[] = {
 };
 
 static const struct cli_option image_ls_options[] = {
-	{ "all", 'a', CLI_BOOL, 0, .help = "Show all images (default hides those without a name)" },
+	{ "all", 'a', CLI_BOOL, 0, .help = "Show all images (intermediate ones, that docker hides, do not exist here)" },
 	{ "digests", 0, CLI_BOOL, 0, .help = "Show digests" },
 	{ "filter", 'f', CLI_STRINGS, 0, .help = "Filter output based on conditions: before, dangling, label, reference, since, until", .var = "filter" },
 	{ "format", 0, CLI_STRING, 0, .help = FORMAT_HELP, .def = "table" },

@@ -177,7 +177,7 @@ static void add_image_rows(struct app *app, const struct image_filter *f, const 
 	for (size_t k = 0; k < img->digests.n && img->refs.n == 0; k++)
 		if (image_filter_match_ref(f, img->digests.v[k]))
 			json_array_append_new(rows, image_row(app, img, img->digests.v[k], NULL, no_trunc));
-	if (img->refs.n == 0 && img->digests.n == 0 && (f->dangling == 1 || cli_bool(app->args, "all")) && image_filter_match_ref(f, NULL))
+	if (img->refs.n == 0 && img->digests.n == 0 && image_filter_match_ref(f, NULL))
 		json_array_append_new(rows, image_row(app, img, NULL, NULL, no_trunc));
 }
 
