@@ -127,9 +127,7 @@ int build_client_git(const struct build *b, const json_t *need, const int *fds, 
 		return err_set(err, ERR_CORRUPT, "the builder says not where the files go");
 	place = xasprintf("%s://%s%s%s:%u/", u.scheme == GITURL_HTTP ? "http" : "https", strchr(u.host, ':') ? "[" : "", u.host,
 		strchr(u.host, ':') ? "]" : "", u.port);
-	conf = build_client_describe(place, 0, err);
-	if (!conf)
-		return -1;
+	conf = build_client_describe(place, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (json_object_get(need, keys[i]))
 			json_object_set(conf, keys[i], json_object_get(need, keys[i]));

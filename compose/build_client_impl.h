@@ -63,8 +63,8 @@ _Noreturn void build_cache_file(const struct build *b, const json_t *need, const
 _Noreturn void build_cache_index(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd);
 void build_job_tell(int fd, json_t *j); /* a child's line; takes j over */
 /* The description for images/download.h and images/git.h: certificates and proxies are those that a registry at the same place would get; no
- * credentials. New reference; NULL + err. */
-json_t *build_client_describe(const char *url, int64_t max_bytes, struct err *err);
+ * credentials. New reference. */
+json_t *build_client_describe(const char *url, int64_t max_bytes);
 /* Runs `muster-image WHAT` with the description and these files (-1: none); waits. 0 and its last line in *ret, -1 + err. */
 int build_client_run_fetcher(const char *what, const json_t *conf, int out_fd, int second_fd, int agent_fd, json_t **ret, struct err *err);
 

@@ -69,7 +69,7 @@ static int get_image(const struct app *app, const char *ref, const char *platfor
 	}
 	rc = registry_describe(&known, ref, false, NULL, &p.registry, &warning, err);
 	registries_done(&known);
-	if (rc < 0)
+	if (rc != 0)
 		return -1;
 	if (warning)
 		build_job_tell(fd, json_pack("{s:o}", "warning", json_text(warning)));
@@ -113,28 +113,17 @@ _Noreturn static void child_image(const struct build *b, const json_t *need, con
 }
 
 
-json_t *build_client_describe(const char *url, int64_t max_bytes, struct err *err)
+json_t *build_client_describe(const char *url, int64_t max_bytes)
 {
 	bool tls = str_starts(url, "https://");
 	const char *host = url + strlen(tls ? "https://" : "http://"), *at;
 	size_t n = strcspn(host, "/?#");
-	AUTO_FREE char *authority = xstrndup(host, n), *ref = NULL, *warning = NULL;
-	struct registries known = { 0 };
-	json_t *conf = NULL, *one;
-	size_t i;
-	int rc;
+	AUTO_FREE char *authority = xstrndup(host, n), *place = NULL;
+	json_t *conf;
 	at = strrchr(authority, '@');
 	at = at ? at + 1 : authority;
-	ref = strrchr(at, ':') && !str_ends(at, "]") ? xasprintf("%s/muster/download", at) : xasprintf("%s:%d/muster/download", at, tls ? 443 : 80);
-	rc = registry_describe(&known, ref, false, NULL, &conf, &warning, err);
-	registries_done(&known);
-	if (rc < 0)
-		return NULL;
-	json_array_foreach(json_object_get(conf, "endpoints"), i, one) {
-		json_object_del(one, "username");
-		json_object_del(one, "password");
-		json_object_del(one, "identity_token");
-	}
+	place = strrchr(at, ':') && !str_ends(at, "]") ? xstrdup(at) : xasprintf("%s:%d", at, tls ? 443 : 80);
+	conf = registry_describe_host(place);
 	json_object_set_new(conf, "url", json_text(url));
 	json_put_int(conf, "max_bytes", max_bytes);
 	return conf;
@@ -167,8 +156,8 @@ int build_client_run_fetcher(const char *what, const json_t *conf, int out_fd, i
 
 int build_client_fetch(const char *url, int out_fd, uint64_t max_bytes, struct err *err)
 {
-	AUTO_JSON json_t *conf = build_client_describe(url, (int64_t)max_bytes, err), *got = NULL;
-	return conf ? build_client_run_fetcher("download", conf, out_fd, -1, -1, &got, err) : -1;
+	AUTO_JSON json_t *conf = build_client_describe(url, (int64_t)max_bytes), *got = NULL;
+	return build_client_run_fetcher("download", conf, out_fd, -1, -1, &got, err);
 }
 
 _Noreturn static void child_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
@@ -192,7 +181,7 @@ _Noreturn static void child_fetch(const struct build *b, const json_t *need, con
 	if (!str_starts(url, "http://") && !str_starts(url, "https://"))
 		err_set(&err, ERR_INVALID, "it is no http or https URL");
 	else
-		conf = build_client_describe(url, json_get_int(need, "max_bytes", 0), &err);
+		conf = build_client_describe(url, json_get_int(need, "max_bytes", 0));
 	if (!conf || out_fd < 0 || build_client_run_fetcher("download", conf, out_fd, -1, -1, &got, &err) < 0)
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 	else
@@ -211,7 +200,7 @@ _Noreturn static void child_registry(const struct build *b, const json_t *need, 
 	(void)b;
 	(void)fds;
 	(void)n_fds;
-	if (registry_describe(&known, json_get_str(need, "ref", ""), json_get_bool(need, "push", false), NULL, &conf, &warning, &err) < 0) {
+	if (registry_describe(&known, json_get_str(need, "ref", ""), json_get_bool(need, "push", false), NULL, &conf, &warning, &err) != 0) {
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 		_exit(0);
 	}

@@ -93,13 +93,16 @@ static int request_file(const char *request, struct err *err)
 	return lseek(fd, 0, SEEK_SET) < 0 ? err_sys(err, errno, "lseek") : TAKE_FD(fd);
 }
 
-/* Runs it. 0 with its answer; 1 when it ended with an error, the answer says which; -1 + err. */
+/* Runs it. 0 with its answer; its exit code (> 0) when it ended with an error, the answer says which; -1 + err. */
 static int ask(const char *helper, const char *verb, const char *request, struct str *ret, struct err *err)
 {
-	AUTO_FREE char *path = find_program(helper);
+	AUTO_FREE char *path = authfile_is_helper(helper) ? find_program(helper) : NULL;
 	AUTO_CLOSE int in = -1, out = -1, answer = -1;
 	int fds[2], code, rc;
+	char shown[100];
 	pid_t pid;
+	if (!authfile_is_helper(helper))
+		return err_set(err, ERR_INVALID, "\"%s\" cannot be a credential helper's name", err_quote(shown, sizeof(shown), helper));
 	if (!path)
 		return err_set(err, ERR_NOT_FOUND, "docker-credential-%s is not in PATH", helper);
 	in = request_file(request, err);
@@ -121,7 +124,25 @@ static int ask(const char *helper, const char *verb, const char *request, struct
 		return err_wrap(err, "docker-credential-%s", helper);
 	if (code < 0)
 		return err_set(err, ERR_INVALID, "docker-credential-%s did not end well", helper);
-	return code == 0 ? 0 : 1;
+	return code;
+}
+
+/* What a helper that failed has to say for itself: the first line of its answer. */
+static int explain(const char *helper, int code, const struct str *answer, struct err *err)
+{
+	const char *text = str_get(answer);
+	AUTO_FREE char *line = xstrndup(text, MIN(strcspn(text, "\r\n"), (size_t)160));
+	char shown[200];
+	return err_set(err, ERR_INVALID, "docker-credential-%s: exit code %d%s%s", helper, code, *line ? ": " : "", err_quote(shown, sizeof(shown), line));
+}
+
+/* The words by which docker's helpers say that they have no such account. */
+static bool is_none(const struct str *answer)
+{
+	static const char words[] = "credentials not found in native keychain";
+	const char *p = str_get(answer);
+	p += strspn(p, " \t\r\n");
+	return str_starts(p, words) && strspn(p + strlen(words), " \t\r\n") == strlen(p + strlen(words));
 }
 
 static void done_answer(struct str *s)
@@ -150,10 +171,10 @@ static int get_one(const char *helper, const char *server, struct account *ret, 
 {
 	struct str answer = {0};
 	int rc = ask(helper, "get", server, &answer, err);
-	if (rc == 1 && !strcasestr(str_get(&answer), "not found"))
-		rc = err_set(err, ERR_INVALID, "docker-credential-%s reports an error", helper);
-	if (rc == 0 && authfile_parse_answer(str_get(&answer), answer.len, ret, err) < 0)
-		rc = err_wrap(err, "docker-credential-%s", helper);
+	if (rc > 0)
+		rc = is_none(&answer) ? 1 : explain(helper, rc, &answer, err);
+	else if (rc == 0 && (rc = authfile_parse_answer(str_get(&answer), answer.len, ret, err)) < 0)
+		err_wrap(err, "docker-credential-%s", helper);
 	done_answer(&answer);
 	return rc;
 }
@@ -183,8 +204,10 @@ int credhelper_store(const char *helper, const char *registry, const char *usern
 	request = json_canonical(j);
 	rc = ask(helper, "store", request, &answer, err);
 	explicit_bzero(request, strlen(request));
+	if (rc > 0)
+		rc = explain(helper, rc, &answer, err);
 	done_answer(&answer);
-	return rc == 1 ? err_set(err, ERR_INVALID, "docker-credential-%s does not keep it", helper) : rc;
+	return rc;
 }
 
 int credhelper_erase(const char *helper, const char *registry, struct err *err)

@@ -51,7 +51,7 @@ struct image_pull {
 	json_t *registry;                 /* as compose/registries.h describes it; borrowed */
 	void *user;                       /* the caller's */
 	/* filled in */
-	int rc;                           /* 0 or -1 + err */
+	int rc;                           /* 0 or -1 + err; -1 before: it has failed already, and is only counted and told */
 	char id[65], digest[80];
 	bool is_new;
 	uint64_t manifest_bytes;          /* of a push */

@@ -128,7 +128,7 @@ int image_client_pull(int root_fd, struct image_pull *pulls, size_t n, size_t pa
 			all[i] = (struct running){ .pull = &pulls[next++] };
 			all[i].child = (struct image_child){ .fn = fn, .arg = arg, .pull = all[i].pull, .fd = -1 };
 			tell(fn, arg, all[i].pull, IMAGE_STARTED);
-			if (start(&all[i], root_fd, &all[i].pull->err) < 0) {
+			if (all[i].pull->rc < 0 || start(&all[i], root_fd, &all[i].pull->err) < 0) {
 				all[i].pull->rc = -1;
 				failed++;
 				tell(fn, arg, all[i].pull, IMAGE_ENDED);

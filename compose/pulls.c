@@ -78,17 +78,23 @@ static void find_sources(struct app *app, const char *name, struct strv *ret)
 	store_list_free(all, n);
 }
 
-/* Finds out about all registries. 0, or -1 + err (a file of credentials that is damaged, a name that is none). */
+/* Finds out about all registries. An image whose credential helper fails has failed: going without credentials would at best end in a message about
+ * something else. 0, or -1 + err (a file of credentials that is damaged, a name that is none). */
 static int describe_all(struct app *app, struct pulls *list, struct registries *known, struct err *err)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		AUTO_FREE char *warning = NULL;
 		AUTO_STRV struct strv sources = {0};
 		struct image_pull *p = &list->v[i];
+		int rc;
 		if (p->push)
 			find_sources(app, p->ref, &sources);
-		if (registry_describe(known, p->ref, p->push, &sources, &p->registry, &warning, err) < 0)
+		rc = registry_describe(known, p->ref, p->push, &sources, &p->registry, &warning, &p->err);
+		if (rc < 0) {
+			*err = p->err;
 			return -1;
+		}
+		p->rc = rc ? -1 : 0;
 		if (warning)
 			cmd_warn(app, "%s", warning);
 	}

@@ -29,6 +29,7 @@ static char *docker_folder(void)
 struct helper_answer {
 	int rc;               /* as of credhelper_get() */
 	struct account account;
+	struct err err;
 };
 
 void registries_done(struct registries *r)
@@ -43,15 +44,14 @@ void registries_done(struct registries *r)
 	*r = (struct registries){0};
 }
 
-/* As credhelper_get(), but each question is asked once; a failure is told the first time and later is as if nothing were kept. */
+/* As credhelper_get(), but each question is asked once. */
 static int ask_helper(struct registries *r, const char *helper, const char *registry, struct account *ret, struct err *err)
 {
 	AUTO_FREE char *key = xasprintf("%s %s", helper, registry);
 	struct helper_answer *a = map_get(&r->answers, key);
-	bool first = !a;
-	if (first) {
+	if (!a) {
 		a = xcalloc(1, sizeof(*a));
-		a->rc = credhelper_get(helper, registry, &a->account, err);
+		a->rc = credhelper_get(helper, registry, &a->account, &a->err);
 		map_put(&r->answers, key, a);
 	}
 	*ret = (struct account){0};
@@ -61,11 +61,14 @@ static int ask_helper(struct registries *r, const char *helper, const char *regi
 		ret->password = xstrdup(a->account.password);
 	if (a->account.identity_token)
 		ret->identity_token = xstrdup(a->account.identity_token);
-	return a->rc < 0 && !first ? 1 : a->rc;
+	if (a->rc < 0)
+		*err = a->err;
+	return a->rc;
 }
 
+/* failure: of the first helper that failed; its code says whether one did. 0; 1 when there is no account; -1 + err. */
 static int look_in(struct registries *r, const char *path, const char *registry, const char *repository, bool paths, struct account *ret,
-	char **warning, struct err *err)
+	struct err *failure, struct err *err)
 {
 	AUTO_JSON json_t *doc = NULL;
 	const char *helper;
@@ -75,9 +78,21 @@ static int look_in(struct registries *r, const char *path, const char *registry,
 		return rc < 0 ? err_wrap(err, "%s", path) : 1;
 	helper = authfile_helper(doc, registry);
 	rc = helper ? ask_helper(r, helper, registry, ret, &own) : 1;
-	if (rc < 0 && !*warning)
-		*warning = xasprintf("credentials for %s: %s: going without", registry, own.msg);
+	if (rc < 0 && failure->code == ERR_NONE)
+		*failure = own;
 	return rc == 0 ? 0 : authfile_find(doc, registry, repository, paths, ret);
+}
+
+/* $DOCKER_AUTH_CONFIG: {"auths": …} as in docker's file; what is no such text is an error, since it was set on purpose. */
+static int look_in_environment(const char *registry, struct account *ret, struct err *err)
+{
+	const char *text = getenv("DOCKER_AUTH_CONFIG");
+	AUTO_JSON json_t *doc = text && *text ? json_loads(text, 0, NULL) : NULL;
+	if (!text || !*text)
+		return 1;
+	if (!json_is_object(doc))
+		return err_set(err, ERR_INVALID, "DOCKER_AUTH_CONFIG: not a JSON object");
+	return authfile_find(doc, registry, "", false, ret);
 }
 
 int registry_find_account(struct registries *r, const char *registry, const char *repository, struct account *ret, char **ret_warning,
@@ -86,9 +101,11 @@ int registry_find_account(struct registries *r, const char *registry, const char
 	const char *file = getenv("REGISTRY_AUTH_FILE"), *run = getenv("XDG_RUNTIME_DIR");
 	AUTO_FREE char *docker = docker_folder();
 	AUTO_STRV struct strv paths = {0};
-	int rc = 1;
+	struct err failure = {0};
+	int rc;
 	*ret = (struct account){0};
 	*ret_warning = NULL;
+	rc = look_in_environment(registry, ret, err);
 	strv_pushf(&paths, "%s/config.json", docker);
 	if (file && *file)
 		strv_push(&paths, file);
@@ -97,12 +114,17 @@ int registry_find_account(struct registries *r, const char *registry, const char
 	strv_pushf(&paths, "/run/containers/%u/auth.json", getuid());
 	strv_pushf(&paths, "%s/.config/containers/auth.json", home());
 	for (size_t i = 0; i < paths.n && rc == 1; i++)
-		rc = look_in(r, paths.v[i], registry, repository, i > 0, ret, ret_warning, err);
+		rc = look_in(r, paths.v[i], registry, repository, i > 0, ret, &failure, err);
 	if (rc < 0)
 		account_done(ret);
-	if (rc <= 0)
-		free(TAKE_PTR(*ret_warning));
-	return rc;
+	if (rc < 0 || failure.code == ERR_NONE)
+		return rc;
+	err_wrap(&failure, "credentials for %s", registry);
+	if (rc == 0)
+		*ret_warning = xasprintf("%s: taking those of another file", failure.msg);
+	else
+		*err = failure;
+	return rc == 0 ? 0 : 2;
 }
 
 int registry_parse_name(const char *text, char **ret, struct err *err)
@@ -308,14 +330,20 @@ static json_t *wrap_endpoints(json_t *list)
 	return j;
 }
 
-/* ret_warning: what came first of them stays. */
+/* ret_warning: what came first of them stays. 0; 2 + err: its account is not known; -1 + err. */
 static int describe_place(struct registries *r, const struct place *p, bool push, const struct strv *sources, json_t *list, char **ret_warning, struct err *err)
 {
 	AUTO_FREE char *warning = NULL;
 	struct account account;
+	struct err own;
 	json_t *j;
-	if (registry_find_account(r, p->registry, p->repository, &account, &warning, err) < 0)
-		return -1;
+	int rc = registry_find_account(r, p->registry, p->repository, &account, &warning, &own);
+	if (rc < 0 || (rc == 2 && !p->mirror)) {
+		*err = own;
+		return rc;
+	}
+	if (rc == 2)
+		warning = xasprintf("%s: asking the mirror without", own.msg);
 	j = describe_host(p->registry, p->repository);
 	put_account(j, &account);
 	account_done(&account);
@@ -336,19 +364,29 @@ int registry_describe(struct registries *r, const char *ref, bool push, const st
 	AUTO_JSON json_t *list = json_array();
 	struct place places[REGCONF_MAX_PLACES];
 	size_t n;
+	int rc;
 	*ret_warning = NULL;
 	if (!r->conf_read && read_conf(&r->conf, err) < 0)
 		return -1;
 	r->conf_read = true;
 	if (regconf_resolve(r->conf, ref, push, places, &n, err) < 0)
 		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (describe_place(r, &places[i], push, sources, list, ret_warning, err) < 0) {
+	for (size_t i = 0; i < n; i++) {
+		rc = describe_place(r, &places[i], push, sources, list, ret_warning, err);
+		if (rc != 0) {
 			free(TAKE_PTR(*ret_warning));
-			return -1;
+			return rc;
 		}
+	}
 	*ret = wrap_endpoints(TAKE_PTR(list));
 	return 0;
+}
+
+json_t *registry_describe_host(const char *host)
+{
+	json_t *list = json_array();
+	json_array_append_new(list, describe_host(host, ""));
+	return wrap_endpoints(list);
 }
 
 int registry_describe_login(const char *registry, const char *username, const char *password, json_t **ret, struct err *err)

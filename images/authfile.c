@@ -140,7 +140,12 @@ const char *authfile_helper(const json_t *doc, const char *registry)
 			name = json_string_value(value);
 	if (!name)
 		name = json_get_str(doc, "credsStore", "");
-	return *name && strlen(name) <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(name) ? name : NULL;
+	return *name ? name : NULL;
+}
+
+bool authfile_is_helper(const char *name)
+{
+	return *name && *name != '.' && strlen(name) <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == strlen(name);
 }
 
 bool authfile_drop(json_t *doc, const char *registry)
@@ -179,6 +184,8 @@ int authfile_parse_answer(const char *text, size_t n, struct account *ret, struc
 	AUTO_JSON json_t *j = json_loadb(text, n, 0, NULL);
 	const char *user = json_get_str(j, "Username", ""), *secret = json_get_str(j, "Secret", "");
 	*ret = (struct account){0};
+	if (json_is_object(j) && !*user && !*secret)
+		return 1;
 	if (!*user || !*secret || strlen(user) > MAX_AUTH_BYTES || strlen(secret) > MAX_AUTH_BYTES || !is_printable(user) || !is_printable(secret))
 		return err_set(err, ERR_INVALID, "its answer has no user name and secret");
 	if (strcmp(user, "<token>") == 0) {

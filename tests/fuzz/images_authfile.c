@@ -9,7 +9,7 @@ static void look(const json_t *doc, const char *registry)
 {
 	static const char *const repositories[] = { "", "a", "a/b", "library/busybox" };
 	const char *helper = authfile_helper(doc, registry);
-	if (helper && (!*helper || strchr(helper, '/') || strchr(helper, '.')))
+	if (helper && (!*helper || (authfile_is_helper(helper) && (strchr(helper, '/') || *helper == '.'))))
 		abort();
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(repositories); i++) {
 		struct account a;

@@ -82,27 +82,82 @@ def test_helper(t):
         with open(folder + "/db", "w", encoding="ascii") as f:
             f.write(stored.replace(s.host, f"https://{s.host}/v2/"))
         t.has(t.muster("image", "pull", f"{s.host}/a/b:1", env=env, rc=1).err, "not found at")
-        t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1).err, "docker-credential-test is not in PATH", "muster login")
+        t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1).err, "docker-credential-test is not in PATH")
         t.has(t.muster("logout", s.host, env=env).out, "Removing login credentials")
         t.true(not os.path.exists(folder + "/db"), "the helper still has it")
         t.has(t.muster("logout", s.host, env=env).out, "Not logged in")
         t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1, env=env).err, "muster login")
         docker_config(t, {"credHelpers": {s.host: "../../bin/sh"}})
-        t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1, env=env).err, "muster login")
+        t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1, env=env).err, "cannot be a credential helper's name")
 
 
-def test_helper_hangs(t):
-    """A helper that never answers costs ten seconds and a warning; what needs no credentials is pulled all the same."""
+def helper(t, name, script):
+    """A credential helper of this name; the environment that has it in PATH."""
+    os.makedirs(t.folder + "/bin", exist_ok=True)
+    path = f"{t.folder}/bin/docker-credential-{name}"
+    with open(path, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\n" + script)
+    os.chmod(path, 0o755)
+    return {"PATH": t.folder + "/bin:" + os.environ["PATH"]}
+
+
+def complaints(done):
+    return [x for x in done.err.splitlines() if x.startswith("muster: ")]
+
+
+def test_helper_fails(t):
+    """A helper that is not there, fails, hangs or answers nonsense is one error of the image, as in docker compose, and the registry is not asked without
+    credentials; images of other registries are pulled. A helper that says that it has no account is no error."""
     image = Image(LAYERS[:1])
     loopback(t)
-    os.makedirs(t.folder + "/bin")
-    with open(t.folder + "/bin/docker-credential-slow", "w", encoding="ascii") as f:
-        f.write("#!/bin/sh\nexec sleep 100\n")
-    os.chmod(t.folder + "/bin/docker-credential-slow", 0o755)
-    docker_config(t, {"credsStore": "slow"})
-    with Server(image) as s:
-        done = t.muster("image", "pull", f"{s.host}/a/b:1", env={"PATH": t.folder + "/bin:" + os.environ["PATH"]})
-        t.has(done.err, "docker-credential-slow: no answer within 10 seconds: going without", "Pulled")
+    with Server(image) as s, Server(image, address="127.0.0.2") as other:
+        ref = f"{s.host}/a/b:1"
+        for script, words in ((None, "docker-credential-x is not in PATH"), ("echo boom; echo and-more; exit 3", "docker-credential-x: exit code 3: boom"),
+                              ("echo 'gpg: secret key not found'; exit 1", "exit code 1: gpg: secret key not found"), ("kill -9 $$", "did not end well"),
+                              ("echo '{\"Username\":\"u\"}'", "no user name and secret"), ("echo hello", "no user name and secret"), ("exit 0", "no user name and secret"),
+                              ("exec sleep 100", "no answer within 10 seconds")):
+            env = helper(t, "x", script) if script else None
+            docker_config(t, {"credHelpers": {s.host: "x"}})
+            done = t.muster("image", "pull", ref, rc=1, env=env)
+            t.has(done.err, f'muster: image "{ref}": credentials for {s.host}: ', words)
+            t.lacks(done.err, "and-more")
+            t.eq(len(complaints(done)), 1, done.err)
+            t.eq(s.seen, [], "asked the registry after " + words)
+        env = helper(t, "x", "exit 9")
+        docker_config(t, {"credsStore": "../x", "credHelpers": {other.host: ""}})
+        done = t.muster("image", "pull", ref, f"{other.host}/a/b:1", rc=1, env=env)
+        t.has(done.err, "cannot be a credential helper's name", f"Image {other.host}/a/b:1  Pulled")
+        docker_config(t, {"credsStore": "x"})
+        t.file("compose.yaml", f"services:\n  a: {{image: '{ref}'}}\n  b: {{image: '{ref}', command: [x]}}\n")
+        done = t.muster("up", "-d", rc=1, env=env)
+        t.has(done.err, "exit code 9")
+        t.eq(s.seen, [])
+        t.eq(t.muster("pull", "--ignore-pull-failures", env=env).err.count("exit code 9"), 1)
+        for script in ("echo ' credentials not found in native keychain'; exit 1", "echo '{\"Username\":\"\",\"Secret\":\"\"}'"):
+            t.muster("image", "pull", ref, env=helper(t, "x", script))
+            t.muster("image", "rm", ref)
+
+
+def test_helper_and_file(t):
+    """An account in a file serves when the helper fails, with a warning; a mirror is asked without one. DOCKER_AUTH_CONFIG comes before both."""
+    image = Image(LAYERS[:1])
+    loopback(t)
+    with Server(image) as mirror, Server(image, basic_only) as s:
+        ref, account = f"{s.host}/a/b:1", {"auths": {s.host: {"auth": BASIC[6:]}}}
+        docker_config(t, {"credsStore": "gone", **account})
+        done = t.muster("image", "pull", ref)
+        t.has(done.err, f"credentials for {s.host}: docker-credential-gone is not in PATH: taking those of another file", "Pulled")
+        docker_config(t, {"credHelpers": {mirror.host: "gone"}, **account})
+        conf(t, f'[[registry]]\nlocation = "{s.host}"\n[[registry.mirror]]\nlocation = "{mirror.host}"\n')
+        t.muster("image", "rm", ref)
+        done = t.muster("image", "pull", ref)
+        t.has(done.err, "docker-credential-gone is not in PATH: asking the mirror without", "Pulled")
+        t.true(mirror.seen, "the mirror")
+        os.unlink(t.env["HOME"] + "/.config/containers/registries.conf")
+        docker_config(t, {"credsStore": "gone"})
+        t.muster("image", "rm", ref)
+        t.eq(t.muster("image", "pull", ref, env={"DOCKER_AUTH_CONFIG": json.dumps(account)}).err.count("gone"), 0)
+        t.has(t.muster("image", "pull", ref, rc=1, env={"DOCKER_AUTH_CONFIG": "{"}).err, "DOCKER_AUTH_CONFIG: not a JSON object")
 
 
 def test_auth_json(t):
