@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* network create, ls, rm, inspect, prune. A network that `create` makes belongs to no project: its record is networks/NAME.json below the root, its
  * bridge is in the kernel from the start, so that its subnet is nobody else's, and after a boot again as soon as a project uses it. The record
- * is written first and removed first: a bridge without one is found and cleared by the next `create` or `rm` of that name. */
+ * is written first and removed last; in between it says "creating" or "removing". Who has the lock and finds one that says so knows that its
+ * maker was killed, and clears it with its bridge: the next `create`, `rm` or `prune`. */
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -47,6 +48,7 @@ static void known_add(struct known_list *l, const char *name, const char *owner,
 
 struct bare_scan {
 	const struct app *app;
+	bool partial;
 	struct known_list *list;
 };
 
@@ -57,7 +59,8 @@ static int add_bare(void *arg, const char *file)
 	AUTO_FREE char *name = xstrdup(file);
 	AUTO_JSON json_t *record = NULL;
 	size_t n = strlen(name);
-	if (file[0] == '.' || n <= 5 || strcmp(name + n - 5, ".json") != 0 || json_read_file(s->app->paths.root_fd, path, &record, NULL) != 0)
+	if (file[0] == '.' || n <= 5 || strcmp(name + n - 5, ".json") != 0 || json_read_file(s->app->paths.root_fd, path, &record, NULL) != 0 ||
+	    (nets_partial(record) && !s->partial))
 		return 0;
 	name[n - 5] = '\0';
 	known_add(s->list, name, NETS_NOBODY, record);
@@ -71,11 +74,11 @@ static int compare_known(const void *a, const void *b)
 	return c ? c : strcmp(x->owner, y->owner);
 }
 
-/* Everything there is, sorted by name. 0 or -1 + err. */
-static int known_read(const struct app *app, struct known_list *ret, struct err *err)
+/* Everything there is, sorted by name; partial: also what killed commands have left, for removal. 0 or -1 + err. */
+static int known_read(const struct app *app, bool partial, struct known_list *ret, struct err *err)
 {
 	AUTO_STRV struct strv projects = {0};
-	struct bare_scan s = { app, ret };
+	struct bare_scan s = { app, partial, ret };
 	if (app->paths.root_fd < 0)
 		return 0;
 	if (faccessat(app->paths.root_fd, "networks", F_OK, 0) == 0 && fs_each(app->paths.root_fd, "networks", add_bare, &s, err) < 0)
@@ -184,7 +187,7 @@ int cmd_network_ls(struct app *app)
 	struct err err = {0};
 	if (cmd_paths(app, false))
 		return 1;
-	if (known_read(app, &list, &err) < 0)
+	if (known_read(app, false, &list, &err) < 0)
 		return cmd_fail(app, &err);
 	for (size_t i = 0; i < list.n; i++) {
 		const struct known *k = &list.v[i];
@@ -267,7 +270,7 @@ static int read_wish(const struct app *app, json_t *ret, struct bridge_spec *spe
 }
 
 /* One at a time, of all who make or remove such networks. */
-static int lock_networks(const struct app *app, struct err *err)
+static int lock_records(const struct app *app, struct err *err)
 {
 	for (;;) {
 		struct stat st;
@@ -284,6 +287,84 @@ static int lock_networks(const struct app *app, struct err *err)
 	}
 }
 
+/* Removes the bridge, its rules and what projects shared of it. */
+static int remove_bridge(const struct app *app, const char *bridge, struct err *err)
+{
+	static const char *const kinds[] = { ".leases", ".shared" };
+	struct nft_network e = {0};
+	struct nft_change change = { .del_networks = &e, .n_del_networks = 1 };
+	struct nft_state state = {0};
+	struct net net = {0};
+	int rc = net_open(&net, app->paths.rootid, err);
+	snprintf(e.bridge, sizeof(e.bridge), "%s", bridge);
+	if (rc == 0 && nft_list(&net, NULL, &state, NULL) == 0 && state.n_networks)
+		rc = nft_apply(&net, &change, err);
+	nft_state_done(&state);
+	if (rc == 0 && (rc = bridge_delete(&net, bridge, err)) == 0 && (rc = nft_release(&net, err)) == 0)
+		rc = forward_withdraw(&net, err);
+	net_close(&net);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && app->paths.run_fd >= 0; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", kinds[i], bridge);
+		fs_remove_tree(app->paths.run_fd, path, NULL);
+		unlinkat(app->paths.run_fd, kinds[i], AT_REMOVEDIR);
+	}
+	return rc < 0 ? -1 : 0;
+}
+
+/* Says on record that it goes; from then on nobody joins it or takes an address. 0 or -1 + err: somebody has. */
+static int mark_removing(const struct app *app, const char *name, const char *bridge, int dir, json_t *record, struct err *err)
+{
+	AUTO_FREE char *file = xasprintf("%s.json", name);
+	int lock = nets_lock(&app->paths, bridge, err), rc = -1;
+	if (lock < 0)
+		return -1;
+	json_object_set_new(record, "removing", json_true());
+	if (shared_busy(&app->paths, bridge, NULL))
+		err_set(err, ERR_CONFLICT, "error while removing network: network %s has active endpoints", name);
+	else if (!app->dry_run)
+		rc = json_write_file(dir, file, record, true, err);
+	else
+		rc = 0;
+	nets_unlock(&app->paths, bridge, &lock);
+	return rc;
+}
+
+static int remove_marked(const struct app *app, const char *name, const char *bridge, int dir, struct err *err)
+{
+	AUTO_FREE char *file = xasprintf("%s.json", name);
+	if (remove_bridge(app, bridge, err) < 0)
+		return -1;
+	if (unlinkat(dir, file, 0) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "remove the record of network %s", name);
+	unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
+	return 0;
+}
+
+/* The lock; and what killed ones have left, goes. One that says so although somebody is on it was made by an older muster: it stays. */
+static int lock_networks(const struct app *app, struct err *err)
+{
+	CLEANUP(known_done) struct known_list list = {0};
+	struct bare_scan s = { app, true, &list };
+	int dir = lock_records(app, err);
+	if (dir < 0 || app->dry_run)
+		return dir;
+	if (fs_each(dir, ".", add_bare, &s, err) < 0)
+		goto fail;
+	for (size_t i = 0; i < list.n; i++) {
+		const char *bridge = json_get_str(list.v[i].record, "bridge", "-");
+		if (nets_partial(list.v[i].record) && !shared_busy(&app->paths, bridge, NULL) &&
+		    (mark_removing(app, list.v[i].name, bridge, dir, list.v[i].record, err) < 0 || remove_marked(app, list.v[i].name, bridge, dir, err) < 0))
+			goto fail;
+	}
+	if (faccessat(app->paths.root_fd, "networks", F_OK, 0) == 0)
+		return dir;
+	close(dir); /* the last one has just gone, and the directory with it */
+	return lock_records(app, err);
+fail:
+	close(dir);
+	return -1;
+}
+
 static int create(const struct app *app, const char *name, json_t *record, struct bridge_spec *spec, struct err *err)
 {
 	AUTO_CLOSE int dir = lock_networks(app, err);
@@ -293,26 +374,34 @@ static int create(const struct app *app, const char *name, json_t *record, struc
 	struct bridge b = {0};
 	char subnet[20], bridge[NET_IFNAME_SIZE];
 	struct net net = {0};
+	struct err ignored = {0};
 	int rc = dir < 0 ? -1 : nets_lookup(&app->paths, NULL, name, &owner, &there, err);
-	if (rc <= 0)
-		return rc < 0 ? -1 : err_set(err, ERR_CONFLICT, "network with name %s already exists", name);
+	if (rc < 0)
+		return -1;
 	bridge_name(app->paths.rootid, NETS_NOBODY, name, bridge);
+	if (rc == 0 || shared_busy(&app->paths, bridge, NULL))
+		return err_set(err, ERR_CONFLICT, "network with name %s already exists", name);
 	json_put_str(record, "key", name);
 	json_put_str(record, "bridge", bridge);
 	json_put_int(record, "created_ns", (int64_t)clock_real_ns());
-	if (app->dry_run)
+	if (app->dry_run) {
+		unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
 		return 0;
+	}
 	if (net_open(&net, app->paths.rootid, err) < 0)
 		return -1;
-	bridge_delete(&net, bridge, NULL); /* a killed one's */
+	bridge_delete(&net, bridge, &ignored); /* of one whose record is lost */
+	json_object_set_new(record, "creating", json_true());
 	rc = json_write_file(dir, file, record, true, err);
 	if (rc == 0 && (rc = bridge_ensure(&net, spec, &b, err)) == 0) {
+		json_object_del(record, "creating");
 		json_put_str(record, "subnet", ipam_subnet_text(b.subnet, subnet));
 		rc = json_write_file(dir, file, record, true, err);
 	}
 	if (rc < 0) {
+		bridge_delete(&net, bridge, &ignored);
 		unlinkat(dir, file, 0);
-		bridge_delete(&net, bridge, NULL);
+		unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
 	}
 	net_close(&net);
 	return rc;
@@ -342,30 +431,6 @@ int cmd_network_create(struct app *app)
 
 /* ---- rm, prune ---- */
 
-/* Removes the bridge, its rules and what projects shared of it. */
-static int remove_bridge(const struct app *app, const char *bridge, struct err *err)
-{
-	static const char *const kinds[] = { ".leases", ".shared" };
-	struct nft_network e = {0};
-	struct nft_change change = { .del_networks = &e, .n_del_networks = 1 };
-	struct nft_state state = {0};
-	struct net net = {0};
-	int rc = net_open(&net, app->paths.rootid, err);
-	snprintf(e.bridge, sizeof(e.bridge), "%s", bridge);
-	if (rc == 0 && nft_list(&net, NULL, &state, NULL) == 0 && state.n_networks)
-		rc = nft_apply(&net, &change, err);
-	nft_state_done(&state);
-	if (rc == 0 && (rc = bridge_delete(&net, bridge, err)) == 0 && (rc = nft_release(&net, err)) == 0)
-		rc = forward_withdraw(&net, err);
-	net_close(&net);
-	for (size_t i = 0; i < ARRAY_SIZE(kinds) && app->paths.run_fd >= 0; i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", kinds[i], bridge);
-		fs_remove_tree(app->paths.run_fd, path, NULL);
-		unlinkat(app->paths.run_fd, kinds[i], AT_REMOVEDIR);
-	}
-	return rc < 0 ? -1 : 0;
-}
-
 /* Under the lock, so that its name is free and it is the one meant. */
 static int remove_network(const struct app *app, const struct known *k, struct err *err)
 {
@@ -374,16 +439,17 @@ static int remove_network(const struct app *app, const struct known *k, struct e
 	AUTO_FREE char *file = xasprintf("%s.json", k->name);
 	if (dir < 0)
 		return -1;
-	if (shared_busy(&app->paths, bridge, NULL))
-		return err_set(err, ERR_CONFLICT, "error while removing network: network %s has active endpoints", k->name);
 	if (!is_bare(k))
-		return err_set(err, ERR_CONFLICT, "network %s belongs to project %s: it goes with \"down\" of that project", k->name, k->owner);
-	if (app->dry_run)
+		return err_set(err, ERR_CONFLICT,
+			       shared_busy(&app->paths, bridge, NULL) ? "error while removing network: network %s has active endpoints" :
+			       "network %s belongs to project %s: it goes with \"down\" of that project", k->name, k->owner);
+	if (faccessat(dir, file, F_OK, 0) < 0) { /* it was one that a killed command had left */
+		unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
 		return 0;
-	if (unlinkat(dir, file, 0) < 0 && errno != ENOENT)
-		return err_sys(err, errno, "remove the record of network %s", k->name);
-	unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
-	return remove_bridge(app, bridge, err);
+	}
+	if (mark_removing(app, k->name, bridge, dir, k->record, err) < 0)
+		return -1;
+	return app->dry_run ? 0 : remove_marked(app, k->name, bridge, dir, err);
 }
 
 int cmd_network_rm(struct app *app)
@@ -394,7 +460,7 @@ int cmd_network_rm(struct app *app)
 	int rc = 0;
 	if (cmd_paths(app, true))
 		return 1;
-	if (known_read(app, &list, &err) < 0)
+	if (known_read(app, true, &list, &err) < 0)
 		return cmd_fail(app, &err);
 	for (size_t i = 0; i < names->n; i++) {
 		const struct known *k = known_find(app, &list, names->v[i]);
@@ -419,7 +485,7 @@ int cmd_network_prune(struct app *app)
 	int rc = 0;
 	if (cmd_paths(app, true))
 		return 1;
-	if (known_read(app, &list, &err) < 0)
+	if (known_read(app, true, &list, &err) < 0)
 		return cmd_fail(app, &err);
 	if (!cli_bool(app->args, "force") && !app->dry_run && !prune_confirm("This will remove all custom networks not used by at least one container."))
 		return 0;
@@ -506,7 +572,7 @@ int cmd_network_inspect(struct app *app)
 	int rc = 0;
 	if (cmd_paths(app, false))
 		return 1;
-	if (known_read(app, &list, &err) < 0)
+	if (known_read(app, false, &list, &err) < 0)
 		return cmd_fail(app, &err);
 	for (size_t i = 0; i < app->args->args.n; i++) {
 		const struct known *k = known_find(app, &list, app->args->args.v[i]);

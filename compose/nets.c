@@ -18,6 +18,7 @@
 #include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/proc.h"
 #include "network/forward.h"
 #include "network/nft.h"
 
@@ -267,7 +268,7 @@ static int create(struct supervisor *sv, struct netw *n, struct err *err)
 	if (bring_up(sv, n, err) == 0)
 		return announce(sv, n, err);
 	err_wrap(err, "network %s", n->name);
-	if (n->owner)
+	if (n->owner || shared_busy(&sv->paths, n->bridge.name, sv->project))
 		netw_free(n);
 	else
 		abandon(sv, n);
@@ -279,14 +280,35 @@ int nets_create(struct supervisor *sv, const struct desired_network *d, struct e
 	return nets_find(sv, d->name) ? 0 : create(sv, netw_new(d->key, d->name, d->json), err);
 }
 
-/* Takes part in somebody else's network. */
-static int join(struct supervisor *sv, const char *key, const char *name, struct err *err)
+/* Under the lock of the bridge, which is *bridge; another one of this name by now: 1, and its bridge is there. */
+static int join_bridge(struct supervisor *sv, const char *key, const char *name, char **bridge, struct err *err)
 {
 	AUTO_FREE char *owner = NULL;
 	AUTO_JSON json_t *record = NULL;
+	struct netw *n;
+	int rc = nets_lookup(&sv->paths, sv->project, name, &owner, &record, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : nets_missing(name, err);
+	if (!str_eq(json_get_str(record, "bridge", "-"), *bridge)) {
+		free(*bridge);
+		*bridge = xstrdup(json_get_str(record, "bridge", "-"));
+		return 1;
+	}
+	n = netw_new(key, name, record);
+	n->owner = TAKE_PTR(owner);
+	n->owner_key = xstrdup(json_get_str(record, "key", name));
+	if (!ipam_subnet_parse(json_get_str(record, "subnet", ""), &n->bridge.subnet))
+		n->bridge.subnet = (struct ipam_subnet){0};
+	return create(sv, n, err);
+}
+
+/* Takes part in somebody else's network. */
+static int join(struct supervisor *sv, const char *key, const char *name, struct err *err)
+{
 	struct netw *n = nets_find(sv, name);
-	int rc;
-	if (n) {
+	AUTO_FREE char *bridge = NULL;
+	int fd = -1, rc = 1;
+	if (n && nets_still(sv, n)) {
 		if (n->owner && strcmp(n->key, key) != 0) {
 			free(n->key);
 			n->key = xstrdup(key);
@@ -294,15 +316,12 @@ static int join(struct supervisor *sv, const char *key, const char *name, struct
 		}
 		return 0;
 	}
-	rc = nets_lookup(&sv->paths, sv->project, name, &owner, &record, err);
-	if (rc != 0)
-		return rc < 0 ? -1 : err_set(err, ERR_NOT_FOUND, "network %s declared as external, but could not be found", name);
-	n = netw_new(key, name, record);
-	n->owner = TAKE_PTR(owner);
-	n->owner_key = xstrdup(json_get_str(record, "key", name));
-	if (!ipam_subnet_parse(json_get_str(record, "subnet", ""), &n->bridge.subnet))
-		n->bridge.subnet = (struct ipam_subnet){0};
-	return create(sv, n, err);
+	while (rc > 0) {
+		AUTO_FREE char *locked = xstrdup(bridge ? bridge : "-");
+		rc = bridge && (fd = nets_lock(&sv->paths, bridge, err)) < 0 ? -1 : join_bridge(sv, key, name, &bridge, err);
+		nets_unlock(&sv->paths, locked, &fd);
+	}
+	return rc;
 }
 
 int nets_join_all(struct supervisor *sv, const struct strv *names, const struct desired *d, struct err *err)
@@ -322,8 +341,10 @@ struct netw *nets_need(struct supervisor *sv, const char *key, struct err *err)
 	for (size_t i = 0; i < sv->n_nets && !n; i++)
 		if (strcmp(sv->nets[i]->key, key) == 0)
 			n = sv->nets[i];
-	if (n)
-		return n;
+	if (n) {
+		AUTO_FREE char *copy = xstrdup(n->name);
+		return nets_still(sv, n) ? n : join(sv, key, copy, err) < 0 ? NULL : nets_find(sv, copy);
+	}
 	json_object_foreach(recorded(sv), name, j) {
 		AUTO_FREE char *copy = xstrdup(name); /* the record is written anew */
 		if (strcmp(json_get_str(j, "key", ""), key) != 0 || json_get_bool(j, "removing", false))
@@ -355,12 +376,22 @@ static void forget(struct supervisor *sv, struct netw *n)
 	netw_free(n);
 }
 
+/* What somebody has made anew under the same name is not the same network. */
+static bool is_same(const struct netw *n, const char *owner, const json_t *record)
+{
+	struct ipam_subnet s = {0};
+	return str_eq(owner, n->owner) && ipam_subnet_parse(json_get_str(record, "subnet", ""), &s) && s.ip == n->bridge.subnet.ip &&
+	       s.prefix_len == n->bridge.subnet.prefix_len &&
+	       (strcmp(owner, NETS_NOBODY) != 0 || json_get_int(record, "created_ns", 0) == (int64_t)n->created_ns);
+}
+
 bool nets_still(struct supervisor *sv, struct netw *n)
 {
 	AUTO_FREE char *owner = NULL;
 	AUTO_JSON json_t *record = NULL;
 	struct err err = {0};
-	if (!n->owner || nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, &err) != 1 || in_use(sv, n->name))
+	int rc = n->owner ? nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, &err) : -1;
+	if (rc < 0 || (rc == 0 && is_same(n, owner, record)) || in_use(sv, n->name))
 		return true;
 	shared_forget(sv, n, false);
 	forget(sv, n);
@@ -374,6 +405,33 @@ static bool has_bridge(const struct bridge *there, size_t n_there, const char *n
 		if (strcmp(there[i].name, name) == 0)
 			return true;
 	return false;
+}
+
+static bool in_live_use(const struct supervisor *sv, const char *name)
+{
+	for (size_t i = 0; i < sv->n_units; i++) {
+		const struct record *r = sv->units[i]->rec;
+		for (size_t k = 0; k < r->n_endpoints; k++)
+			if (strcmp(r->endpoints[k].network_name, name) == 0 && r->pid && proc_is(r->pid, r->pid_ticks))
+				return true;
+	}
+	return false;
+}
+
+/* A recorded network that is there, or should be. Another's may have gone with the containers that we had on it. */
+static int load_one(struct supervisor *sv, struct netw *n, struct err *err)
+{
+	AUTO_FREE char *owner = NULL;
+	AUTO_JSON json_t *record = NULL;
+	int fd = -1, rc;
+	if (n->owner && (fd = nets_lock(&sv->paths, n->bridge.name, err)) < 0)
+		log_warn("network %s: %s", n->name, err->msg);
+	if (n->owner && !in_live_use(sv, n->name) && nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, err) != 0)
+		rc = nets_missing(n->name, err);
+	else
+		rc = make_bridge(sv, n, err) < 0 || shared_watch(sv, n, n->owner != NULL, err) < 0 || net_use(sv, n, err) < 0 ? -1 : 0;
+	nets_unlock(&sv->paths, n->bridge.name, &fd);
+	return rc;
 }
 
 /* At start: networks that are recorded and whose bridge lives, or should. */
@@ -392,21 +450,25 @@ int nets_load(struct supervisor *sv, struct err *err)
 		const char *owner = json_get_str(j, "owner", NULL);
 		shared_sweep(sv, json_get_str(j, "bridge", "-"));
 		if ((owner || !has_bridge(there, n_there, json_get_str(j, "bridge", ""))) && !in_use(sv, name)) {
-			if (!owner) /* our predecessor has removed the bridge and got no further */
+			if (!owner && !shared_busy(&sv->paths, json_get_str(j, "bridge", "-"), sv->project))
+				/* our predecessor has removed the bridge and got no further */
 				shared_gone(sv, json_get_str(j, "bridge", "-"));
 			continue;
 		}
 		n = netw_new(json_get_str(j, "key", name), name, j);
 		n->owner = owner ? xstrdup(owner) : NULL;
 		n->owner_key = owner ? xstrdup(json_get_str(j, "owner_key", name)) : NULL;
-		n->removing = false;
 		n->bridge.subnet = recorded_subnet(sv, name);
-		if (make_bridge(sv, n, err) < 0 || shared_watch(sv, n, owner != NULL, err) < 0 || net_use(sv, n, err) < 0) {
+		snprintf(n->bridge.name, sizeof(n->bridge.name), "%s", json_get_str(j, "bridge", "-"));
+		if (load_one(sv, n, err) < 0) {
 			log_warn("network %s: %s", name, err->msg);
 			netw_free(n);
 		}
 	}
 	free(there);
+	for (size_t i = 0; i < sv->n_nets; i++) /* its removal was begun; whether it goes on is not said: until then it is one as before */
+		if (json_get_bool(json_object_get(recorded(sv), sv->nets[i]->name), "removing", false) && nets_save(sv, sv->nets[i], err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -419,6 +481,7 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 	if (failure && if_nametoindex(net->bridge.name)) {
 		net->removing = false;
 		nets_rules(sv, net, true, NULL);
+		nets_save(sv, net, NULL);
 	} else { /* what a failure behind the bridge's end leaves, goes with the project */
 		failpoint("network.gone");
 		shared_forget(sv, net, true);
@@ -428,6 +491,18 @@ static void link_removed(struct supervisor *sv, void *arg, size_t n, const struc
 	}
 	if (sv->current)
 		apply_action_done(sv->current, n, err.msg[0] ? &err : NULL);
+}
+
+/* From here on nobody joins it. 0 or -1 + err: somebody has. */
+static int mark_removing(struct supervisor *sv, struct netw *n, struct err *err)
+{
+	int fd = nets_lock(&sv->paths, n->bridge.name, err), rc;
+	if (fd < 0)
+		return -1;
+	n->removing = !shared_busy(&sv->paths, n->bridge.name, sv->project);
+	rc = n->removing ? nets_save(sv, n, err) : err_set(err, ERR_CONFLICT, "Resource is still in use");
+	nets_unlock(&sv->paths, n->bridge.name, &fd);
+	return rc;
 }
 
 /* It stays on record until it is gone: whoever comes after a crash in between goes on. */
@@ -440,10 +515,12 @@ void nets_remove_start(struct op *op, size_t action, const char *name)
 		apply_action_done(op, action, NULL);
 		return;
 	}
-	n->removing = true;
-	if ((n->shared && nets_save(sv, n, &err) < 0) || nets_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
+	if (mark_removing(sv, n, &err) < 0 || nets_rules(sv, n, false, &err) < 0 || failpoint_err("network.unused", &err) < 0 ||
 	    worker_run(sv, remove_link, n->bridge.name, link_removed, n, action, &err) < 0) {
-		n->removing = false;
+		if (n->removing) {
+			n->removing = false;
+			nets_save(sv, n, NULL);
+		}
 		apply_action_done(op, action, &err);
 	}
 }

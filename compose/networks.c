@@ -7,10 +7,21 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/proc.h"
 #include "compose/supervisor.h"
+
+enum { LOCK_MS = 5000, YOUNG_S = 10 };
+
+bool nets_partial(const json_t *record)
+{
+	return json_get_bool(record, "creating", false) || json_get_bool(record, "removing", false) || !*json_get_str(record, "subnet", "");
+}
 
 static int read_record(int dir_fd, const char *file, json_t **ret, struct err *err)
 {
@@ -32,7 +43,7 @@ static int in_project(const struct paths *p, const char *project, const char *na
 	if (rc != 0)
 		return rc;
 	one = json_object_get(all, name);
-	if (!one || json_object_get(one, "owner") || json_get_bool(one, "removing", false))
+	if (!one || json_object_get(one, "owner") || nets_partial(one))
 		return 1;
 	*ret = json_incref(one);
 	return 0;
@@ -46,7 +57,10 @@ int nets_lookup(const struct paths *p, const char *project, const char *name, ch
 	if (p->root_fd < 0 || strchr(name, '/') || name[0] == '.')
 		return 1;
 	rc = read_record(p->root_fd, file, ret_record, err);
-	if (rc <= 0) {
+	if (rc == 0 && nets_partial(*ret_record)) {
+		json_decref(*ret_record);
+		*ret_record = NULL;
+	} else if (rc <= 0) {
 		*ret_owner = rc == 0 ? xstrdup(NETS_NOBODY) : NULL;
 		return rc;
 	}
@@ -64,6 +78,11 @@ int nets_lookup(const struct paths *p, const char *project, const char *name, ch
 		}
 	}
 	return 1;
+}
+
+int nets_missing(const char *name, struct err *err)
+{
+	return err_set(err, ERR_NOT_FOUND, "network %s declared as external, but could not be found", name);
 }
 
 int nets_shared(const struct paths *p, const char *project, const struct desired *d, struct plan_existing *existing, struct err *err)
@@ -106,31 +125,108 @@ int nets_existing(const struct paths *p, const char *project, const struct desir
 	return nets_shared(p, project, d, ret, err);
 }
 
+/* ---- what projects share ---- */
+
+int nets_lock(const struct paths *p, const char *bridge, struct err *err)
+{
+	AUTO_FREE char *path = xasprintf(".leases/%s", bridge);
+	uint64_t deadline_ns = clock_mono_ns() + (uint64_t)LOCK_MS * 1000000;
+	do {
+		AUTO_CLOSE int fd = -1;
+		struct stat st;
+		if ((mkdirat(p->run_fd, path, 0700) < 0 && errno == ENOENT && mkdirat(p->run_fd, ".leases", 0700) < 0 && errno != EEXIST) ||
+		    ((fd = openat(p->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 && errno != ENOENT))
+			return err_sys(err, errno, "lock bridge %s", bridge);
+		if (fd < 0)
+			continue;
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
+			return TAKE_FD(fd);
+		usleep(1000); /* held, or removed with its network */
+	} while (clock_mono_ns() < deadline_ns);
+	return err_set(err, ERR_TIMEOUT, "bridge %s is being changed by another process", bridge);
+}
+
+/* Forked children may have copies of the descriptor: not its closing alone gives the lock back. */
+void nets_unlock(const struct paths *p, const char *bridge, int *fd)
+{
+	AUTO_FREE char *path = xasprintf(".leases/%s", bridge);
+	if (*fd < 0)
+		return;
+	unlinkat(p->run_fd, path, AT_REMOVEDIR);
+	flock(*fd, LOCK_UN);
+	util_close(fd);
+}
+
+/* A lease is made before its container's process and the record of that. Clocks are set: one from the future is as young. */
+static bool is_young(int dir_fd, const char *address)
+{
+	struct stat st;
+	int64_t age_s;
+	if (fstatat(dir_fd, address, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	age_s = (int64_t)(clock_real_ns() / 1000000000) - (int64_t)st.st_mtim.tv_sec;
+	return age_s < YOUNG_S;
+}
+
+/* Are processes in its cgroup? True, too, when that cannot be told. */
+static bool has_processes(const struct paths *p, const char *project, const char *id)
+{
+	AUTO_FREE char *path = xasprintf("muster-%s/%s/c/%.*s", p->rootid, project, SHORT_ID, id);
+	AUTO_CGROUP struct cgroup *cg = NULL;
+	struct cgroup_host *host = NULL;
+	AUTO_FREE pid_t *pids = NULL;
+	struct err err = {0};
+	size_t n = 0;
+	int rc = cgroup_host_open(&host, &err);
+	if (rc == 0 && (rc = cgroup_open(host, path, &cg, &err)) == 0)
+		rc = cgroup_pids(cg, &pids, &n, &err);
+	cg = cgroup_free(cg);
+	cgroup_host_close(host);
+	return rc < 0 || n;
+}
+
+/* While its supervisor lives, that knows. Without one the process tells, which is on record as soon as it is there; without the record, its cgroup. */
+bool shared_dead(const struct paths *p, const char *target, int dir_fd, const char *address)
+{
+	const char *slash = strchr(target, '/');
+	AUTO_FREE char *project = slash ? xasprintf("%.*s", (int)(slash - target), target) : NULL;
+	AUTO_FREE char *record = slash ? xasprintf("projects/%s/c/%.*s", project, SHORT_ID, slash + 1) : NULL;
+	AUTO_FREE char *state = slash ? xasprintf("%s/c/%.*s/state.json", project, SHORT_ID, slash + 1) : NULL;
+	AUTO_JSON json_t *j = NULL;
+	char boot[40];
+	int64_t pid;
+	int rc;
+	if (!slash || strlen(slash) <= SHORT_ID || faccessat(p->root_fd, record, F_OK, 0) < 0)
+		return true;
+	if (observe_supervised(p, project))
+		return false;
+	rc = json_read_file(p->run_fd, state, &j, NULL);
+	pid = json_get_int(j, "pid", 0);
+	proc_boot_id(boot);
+	if (rc == 0 && !str_eq(json_get_str(j, "boot_id", ""), boot))
+		return true;
+	return pid ? !proc_is((pid_t)pid, (uint64_t)json_get_int(j, "pid_ticks", 0)) : !is_young(dir_fd, address) && !has_processes(p, project, slash + 1);
+}
+
 struct busy {
 	const struct paths *paths;
 	int dir_fd;
 	const char *project;
 };
 
-/* A lease is the link ADDRESS -> PROJECT/ID (compose/shared.c). One whose container has no record any more counts for nothing. */
+/* A lease is the link ADDRESS -> PROJECT/ID (compose/shared.c). */
 static int is_busy(void *arg, const char *address)
 {
 	struct busy *b = arg;
 	char to[512];
 	ssize_t n = readlinkat(b->dir_fd, address, to, sizeof(to) - 1);
-	AUTO_FREE char *record = NULL;
-	char *slash;
+	size_t len = b->project ? strlen(b->project) : 0;
 	if (n <= 0)
 		return 0;
 	to[n] = '\0';
-	slash = strchr(to, '/');
-	if (!slash || strlen(slash) <= SHORT_ID)
+	if (len && strncmp(to, b->project, len) == 0 && to[len] == '/')
 		return 0;
-	*slash = '\0';
-	if (b->project && strcmp(to, b->project) == 0)
-		return 0;
-	record = xasprintf("projects/%s/c/%.*s", to, SHORT_ID, slash + 1);
-	return faccessat(b->paths->root_fd, record, F_OK, 0) == 0;
+	return !shared_dead(b->paths, to, b->dir_fd, address);
 }
 
 bool shared_busy(const struct paths *p, const char *bridge, const char *project)

@@ -99,6 +99,12 @@ static bool lock_held(int run_fd)
 	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
+bool observe_supervised(const struct paths *p, const char *project)
+{
+	AUTO_CLOSE int run_fd = paths_run(p, project, false, NULL);
+	return run_fd >= 0 && lock_held(run_fd);
+}
+
 int observe_project(const struct paths *p, const char *project, struct observed *ret, struct err *err)
 {
 	AUTO_CLOSE int project_fd = -1;

@@ -22,6 +22,9 @@ void observe_done(struct observed *o);
 /* The order in which containers are listed everywhere. */
 void observe_sort(struct observed *o);
 
+/* Does an anchor hold the project's lock right now? */
+bool observe_supervised(const struct paths *p, const char *project);
+
 /* Names of all projects that have a directory under <root>/projects, sorted. */
 int observe_projects(const struct paths *p, struct strv *ret, struct err *err);
 

@@ -4,7 +4,8 @@
  *
  * <run>/.leases/<bridge>/<address> is a link to PROJECT/ID: that container has the address. Making the link is the lease, so that two projects never
  * give out the same one; it is made on every network, as others may come to one at any time. A project clears away its own stale ones when it
- * loads the network.
+ * loads the network; those of the dead of other projects, who may never come back, when it finds an address taken. On another's network a lease
+ * is made under the lock of the bridge (compose/networks.h), while the network is on record.
  *
  * <run>/.shared/<bridge>/ exists once a second project uses the network. From then on whoever runs a container there puts <id12> in it: address, names,
  * and the process, so that the file of a dead one means nothing. inotify tells the others, whose DNS then answers these names. A project that
@@ -46,14 +47,14 @@ static char *lease_path(const struct netw *n, const char *address)
 }
 
 /* 0; 1: it is somebody's; -1 + err. */
-static int lease(struct supervisor *sv, const struct netw *n, const char *id, uint32_t ip, struct err *err)
+static int take(struct supervisor *sv, const struct netw *n, const char *id, uint32_t ip, struct err *err)
 {
 	char address[16], to[LINK_BYTES];
 	AUTO_FREE char *path = lease_path(n, net_ip_text(ip, address));
 	AUTO_FREE char *dir = xasprintf(".leases/%s", n->bridge.name);
 	AUTO_FREE char *target = xasprintf("%s/%.*s", sv->project, SHORT_ID, id);
 	ssize_t len;
-	for (int tries = 0; tries < 3; tries++) {
+	for (int tries = 0; tries < 10; tries++) { /* who looks at an empty directory removes it */
 		if (symlinkat(target, sv->paths.run_fd, path) == 0)
 			return 0;
 		if (errno == EEXIST)
@@ -66,8 +67,26 @@ static int lease(struct supervisor *sv, const struct netw *n, const char *id, ui
 	return len == (ssize_t)strlen(target) && memcmp(to, target, (size_t)len) == 0 ? 0 : 1;
 }
 
+/* The same, on a network that its owner may just be removing. */
+static int lease(struct supervisor *sv, const struct netw *n, const char *id, uint32_t ip, struct err *err)
+{
+	AUTO_FREE char *owner = NULL;
+	AUTO_JSON json_t *record = NULL;
+	int fd, rc;
+	if (!n->owner)
+		return take(sv, n, id, ip, err);
+	fd = nets_lock(&sv->paths, n->bridge.name, err);
+	rc = fd < 0 ? -1 : nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, err);
+	if (rc == 0)
+		rc = take(sv, n, id, ip, err);
+	else if (rc > 0)
+		rc = nets_missing(n->name, err);
+	nets_unlock(&sv->paths, n->bridge.name, &fd);
+	return rc;
+}
+
 /* The bitmap knows our own leases; what turns out to be another's is marked only while this looks for a free one. */
-int shared_lease(struct supervisor *sv, struct netw *n, const char *id, const char *fixed, uint32_t *ret_ip, struct err *err)
+static int lease_any(struct supervisor *sv, struct netw *n, const char *id, const char *fixed, uint32_t *ret_ip, struct err *err)
 {
 	AUTO_FREE uint32_t *others = NULL;
 	size_t n_others = 0, cap = 0;
@@ -93,6 +112,17 @@ int shared_lease(struct supervisor *sv, struct netw *n, const char *id, const ch
 	return rc > 0 ? err_set(err, ERR_CONFLICT, "no free address left") : rc;
 }
 
+int shared_lease(struct supervisor *sv, struct netw *n, const char *id, const char *fixed, uint32_t *ret_ip, struct err *err)
+{
+	struct err first = {0};
+	int rc = lease_any(sv, n, id, fixed, ret_ip, &first);
+	if (rc < 0 && first.code == ERR_CONFLICT && shared_sweep(sv, n->bridge.name))
+		return lease_any(sv, n, id, fixed, ret_ip, err);
+	if (rc < 0 && err)
+		*err = first;
+	return rc;
+}
+
 void shared_give_back(struct supervisor *sv, struct netw *n, const char *id, const char *address)
 {
 	AUTO_FREE char *path = lease_path(n, address);
@@ -109,6 +139,7 @@ void shared_give_back(struct supervisor *sv, struct netw *n, const char *id, con
 struct sweep {
 	struct supervisor *sv;
 	int dir_fd;
+	unsigned removed;
 };
 
 static bool has_address(const struct unit *u, const char *address)
@@ -125,23 +156,34 @@ static int sweep_lease(void *arg, const char *address)
 	char to[LINK_BYTES];
 	ssize_t len = readlinkat(s->dir_fd, address, to, sizeof(to) - 1);
 	size_t n = strlen(s->sv->project);
-	if (len <= (ssize_t)n || strncmp(to, s->sv->project, n) != 0 || to[n] != '/')
+	bool ours;
+	if (len <= 0)
 		return 0;
 	to[len] = '\0';
-	for (size_t i = 0; i < s->sv->n_units; i++)
+	ours = strncmp(to, s->sv->project, n) == 0 && to[n] == '/';
+	if (!ours && !shared_dead(&s->sv->paths, to, s->dir_fd, address))
+		return 0;
+	for (size_t i = 0; ours && i < s->sv->n_units; i++)
 		if (strncmp(s->sv->units[i]->rec->id, to + n + 1, SHORT_ID) == 0 && has_address(s->sv->units[i], address))
 			return 0;
-	unlinkat(s->dir_fd, address, 0);
+	s->removed += unlinkat(s->dir_fd, address, 0) == 0;
 	return 0;
 }
 
-void shared_sweep(struct supervisor *sv, const char *bridge)
+bool shared_sweep(struct supervisor *sv, const char *bridge)
 {
 	AUTO_FREE char *path = xasprintf(".leases/%s", bridge);
-	AUTO_CLOSE int fd = openat(sv->paths.run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct sweep s = { sv, fd };
-	if (fd >= 0)
-		fs_each(fd, ".", sweep_lease, &s, NULL);
+	struct sweep s = { .sv = sv };
+	struct err err = {0};
+	if (faccessat(sv->paths.run_fd, path, F_OK, 0) < 0)
+		return false;
+	s.dir_fd = nets_lock(&sv->paths, bridge, &err); /* so that a lease which is found dead is the one that is removed */
+	if (s.dir_fd < 0)
+		log_warn("%s", err.msg);
+	else
+		fs_each(s.dir_fd, ".", sweep_lease, &s, NULL);
+	nets_unlock(&sv->paths, bridge, &s.dir_fd);
+	return s.removed > 0;
 }
 
 /* ---- names ---- */

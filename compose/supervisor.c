@@ -348,6 +348,7 @@ static int open_all(struct supervisor *sv, struct err *err)
 {
 	AUTO_FREE char *projects = xasprintf("projects/%s", sv->project);
 	sv->paths = (struct paths){ .root_fd = ANCHOR_FD_ROOT, .run_fd = ANCHOR_FD_RUN };
+	snprintf(sv->paths.rootid, sizeof(sv->paths.rootid), "%s", sv->rootid);
 	sv->binary_fd = ANCHOR_FD_BINARY;
 	sv->store_fd = ANCHOR_FD_STORE;
 	sv->project_fd = fs_make_dir(ANCHOR_FD_ROOT, projects, 0700, err);

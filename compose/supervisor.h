@@ -112,7 +112,7 @@ int nets_create(struct supervisor *sv, const struct desired_network *n, struct e
 int nets_join_all(struct supervisor *sv, const struct strv *names, const struct desired *d, struct err *err);
 /* The network that a service knows by this key; made again when it is only on record (after a boot). NULL + err. */
 struct netw *nets_need(struct supervisor *sv, const char *key, struct err *err);
-/* Another's network, still there? Forgets it when not. */
+/* Another's network, still there, and the same one? Forgets it when not. */
 bool nets_still(struct supervisor *sv, struct netw *n);
 void nets_remove_start(struct op *op, size_t action, const char *name);
 int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err); /* its elements of the packet rules */
@@ -120,7 +120,7 @@ int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err
 /* shared.c: addresses and names on networks that several projects use */
 int shared_lease(struct supervisor *sv, struct netw *n, const char *id, const char *fixed, uint32_t *ret_ip, struct err *err);
 void shared_give_back(struct supervisor *sv, struct netw *n, const char *id, const char *address);
-void shared_sweep(struct supervisor *sv, const char *bridge);                /* our leases of containers that are no more */
+bool shared_sweep(struct supervisor *sv, const char *bridge);                /* leases of containers that are no more; were there any? */
 int shared_watch(struct supervisor *sv, struct netw *n, bool mark, struct err *err); /* mark: it is shared from now on */
 void shared_publish(struct unit *u, const struct netw *n, const char *address, const char *const *names, size_t n_names);
 void shared_withdraw(struct unit *u);

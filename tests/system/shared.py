@@ -240,3 +240,193 @@ def test_volume_commands(t):
     t.has(t.muster("volume", "prune", "-f").out, f"Deleted Volumes:\n{anonymous}\n", "Total reclaimed space: 0B")
     t.has(t.muster("volume", "prune", "-a", "-f").out, "Deleted Volumes:\nmine\n")
     t.eq(t.muster("volume", "ls", "-q").lines, ["p_data"])
+
+
+def kill_all(t, ids=()):
+    """Kills everything of ours and the processes of these containers, until nobody is left who would bring another back."""
+    def left():
+        return [p for role in ("anchor", "supervise", "logs", "dns") for p in t.daemons(role)] + [p for i in ids for p in t.container_pids(i)]
+    for _ in range(3):
+        while pids := left():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        time.sleep(0.1)
+
+
+def bridges():
+    return {link["ifname"] for link in json.loads(systest.command("ip", "-j", "link", "show", "type", "bridge") or "[]")}
+
+
+def armed(t, *terms):
+    t.muster("debug", "failpoints", "on")
+    t.muster("debug", "failpoints", *terms)
+
+
+def test_removed_while_joining(t):
+    """`network rm` in the middle of another's `up`: either the network stays or `up` says that it is not there; no bridge without a record, no rule."""
+    t.muster("network", "create", "shared")
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
+    for point in ("network.table", "network.bridge", "network.used", "op.planned", "op.action", "start.addresses"):
+        armed(t, f"{point}=delay:700@1")
+        up = t.start("--project-directory", "one", "-f", "one/compose.yaml", "up", "-d")
+        time.sleep(0.35)
+        gone = t.muster("network", "rm", "shared", rc=None)
+        rc = up.wait()
+        t.muster("debug", "failpoints", "off")
+        if gone.rc == 0:
+            t.true(rc != 0, f"up has worked without its network ({point})")
+            t.has(up.err, "network shared declared as external, but could not be found")
+        else:
+            t.has(gone.err, "network shared has active endpoints")
+            t.eq((rc, get(t, "one", "web", "http://web/")), (0, "first"), point)
+        go(t, "one", "down", "-t", "0")
+        if gone.rc == 0:
+            t.eq(bridges(), set(), f"bridges ({point})")
+            t.lacks(systest.command("nft", "list", "ruleset"), "muster_")
+            t.muster("network", "create", "shared")
+    t.muster("network", "rm", "shared")
+    t.nothing_left()
+
+
+def test_down_while_joining(t):
+    """`down` of a network's owner has planned its removal when another project comes to it: it stays. It is already on its way: the other is told."""
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {}}")
+    project(t, "two", f"api: {WEB % ('second', '[net]')}", "{net: {external: true, name: one_net}}")
+    for point, stays in (("op.planned", True), ("network.unused", False), ("network.delete", False)):
+        t.muster("debug", "failpoints", "on")
+        go(t, "one", "up", "-d")
+        t.muster("debug", "failpoints", f"{point}=delay:1500@1")
+        down = t.start("--project-directory", "one", "-f", "one/compose.yaml", "down", "-t", "0")
+        time.sleep(0.7)
+        up = go(t, "two", "up", "-d", rc=None)
+        rc = down.wait()
+        t.muster("debug", "failpoints", "off")
+        if stays:
+            t.eq((up.rc, rc), (0, 1), f"{point}: {up}{down.err}")
+            t.has(down.err, "Resource is still in use")
+            t.eq(get(t, "two", "api", "http://api/"), "second", point)
+        else:
+            t.eq((up.rc, rc), (1, 0), point)
+            t.has(up.err, "network one_net declared as external, but could not be found")
+        go(t, "two", "down", "-t", "0")
+        go(t, "one", "down", "-t", "0")
+        t.eq(bridges(), set(), f"bridges ({point})")
+    t.nothing_left()
+
+
+def test_killed_create(t):
+    """`network create` killed at any step leaves nothing that the next command of its kind does not clear or complete; a network so left is none."""
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
+    for point in ("net.bridge", "net.bridge.created", "net.bridge.claimed"):
+        for again in (["create", "shared"], ["create", "--subnet", "10.77.9.0/24", "shared"], ["rm", "shared"], ["prune", "-f"], ["create", "other"]):
+            armed(t, f"{point}=kill9@1")
+            t.eq(t.muster("network", "create", "shared", rc=None).rc, -signal.SIGKILL, point)
+            t.muster("debug", "failpoints", "off")
+            t.eq(t.muster("network", "ls", "-q").out, "", "networks")
+            t.has(go(t, "one", "up", "-d", rc=1).err, "network shared declared as external, but could not be found")
+            t.muster("network", *again)
+            made = t.muster("network", "ls", "-q").lines
+            t.eq(made, again[-1:] if again[0] == "create" else [], (point, again))
+            t.eq(len(bridges()), len(made), f"bridges {point} {again}")
+            for name in made:
+                t.match(json.loads(t.muster("network", "inspect", name).out)[0]["IPAM"]["Config"][0]["Subnet"], r"/\d+$")
+            if made == ["shared"]:
+                go(t, "one", "up", "-d")
+                go(t, "one", "down", "-t", "0")
+            t.muster("network", "rm", *made) if made else None
+    t.nothing_left(ignore=())
+
+
+def test_killed_rm(t):
+    """`network rm` killed after it has said so on record: nobody joins, the next one completes it. A record without subnet, of an older muster, likewise."""
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
+    for change in ({"removing": True}, {"subnet": None}):
+        t.muster("network", "create", "shared")
+        path = os.path.join(t.root, "networks/shared.json")
+        with open(path, encoding="utf-8") as f:
+            record = json.load(f) | change
+        t.file(path, json.dumps({k: v for k, v in record.items() if v is not None}))
+        t.has(go(t, "one", "up", "-d", rc=1).err, "network shared declared as external, but could not be found")
+        t.muster("network", "rm", "shared")
+        t.eq((t.muster("network", "ls", "-q").out, bridges()), ("", set()))
+    t.nothing_left(ignore=())
+
+
+def test_dead_project_holds_nothing(t):
+    """What is left of a project that was killed with its containers keeps neither the network nor an address of it; while one runs, it does."""
+    t.muster("network", "create", "--subnet", "10.77.8.0/30", "shared")
+    networks = "{net: {external: true, name: shared}}"
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", networks)
+    project(t, "two", f"api: {WEB % ('second', '{net: {ipv4_address: 10.77.8.2}}')}", networks)
+    go(t, "one", "up", "-d")
+    web = go(t, "one", "ps", "-q").out[:12]
+    kill_all(t)
+    t.has(t.muster("network", "rm", "shared", rc=1).err, "active endpoints")
+    t.has(go(t, "two", "up", "-d", rc=1).err, "already in use")
+    t.eq(t.muster("network", "prune", "-f").out, "")
+    go(t, "two", "down")
+    kill_all(t, [web])
+    go(t, "two", "up", "-d")
+    t.eq(go(t, "two", "exec", "-T", "api", "hostname", "-i").out.strip(), "10.77.8.2")
+    t.has(go(t, "one", "up", "-d", rc=1).err, "no free address left")
+    go(t, "two", "down", "-t", "0")
+    go(t, "one", "up", "-d", "--force-recreate")
+    kill_all(t, [go(t, "one", "ps", "-q").out[:12]])
+    t.muster("network", "rm", "shared")
+    t.has(go(t, "one", "start", rc=1).err, "network shared declared as external, but could not be found")
+    t.eq(bridges(), set(), "a bridge of nobody")
+    go(t, "one", "down", "-t", "0")
+    t.nothing_left()
+
+
+def test_run_directory_of_a_project_removed(t):
+    """A project whose run directory is gone holds no address, after a grace, in which it could be just starting; nor does one without records.
+    A container that runs does, whatever is gone."""
+    t.muster("network", "create", "--subnet", "10.77.8.0/30", "shared")
+    networks = "{net: {external: true, name: shared}}"
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", networks)
+    project(t, "two", f"api: {WEB % ('second', '[net]')}", networks)
+    go(t, "one", "up", "-d")
+    web = go(t, "one", "ps", "-q").out[:12]
+    kill_all(t)
+    shutil.rmtree(os.path.join(t.run, "one"))
+    leases = os.path.join(t.run, ".leases")
+
+    def age(seconds):
+        for folder, _, names in os.walk(leases):
+            for name in names:
+                os.utime(os.path.join(folder, name), (time.time() - seconds,) * 2, follow_symlinks=False)
+    age(60)
+    t.has(go(t, "two", "up", "-d", rc=1).err, "no free address left")
+    kill_all(t, [web])
+    age(0)
+    t.has(go(t, "two", "up", "-d", rc=1).err, "no free address left")
+    age(60)
+    go(t, "two", "up", "-d")
+    go(t, "two", "down", "-t", "0")
+    for name in os.listdir(leases):
+        os.symlink("nosuch/0123456789ab", os.path.join(leases, name, "10.77.8.2"))
+    go(t, "two", "up", "-d")
+    go(t, "two", "down", "-t", "0")
+    go(t, "one", "down", "-t", "0")
+    t.muster("network", "rm", "shared")
+    t.nothing_left()
+
+
+def test_made_anew(t):
+    """An external network that is removed and made anew with another subnet while a project is stopped is the new one at its next start."""
+    t.muster("network", "create", "--subnet", "10.77.8.0/24", "shared")
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
+    go(t, "one", "up", "-d")
+    for command in (["start"], ["up", "-d"]):
+        go(t, "one", "stop", "-t", "0")
+        t.muster("network", "rm", "shared")
+        t.muster("network", "create", "--subnet", "10.77.9.0/24", "shared")
+        go(t, "one", *command)
+        t.match(go(t, "one", "exec", "-T", "web", "hostname", "-i").out, r"10\.77\.9\.\d")
+        t.eq(get(t, "one", "web", "http://web/"), "first")
+    go(t, "one", "down", "-t", "0")
+    t.muster("network", "rm", "shared")
+    t.nothing_left()
