@@ -3,8 +3,11 @@
  * it first, so that a layer that was given up leaves the lane in order. */
 #include "images/lane.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 
 enum frame_kind { FRAME_ASK = 1, FRAME_DATA, FRAME_END, FRAME_ERROR, FRAME_WANT };
@@ -45,16 +48,32 @@ static int send_json(struct lane *l, enum frame_kind kind, const json_t *j, stru
 	return send_frame(l, kind, text, strlen(text), err);
 }
 
+/* read() that goes on after signals, up to the deadline. */
+static ssize_t read_some(struct lane *l, void *buf, size_t n, struct err *err)
+{
+	for (;;) {
+		struct pollfd p = { .fd = l->fd, .events = POLLIN };
+		const uint64_t now = l->deadline_ns ? clock_mono_ns() : 0;
+		ssize_t r = 1;
+		if (l->deadline_ns)
+			r = poll(&p, 1, now >= l->deadline_ns ? 0 : (int)MIN((l->deadline_ns - now) / 1000000 + 1, (uint64_t)INT_MAX));
+		if (r == 0)
+			return err_set(err, ERR_TIMEOUT, "the registry does not answer in time");
+		if (r > 0)
+			r = read(l->fd, buf, n);
+		if (r >= 0 || errno != EINTR)
+			return r < 0 ? err_sys(err, errno, "lane") : r;
+	}
+}
+
 /* Exactly n bytes. 0; 1 at a clean end before the first one; -1 + err. */
 static int read_all(struct lane *l, void *buf, size_t n, struct err *err)
 {
 	size_t got = 0;
 	while (got < n) {
-		ssize_t r = read(l->fd, (char *)buf + got, n - got);
-		if (r < 0 && errno == EINTR)
-			continue;
+		ssize_t r = read_some(l, (char *)buf + got, n - got, err);
 		if (r < 0)
-			return err_sys(err, errno, "lane");
+			return -1;
 		if (r == 0)
 			return got == 0 ? 1 : err_set(err, ERR_SYS, "lane: cut off");
 		got += (size_t)r;
@@ -128,6 +147,7 @@ static int next_frame(struct lane *l, enum frame_kind kind, struct frame *ret, s
 
 ssize_t lane_read(struct lane *l, void *buf, size_t n, struct err *err)
 {
+	ssize_t got;
 	while (l->open && l->left == 0) {
 		struct frame f;
 		int rc = next_frame(l, FRAME_DATA, &f, err);
@@ -138,17 +158,13 @@ ssize_t lane_read(struct lane *l, void *buf, size_t n, struct err *err)
 	if (!l->open)
 		return 0;
 	n = MIN(n, l->left);
-	for (;;) {
-		ssize_t got = read(l->fd, buf, n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			l->open = false;
-			return err_set(err, ERR_SYS, "the network process has gone");
-		}
-		l->left -= (uint32_t)got;
-		return got;
+	got = read_some(l, buf, n, err);
+	if (got <= 0) {
+		l->open = false;
+		return got < 0 ? -1 : err_set(err, ERR_SYS, "the network process has gone");
 	}
+	l->left -= (uint32_t)got;
+	return got;
 }
 
 int lane_serve(struct lane *l, lane_source_fn *source, void *arg, struct err *err)

@@ -17,6 +17,7 @@ struct lane {
 	uint32_t left;   /* of the data frame that is being read */
 	bool open;       /* an answer is under way */
 	json_t *end;     /* what came with the end of the last answer; owned */
+	uint64_t deadline_ns; /* of the monotonic clock: reading waits until then, and fails with ERR_TIMEOUT; 0: it waits for ever */
 };
 
 void lane_init(struct lane *l, int fd);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A source is a manifest that leads to a document (images/build/cachefile.h), and blobs by digest: files below a directory, or what comes over a
  * lane from the process that talks to the registry (images/lane.h). Sources are read one after the other, once, under the lock; layers come over
- * as many lanes as there are, the steps of several stages side by side. A source that has failed a layer is not asked for that layer again. */
+ * as many lanes as there are, the steps of several stages side by side. A source that has failed a layer is not asked for that layer again.
+ * A cache is there to make a build faster: a registry that does not give its documents within PATIENCE_S, or a layer more slowly than MIN_RATE
+ * after as long, is not asked again by this build. */
 #include "images/build/cachefrom.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/map.h"
@@ -17,7 +20,9 @@
 #include "images/work.h"
 #include "spec/imageref.h"
 
-enum { MAX_SOURCES = 32, MAX_MANIFEST_BYTES = 4 << 20, MAX_DEPTH = 3 };
+enum { MAX_SOURCES = 32, MAX_MANIFEST_BYTES = 4 << 20, MAX_DEPTH = 3, PATIENCE_S = 15,
+	MIN_RATE = 32 << 10 /* bytes a second */ };
+#define NS_PER_S 1000000000ULL
 
 struct cache_source {
 	struct cachefrom *from;
@@ -172,27 +177,31 @@ void cachefrom_disconnect(struct build *b, struct lane lanes[static LANE_MAX_LAN
 	}
 }
 
+/* A lane that nobody has; -1: the source has become unusable. */
 static int take_lane(struct cache_source *s)
 {
 	int got = -1;
 	pthread_mutex_lock(&s->from->lock);
-	while (got < 0) {
+	while (got < 0 && s->usable) {
 		for (int i = 0; i < LANE_MAX_LANES && got < 0; i++)
 			if (!s->busy[i])
 				got = i;
 		if (got < 0)
 			pthread_cond_wait(&s->from->changed, &s->from->lock);
 	}
-	s->busy[got] = true;
+	if (got >= 0)
+		s->busy[got] = true;
 	pthread_mutex_unlock(&s->from->lock);
 	return got;
 }
 
-static void give_lane(struct cache_source *s, int i)
+/* late: what it was asked for has not come in time, and would be in the way of the next answer. */
+static void give_lane(struct cache_source *s, int i, bool late)
 {
 	pthread_mutex_lock(&s->from->lock);
 	s->busy[i] = false;
-	pthread_cond_signal(&s->from->changed);
+	s->usable = s->usable && !late;
+	pthread_cond_broadcast(&s->from->changed);
 	pthread_mutex_unlock(&s->from->lock);
 }
 
@@ -356,6 +365,7 @@ static int load_remote(struct cache_source *s, struct err *err)
 	if (imageref_parse(s->ref, arena, &ref, err) < 0 || cachefrom_connect(s->from->b, s->ref, false, s->lanes, err) < 0)
 		return -1;
 	s->connected = true;
+	s->lanes[0].deadline_ns = clock_mono_ns() + PATIENCE_S * NS_PER_S;
 	if (ref.digest) {
 		snprintf(digest, sizeof(digest), "%.79s", ref.digest);
 		return read_document(s, true, digest, 0, &text, err) < 0 ? -1 : load_manifest(s, &text, err);
@@ -430,16 +440,23 @@ struct fetching {
 	struct cache_source *s;
 	struct lane *lane;    /* NULL: from fd */
 	int fd;
+	uint64_t begun_ns, bytes;
 };
 
 static ssize_t read_blob(void *arg, void *buf, size_t n, struct err *err)
 {
 	struct fetching *f = arg;
+	ssize_t got;
 	if (f->s->from->b->cancelled)
 		return err_set(err, ERR_TIMEOUT, "cancelled");
 	if (failpoint_err("cachefrom.read", err) < 0)
 		return -1;
-	return f->lane ? lane_read(f->lane, buf, n, err) : stream_read_fd(&f->fd, buf, n, err);
+	if (!f->lane)
+		return stream_read_fd(&f->fd, buf, n, err);
+	f->lane->deadline_ns = f->begun_ns + PATIENCE_S * NS_PER_S + f->bytes / MIN_RATE * NS_PER_S;
+	got = lane_read(f->lane, buf, n, err);
+	f->bytes += (uint64_t)MAX(got, (ssize_t)0);
+	return got;
 }
 
 static int unpack(struct fetching *f, const struct cachefile_layer *want, struct layer *l, struct err *err)
@@ -463,15 +480,21 @@ static int unpack(struct fetching *f, const struct cachefile_layer *want, struct
 /* Brings the bytes. */
 static int fetch(struct cache_source *s, const struct cachefile_layer *want, struct layer *l, struct err *err)
 {
-	struct fetching f = { .s = s, .fd = -1 };
+	struct fetching f = { .s = s, .fd = -1, .begun_ns = clock_mono_ns() };
 	char digest[80];
 	int rc = 0, lane = -1;
 	snprintf(digest, sizeof(digest), "sha256:%s", want->digest);
 	if (!want->digest[0] || (s->ref && !s->connected))
 		return err_set(err, ERR_NOT_FOUND, "the layer is not here any more");
+	if (!want->blob_bytes) /* nothing would bound what comes */
+		return err_set(err, ERR_CORRUPT, "the layer has no size");
 	if (s->ref) {
 		lane = take_lane(s);
+		if (lane < 0)
+			return err_set(err, ERR_TIMEOUT, "the registry does not answer in time");
+		f.begun_ns = clock_mono_ns();
 		f.lane = &s->lanes[lane];
+		f.lane->deadline_ns = f.begun_ns + PATIENCE_S * NS_PER_S;
 		rc = ask(f.lane, "blob", digest, want->blob_bytes, err);
 	} else {
 		f.fd = open_local(s, want->digest, err);
@@ -481,7 +504,7 @@ static int fetch(struct cache_source *s, const struct cachefile_layer *want, str
 		rc = unpack(&f, want, l, err);
 	util_close(&f.fd);
 	if (lane >= 0)
-		give_lane(s, lane);
+		give_lane(s, lane, rc < 0 && err->code == ERR_TIMEOUT);
 	return rc;
 }
 

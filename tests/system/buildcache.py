@@ -471,7 +471,63 @@ def test_cache_accounts(t):
         again(t, text, want, "--cache-from", ref, steps=1)
 
 
+class Exported:
+    """A directory that cache_to has written, as registry.Server serves an image."""
+    def __init__(self, t, folder="cache"):
+        self.blobs = {}
+        for path in blobs(t, folder)[0] + [blobs(t, folder)[1]]:
+            with open(path, "rb") as f:
+                self.blobs["sha256:" + os.path.basename(path)] = f.read()
+        with open(f"{t.dir}/{folder}/index.json", encoding="ascii") as f:
+            top = json.load(f)["manifests"][0]["digest"][7:]
+        with open(f"{t.dir}/{folder}/blobs/sha256/{top}", "rb") as f:
+            self.manifest = f.read()
+        self.layers = [d["digest"] for d in json.loads(self.manifest)["layers"]]
+
+
+def trickle(handler, data):
+    """Two kilobytes a second: enough not to look stalled."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    for at in range(0, len(data), 1024):
+        handler.wfile.write(data[at:at + 1024])
+        handler.wfile.flush()
+        time.sleep(0.5)
+    return True
+
+
+@systest.timeout(120)
 def test_cache_slow_registry(t):
+    """A registry that is dead, or slower than running the steps could be, holds a build up for its 15 seconds and no longer: one warning, no second
+    question, the right image. A build that does not wait for it any more leaves nothing behind."""
+    loopback()
+    made = "FROM busybox\nRUN head -c 400000 /dev/urandom > /made\nRUN echo more > /more\n"
+    build(t, made, "--cache-to", "type=local,dest=cache")
+    wipe(t)
+    exported, text = Exported(t), {"dead": "FROM busybox\nRUN echo dead > /is\nRUN echo again\n", "slow": made}
+    dead = lambda handler, n: time.sleep(90) or True
+    slow = lambda handler, n: handler.path.rsplit("/", 1)[-1] in exported.layers and trickle(handler, exported.blobs[handler.path.rsplit("/", 1)[-1]])
+    with registry.Server(exported, fault=dead) as a, registry.Server(exported, fault=slow) as b:
+        begun, jobs = time.monotonic(), {}
+        for name, server in (("dead", a), ("slow", b)):
+            t.file(name, text[name])
+            jobs[name] = t.start("image", "build", "--progress", "plain", "-t", name, "-f", name, "--cache-from", f"{server.host}/a/b:1", ".")
+        for name, job in jobs.items():
+            code, took = job.wait(60), time.monotonic() - begun
+            t.true(code == 0 and 14 < took < 28, f"{name}: {code} after {took:.1f} s\n{job.err}")
+            t.eq(len(re.findall("warning: cache from .*does not answer in time", job.err)), 1, job.err)
+        t.true(len(a.seen) < 5, f"asked again: {a.seen}")
+        asked = [x[1] for x in b.seen if x[1].rsplit("/", 1)[-1] in exported.layers]
+        t.true(0 < len(set(asked)) <= 2, f"layers asked for: {asked}")
+    t.nothing_left(ignore=("state", "run"))
+    t.eq((run(t, "cat /is", "dead"), run(t, "cat /more", "slow")), ("dead\n", "more\n"))
+    with registry.Server(exported) as s:  # the very same one, awake
+        wipe(t, "dead", "slow")
+        t.eq(ran(build(t, made, "--cache-from", f"{s.host}/a/b:1")), [])
+
+
+def test_cache_cancelled(t):
     """A registry that does not answer holds nobody who cancels."""
     loopback()
     image = registry.Image([registry.tar_of({"f": os.urandom(100000)})])
