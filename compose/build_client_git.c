@@ -114,7 +114,7 @@ static void add_known_hosts(json_t *conf)
 	json_object_set_new(conf, "known_hosts", json_text(str_get(&all)));
 }
 
-int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, struct err *err)
+int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, int64_t *ret_pointers, struct err *err)
 {
 	static const char *const keys[] = { "url", "checksum", "commit", "keep_dir", "submodules", "resolve", "max_bytes" };
 	AUTO_GITURL struct giturl u = { 0 };
@@ -140,6 +140,7 @@ int build_client_git(const struct build *b, const json_t *need, const int *fds, 
 	}
 	if (build_client_run_fetcher("git", conf, n_fds ? fds[0] : -1, n_fds > 1 ? fds[1] : -1, agent, &got, err) < 0)
 		return -1;
+	*ret_pointers = json_get_int(got, "lfs_pointers", 0);
 	*ret = json_pack("{s:o}", "commit", json_text(json_get_str(got, "commit", "")));
 	return 0;
 }

@@ -145,7 +145,11 @@ static int fetch(struct job *j, struct git_remote *remote, const char *want, str
 		return -1;
 	if (git_remote_fetch(remote, want, j->spool_fd, j->max_bytes, err) < 0)
 		return -1;
-	return git_pack_open(j->spool_fd, (uint64_t)at + pad, GIT_MAX_HELD_BYTES, ret, err);
+	if (git_pack_open(j->spool_fd, (uint64_t)at + pad, GIT_MAX_HELD_BYTES, ret, err) < 0)
+		return -1;
+	/* the same tree a thousand times in a tree, and that in another …: a pack of a kilobyte fills any disk */
+	j->archive.max_bytes = MIN(j->max_bytes, GIT_FREE_BYTES + ((uint64_t)at + pad + ret->len) * GIT_MAX_RATIO);
+	return 0;
 }
 
 static int one_repository(struct job *j, const struct giturl *u, struct git_remote *remote, const struct meaning *m, const char *subdir,
@@ -231,7 +235,7 @@ static int work(struct job *j, const struct giturl *u, bool resolve, json_t **re
 		rc = git_archive_end(&j->archive, err);
 	git_remote_close(remote);
 	if (rc == 0)
-		*ret = json_pack("{s:s}", "commit", m.commit);
+		*ret = json_pack("{s:s,s:I}", "commit", m.commit, "lfs_pointers", (json_int_t)j->archive.n_pointers);
 	return rc;
 }
 

@@ -74,7 +74,7 @@ static void work_index(struct git_checkout *c, struct str *s)
 }
 
 /* Does the commit have a parent that did not come along? */
-static bool is_shallow(const struct git_pack *k, const char *commit)
+static bool is_shallow(struct git_pack *k, const char *commit)
 {
 	unsigned char oid[GIT_RAW];
 	AUTO_FREE char *text = NULL;

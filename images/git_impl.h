@@ -11,9 +11,13 @@
 #include "spec/giturl.h"
 
 enum { GIT_HEX = 40, GIT_RAW = 20 };
-enum { GIT_MAX_OBJECTS = 20000000, GIT_MAX_REFS = 100000, GIT_MAX_REF_BYTES = 64 << 20, GIT_MAX_DEPTH = 512, GIT_MAX_SUBMODULES = 500 };
+enum { GIT_MAX_OBJECTS = 20000000, GIT_MAX_REFS = 100000, GIT_MAX_REF_BYTES = 64 << 20, GIT_MAX_DEPTH = 512, GIT_MAX_SUBMODULES = 500,
+	GIT_MAX_ENTRIES = 10000000 };
 #define GIT_MAX_OBJECT_BYTES (1ULL << 30)
 #define GIT_MAX_HELD_BYTES (4ULL << 30) /* of objects on the way from a base to what is made of it */
+#define GIT_MAX_MADE_BYTES (1ULL << 40) /* of objects that are made of deltas, over and over: what a processor does in a quarter of an hour */
+#define GIT_MAX_RATIO 1000ULL           /* bytes of files for a byte that was received, above GIT_FREE_BYTES */
+#define GIT_FREE_BYTES (256ULL << 20)
 
 /* ---- git_wire.c ---- */
 
@@ -80,6 +84,7 @@ struct git_pack {
 	size_t n;
 	uint32_t *sorted;       /* by oid, each one once */
 	size_t n_sorted;
+	uint64_t made_bytes;    /* of deltas' results, so far */
 };
 
 /* Reads the pack that is in fd from `at` on to its end: every object is inflated, its name computed. max_held: bytes that objects which deltas stand
@@ -89,7 +94,7 @@ void git_pack_done(struct git_pack *p);
 /* The object of that name; NULL: it is not there. */
 const struct git_object *git_pack_find(const struct git_pack *p, const unsigned char oid[static GIT_RAW]);
 /* Its content: free() it. 0 or -1 + err (ERR_CORRUPT: not there, or of another type than `type`). */
-int git_pack_read(const struct git_pack *p, const unsigned char oid[static GIT_RAW], enum git_type type, char **ret, size_t *ret_n, struct err *err);
+int git_pack_read(struct git_pack *p, const unsigned char oid[static GIT_RAW], enum git_type type, char **ret, size_t *ret_n, struct err *err);
 void git_hex(const unsigned char oid[static GIT_RAW], char ret[static GIT_HEX + 1]);
 int git_unhex(const char *hex, unsigned char ret[static GIT_RAW]);
 void git_sha1(const char *type, const void *p, size_t n, unsigned char ret[static GIT_RAW]); /* type NULL: of the bytes alone */
@@ -108,6 +113,7 @@ struct git_archive {
 	struct str head;          /* the buffer of headers */
 	int64_t mtime_s;
 	uint64_t bytes, max_bytes;
+	size_t n, n_pointers;     /* entries; files that git-lfs has put in place of others */
 };
 /* 0 or -1 + err. Paths are relative; of a directory without "/" at the end. */
 int git_archive_add(struct git_archive *a, char type, const char *path, mode_t mode, const void *p, size_t n, struct err *err);
@@ -121,7 +127,7 @@ struct git_index_entry {
 };
 
 struct git_checkout {
-	const struct git_pack *pack;
+	struct git_pack *pack;
 	struct git_archive *archive;
 	const char *prefix;       /* "" or "sub/": where the repository is in the archive */
 	unsigned char tree[GIT_RAW]; /* of the commit */

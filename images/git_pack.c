@@ -173,14 +173,17 @@ static int delta_copy(const unsigned char **p, const unsigned char *end, unsigne
 	return 0;
 }
 
-/* free() the result; NULL: the delta makes no sense. */
-static unsigned char *apply(const unsigned char *base, size_t n_base, const unsigned char *delta, size_t n_delta, size_t *ret_n)
+/* free() the result; NULL: the delta makes no sense, or it would be one too many. */
+static unsigned char *apply(struct git_pack *k, const unsigned char *base, size_t n_base, const unsigned char *delta, size_t n_delta, size_t *ret_n)
 {
 	const unsigned char *p = delta, *end = delta + n_delta;
 	uint64_t from, size, at, n;
 	AUTO_FREE unsigned char *out = NULL;
 	size_t len = 0;
 	if (delta_size(&p, end, &from) < 0 || delta_size(&p, end, &size) < 0 || from != n_base || size > GIT_MAX_OBJECT_BYTES)
+		return NULL;
+	k->made_bytes += size;
+	if (k->made_bytes > GIT_MAX_MADE_BYTES)
 		return NULL;
 	out = xcalloc(1, size + 1);
 	while (p < end) {
@@ -236,7 +239,7 @@ static int scan(struct git_pack *k, struct err *err)
 
 /* Deltas by what they stand on. */
 struct children {
-	const struct git_pack *k;
+	struct git_pack *k;
 	uint32_t *by_offset, *by_name;
 	size_t n_offset, n_name;
 	uint64_t max_held;
@@ -346,7 +349,7 @@ static int resolve_from(const struct children *c, struct git_object *root, struc
 			continue;
 		}
 		delta = stored(c->k, child, err);
-		bytes = delta && child->real == 0 && n < MAX_CHAIN ? apply(l->bytes, l->n, delta, child->size, &size) : NULL;
+		bytes = delta && child->real == 0 && n < MAX_CHAIN ? apply(c->k, l->bytes, l->n, delta, child->size, &size) : NULL;
 		if (!bytes) {
 			rc = delta ? corrupt(err, "a delta makes no sense") : -1;
 			continue;
@@ -468,7 +471,7 @@ static const struct git_object *at_offset(const struct git_pack *p, uint64_t off
 	return NULL;
 }
 
-int git_pack_read(const struct git_pack *p, const unsigned char oid[static GIT_RAW], enum git_type type, char **ret, size_t *ret_n, struct err *err)
+int git_pack_read(struct git_pack *p, const unsigned char oid[static GIT_RAW], enum git_type type, char **ret, size_t *ret_n, struct err *err)
 {
 	const struct git_object *o = git_pack_find(p, oid), **chain = NULL;
 	AUTO_FREE unsigned char *bytes = NULL;
@@ -487,7 +490,7 @@ int git_pack_read(const struct git_pack *p, const unsigned char oid[static GIT_R
 	while (bytes && n > 0) {
 		AUTO_FREE unsigned char *delta = stored(p, chain[--n], err), *below = TAKE_PTR(bytes);
 		if (delta)
-			bytes = apply(below, size, delta, chain[n]->size, &size);
+			bytes = apply(p, below, size, delta, chain[n]->size, &size);
 	}
 	free(chain);
 	if (!bytes)

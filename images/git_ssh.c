@@ -66,7 +66,24 @@ static int ask_agent(int fd, const struct str *question, int type, struct str *r
 	return 0;
 }
 
-/* "ssh-rsa" signatures are SHA-1, which servers refuse, and this libssh2 knows no other for such keys. */
+/* The algorithm that the request to sign names: session, message, user, service, "publickey", true, ALGORITHM, key (RFC 4252). For an RSA key it says
+ * which hash is meant, and the agent has to be told. */
+static uint32_t agent_flags(const unsigned char *data, size_t n)
+{
+	struct sshwire_reader r = { data, n }, part;
+	if (sshwire_get_string(&r, &part) < 0 || r.n < 1)
+		return 0;
+	r.p++;
+	r.n--;
+	if (sshwire_get_string(&r, &part) < 0 || sshwire_get_string(&r, &part) < 0 || sshwire_get_string(&r, &part) < 0 || r.n < 1)
+		return 0;
+	r.p++;
+	r.n--;
+	if (sshwire_get_string(&r, &part) < 0 || part.n != strlen("rsa-sha2-256"))
+		return 0;
+	return memcmp(part.p, "rsa-sha2-256", part.n) == 0 ? AGENT_RSA_SHA2_256 : memcmp(part.p, "rsa-sha2-512", part.n) == 0 ? AGENT_RSA_SHA2_512 : 0;
+}
+
 static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, const unsigned char *data, size_t data_len, void **abstract)
 {
 	struct identity *id = *abstract;
@@ -76,7 +93,7 @@ static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, 
 	str_addc(&q, AGENT_SIGN);
 	sshwire_put_string(&q, id->key, id->n);
 	sshwire_put_string(&q, data, data_len);
-	sshwire_put32(&q, 0);
+	sshwire_put32(&q, agent_flags(data, data_len));
 	if (ask_agent(id->agent_fd, &q, AGENT_SIGNATURE, &a, &rest) < 0 || sshwire_get_string(&rest, &whole) < 0 || sshwire_get_string(&whole, &type) < 0 ||
 	    sshwire_get_string(&whole, &bytes) < 0)
 		return -1;
@@ -88,11 +105,18 @@ static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, 
 	return 0;
 }
 
+static bool is_rsa(const struct sshwire_reader *key)
+{
+	struct sshwire_reader r = *key, type;
+	return sshwire_get_string(&r, &type) == 0 && type.n == 7 && memcmp(type.p, "ssh-rsa", 7) == 0;
+}
+
 static int authenticate(struct ssh *s, int agent_fd, const struct giturl *u, struct err *err)
 {
 	AUTO_STR struct str q = {0}, keys = {0};
 	const char *user = *u->user ? u->user : "git";
 	struct sshwire_reader rest, key, comment;
+	bool rsa_useless = false;
 	uint32_t n;
 	if (agent_fd < 0)
 		return err_set(err, ERR_DENIED, "ssh: no agent: give one with --ssh default");
@@ -106,10 +130,13 @@ static int authenticate(struct ssh *s, int agent_fd, const struct giturl *u, str
 			break;
 		id.key = key.p;
 		id.n = key.n;
+		/* libssh2 before 1.11 signs with RSA keys as "ssh-rsa" only, with SHA-1: servers refuse that since 2021 */
+		rsa_useless = rsa_useless || (is_rsa(&key) && !libssh2_version(0x010b00));
 		if (libssh2_userauth_publickey(s->session, user, key.p, key.n, sign, &abstract) == 0)
 			return 0;
 	}
-	return err_set(err, ERR_DENIED, "ssh: none of the agent's keys is %s@%s's", user, u->host);
+	return err_set(err, ERR_DENIED, "ssh: none of the agent's keys is %s@%s's%s", user, u->host,
+		rsa_useless ? " (libssh2 before 1.11 signs with RSA keys as servers do not take it any more: use one of Ed25519 or ECDSA)" : "");
 }
 
 /* ---- the server ---- */
@@ -243,7 +270,8 @@ static char *command(const char *path)
 
 int git_ssh_open(struct git_access *a, const struct giturl *u, struct git_stream *ret, struct err *err)
 {
-	static const char *const types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521", "ssh-rsa" };
+	static const char *const types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521",
+		"rsa-sha2-512,rsa-sha2-256,ssh-rsa" /* of these what libssh2 knows */ };
 	struct ssh *s = xcalloc(1, sizeof(*s));
 	AUTO_FREE char *run = command(u->path);
 	int rc = 1;

@@ -20,8 +20,10 @@ int git_archive_add(struct git_archive *a, char type, const char *path, mode_t m
 	};
 	str_clear(&a->head);
 	pack_header_text(&a->head, &e);
-	if (a->max_bytes - a->bytes < a->head.len + e.size + 512)
+	if (a->max_bytes < a->bytes || a->max_bytes - a->bytes < a->head.len + e.size + 512)
 		return err_set(err, ERR_INVALID, "its files are larger than the bytes allowed");
+	if (++a->n > GIT_MAX_ENTRIES)
+		return err_set(err, ERR_INVALID, "more than %d files and directories", GIT_MAX_ENTRIES);
 	a->bytes += a->head.len + e.size + (-e.size & 511);
 	if (fs_write_all(a->fd, a->head.p, a->head.len, err) < 0 || (e.size && fs_write_all(a->fd, p, n, err) < 0))
 		return -1;
@@ -75,6 +77,13 @@ static void add_index(struct git_checkout *c, const char *path, const struct tre
 	memcpy(c->index[c->n_index++].oid, e->oid, GIT_RAW);
 }
 
+/* What git-lfs keeps in the repository for a large file: git leaves it as it is where it has no such filter, and so does BuildKit. */
+static bool is_pointer(const char *bytes, size_t n)
+{
+	static const char begin[] = "version https://git-lfs.github.com/spec/v1\n";
+	return n > sizeof(begin) && n < 1024 && memcmp(bytes, begin, sizeof(begin) - 1) == 0 && strstr(bytes, "\noid sha256:");
+}
+
 static int write_blob(struct git_checkout *c, const char *path, const char *out, struct tree_entry *e, struct err *err)
 {
 	AUTO_FREE char *bytes = NULL;
@@ -89,6 +98,7 @@ static int write_blob(struct git_checkout *c, const char *path, const char *out,
 	add_index(c, path, e, n);
 	if (!link && strcmp(path, ".gitmodules") == 0 && n <= MAX_GITMODULES && !memchr(bytes, '\0', n))
 		c->gitmodules = xstrndup(bytes, n);
+	c->archive->n_pointers += !link && is_pointer(bytes, n);
 	return git_archive_add(c->archive, link ? PACK_SYMLINK : PACK_REG, out, link ? 0777 : e->mode & 0777, bytes, n, err);
 }
 

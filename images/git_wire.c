@@ -12,9 +12,12 @@
 #include "base/fs.h"
 #include "images/git_impl.h"
 
-enum { MAX_PACKET = 65520, MAX_REDIRECTS = 5, MAX_LINES = 200, IO_TIMEOUT_S = 120 };
+enum { MAX_PACKET = 65520, MAX_REDIRECTS = 5, MAX_LINES = 200, IO_TIMEOUT_S = 120,
+	MAX_BESIDE = 16 << 20, MAX_TALK = GIT_MAX_REF_BYTES * 2 /* bytes of an answer beside the pack */ };
 
 enum packet { PACKET_DATA, PACKET_FLUSH, PACKET_DELIM };
+
+#define SHA256_REFUSED "its objects have SHA-256 names, which is not supported"
 
 /* 0: go on; 1: the answer is whole; -1 + err. */
 typedef int packet_fn(void *arg, enum packet kind, const char *p, size_t n, struct err *err);
@@ -23,6 +26,7 @@ struct reader {
 	struct str buf;
 	packet_fn *fn;
 	void *arg;
+	uint64_t left;            /* bytes that may still come */
 	bool done;
 };
 
@@ -74,6 +78,9 @@ static int feed(void *arg, const void *p, size_t n, struct err *err)
 	struct reader *r = arg;
 	size_t at = 0;
 	int rc = 0;
+	if (n > r->left)
+		return err_set(err, ERR_CORRUPT, "the server's answer has no end");
+	r->left -= n;
 	str_addn(&r->buf, p, n);
 	while (rc == 0 && r->buf.len - at >= 4) {
 		const char *packet = r->buf.p + at;
@@ -103,12 +110,15 @@ static void put_line(struct str *s, const char *fmt, const char *value)
 	str_addf(s, "%04zx%s\n", strlen(line) + 5, line);
 }
 
-/* A packet's text without its line end; free() it. NULL: a zero byte in it. */
+/* A packet's text without its line end; free() it. NULL: a zero byte or another control byte in it. */
 static char *line_of(const char *p, size_t n)
 {
 	if (n && p[n - 1] == '\n')
 		n--;
-	return memchr(p, '\0', n) ? NULL : xstrndup(p, n);
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+			return NULL;
+	return xstrndup(p, n);
 }
 
 /* ---- asking ---- */
@@ -166,9 +176,9 @@ static int request(struct git_remote *r, const char *url, const struct str *body
 	return rc;
 }
 
-static int ask(struct git_remote *r, const struct str *question, packet_fn *fn, void *arg, struct err *err)
+static int ask(struct git_remote *r, const struct str *question, uint64_t max_bytes, packet_fn *fn, void *arg, struct err *err)
 {
-	struct reader to = { .fn = fn, .arg = arg };
+	struct reader to = { .fn = fn, .arg = arg, .left = max_bytes };
 	AUTO_FREE char *url = r->http ? xasprintf("%s/git-upload-pack", r->base) : NULL;
 	int rc;
 	if (r->http)
@@ -212,6 +222,8 @@ static int take_old_ref(struct git_remote *r, const char *p, size_t n, struct er
 	text[strcspn(text, "\n")] = '\0';
 	if (zero)
 		rest = xstrndup(zero + 1, n - (size_t)(zero + 1 - p));
+	if (name && name - text == 64 && strspn(text, "0123456789abcdef") == 64)
+		return err_set(err, ERR_UNSUPPORTED, SHA256_REFUSED);
 	if (!name || name - text != GIT_HEX)
 		return err_set(err, ERR_CORRUPT, "the server does not speak git's protocol");
 	*name++ = '\0';
@@ -271,7 +283,7 @@ static int open_http(struct git_remote *r, struct err *err)
 	url = xasprintf("%s%s", base, suffix);
 	for (int i = 0; rc == 1 && i <= MAX_REDIRECTS; i++) {
 		struct hello h = { .r = r };
-		struct reader to = { .fn = take_hello, .arg = &h };
+		struct reader to = { .fn = take_hello, .arg = &h, .left = MAX_TALK };
 		char *next = NULL;
 		rc = request(r, url, NULL, &to, &next, err);
 		str_done(&to.buf);
@@ -367,7 +379,7 @@ int git_remote_open(struct git_access *a, const struct giturl *u, struct git_rem
 {
 	struct git_remote *r = xcalloc(1, sizeof(*r));
 	struct hello h = { .r = r };
-	struct reader to = { .fn = take_hello, .arg = &h };
+	struct reader to = { .fn = take_hello, .arg = &h, .left = MAX_TALK };
 	int rc;
 	*r = (struct git_remote){ .access = a, .url = u, .http = u->scheme == GITURL_HTTP || u->scheme == GITURL_HTTPS };
 	if (r->http)
@@ -376,7 +388,7 @@ int git_remote_open(struct git_access *a, const struct giturl *u, struct git_rem
 		rc = (u->scheme == GITURL_GIT ? open_daemon(r, err) : git_ssh_open(a, u, &r->stream, err)) < 0 ? -1 : read_stream(r, &to, err);
 	str_done(&to.buf);
 	if (rc == 0 && r->sha256)
-		rc = err_set(err, ERR_UNSUPPORTED, "its objects have SHA-256 names, which is not supported");
+		rc = err_set(err, ERR_UNSUPPORTED, SHA256_REFUSED);
 	if (rc == 0 && !r->has_fetch)
 		rc = err_set(err, ERR_UNSUPPORTED, "nothing can be fetched from the server");
 	if (rc < 0)
@@ -458,7 +470,7 @@ int git_remote_refs(struct git_remote *r, const char *const *prefixes, size_t n,
 	for (size_t i = 0; i < n; i++)
 		put_line(&q, "ref-prefix %s", prefixes[i]);
 	str_add(&q, "0000");
-	return ask(r, &q, take_ref, ret, err);
+	return ask(r, &q, MAX_TALK, take_ref, ret, err);
 }
 
 /* ---- fetch ---- */
@@ -466,7 +478,7 @@ int git_remote_refs(struct git_remote *r, const char *const *prefixes, size_t n,
 struct fetching {
 	int fd;
 	bool in_pack, any, old, deepened;
-	uint64_t left;
+	uint64_t left, beside;    /* bytes of the pack that may still come; that were something else */
 };
 
 static int take_fetch(void *arg, enum packet kind, const char *p, size_t n, struct err *err)
@@ -481,6 +493,11 @@ static int take_fetch(void *arg, enum packet kind, const char *p, size_t n, stru
 		return f->any ? 1 : err_set(err, ERR_CORRUPT, "the server sends no pack");
 	if (kind == PACKET_DELIM)
 		return 0;
+	if (!f->in_pack || n < 1 || p[0] != 1) {
+		f->beside += n + 4;
+		if (f->beside > MAX_BESIDE)
+			return err_set(err, ERR_CORRUPT, "the server's answer has no end");
+	}
 	if (!f->in_pack) {
 		f->in_pack = f->old ? n >= 3 && (strncmp(p, "NAK", 3) == 0 || strncmp(p, "ACK", 3) == 0) : n >= 8 && strncmp(p, "packfile", 8) == 0;
 		return 0;
@@ -510,7 +527,7 @@ int git_remote_fetch(struct git_remote *r, const char *commit, int fd, uint64_t 
 			put_line(&q, "%s", "deepen 1");
 		str_add(&q, "0000");
 		put_line(&q, "%s", "done");
-		return ask(r, &q, take_fetch, &f, err);
+		return ask(r, &q, max_bytes + max_bytes / 8 + MAX_TALK, take_fetch, &f, err);
 	}
 	put_line(&q, "command=%s", "fetch");
 	str_add(&q, "0001");
@@ -521,5 +538,5 @@ int git_remote_fetch(struct git_remote *r, const char *commit, int fd, uint64_t 
 	put_line(&q, "want %s", commit);
 	put_line(&q, "%s", "done");
 	str_add(&q, "0000");
-	return ask(r, &q, take_fetch, &f, err);
+	return ask(r, &q, max_bytes + max_bytes / 8 + MAX_TALK, take_fetch, &f, err);
 }

@@ -8,7 +8,7 @@
 #include "base/fs.h"
 #include "images/git_impl.h"
 
-static void check_objects(const struct git_pack *k)
+static void check_objects(struct git_pack *k)
 {
 	static const char *const types[] = { [GIT_COMMIT] = "commit", [GIT_TREE] = "tree", [GIT_BLOB] = "blob", [GIT_TAG] = "tag" };
 	for (size_t i = 0; i < k->n_sorted; i++) {
@@ -24,7 +24,7 @@ static void check_objects(const struct git_pack *k)
 	}
 }
 
-static void check_out(const struct git_pack *k, const struct git_object *o)
+static void check_out(struct git_pack *k, const struct git_object *o)
 {
 	struct git_archive a = { .fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .max_bytes = 16 << 20 };
 	struct git_checkout c = { .pack = k, .archive = &a, .prefix = "p/", .keep = true };

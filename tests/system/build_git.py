@@ -249,10 +249,35 @@ def test_errors(t):
                             ("/empty.git", "empty"), ("/r.git?what=1", 'unexpected query "what"'), ("/r.git?ref=a#b", "ref conflicts"),
                             ("/r.git?submodules=x", "submodules"), ("/r.git?commit=xyz", "hexadecimal")):
             t.has(build(t, "-t", "bad", s.url + url, rc=1).err, needle)
+        t.file("work-long/Dockerfile", DOCKERFILE)
+        git(t.dir + "/work-long", "init", "-q", "--object-format=sha256", ".")
+        git(t.dir + "/work-long", "add", ".")
+        git(t.dir + "/work-long", "commit", "-q", "-m", "one")
+        git(t.dir, "clone", "-q", "--bare", t.dir + "/work-long", t.dir + "/repos/long.git")
+        for s.old in (True, False):
+            t.has(build(t, s.url + "/long.git", rc=1).err, "SHA-256 names, which is not supported")
         t.has(build(t, f"http://127.0.0.1:1/r.git", rc=1).err, "127.0.0.1")
         t.has(build(t, "-f", "Nope", f"{s.url}/r.git", rc=1).err, "Nope")
         t.has(build(t, "ssh://git@127.0.0.1:1/r.git", rc=1).err, "127.0.0.1")
         t.has(t.muster("image", "inspect", "bad", rc=1).err, "not found")
+
+
+def test_lfs(t):
+    """Files of git-lfs stay the pointers that the repository has, as with BuildKit, and one line says so each time that they are fetched; what only looks
+    like one says nothing."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "4" * 64 + "\nsize 12345\n"
+    with served(t) as s:
+        repository(t, "lfs", {"Dockerfile": DOCKERFILE, "f": pointer, "sub/g": pointer, ".gitattributes": "f filter=lfs\n"})
+        repository(t, "none", {"Dockerfile": DOCKERFILE, "f": pointer[:42], "g": pointer + "x" * 1024, "h": "x" + pointer})
+        done = build(t, "-t", "x", f"{s.url}/lfs.git#v1")
+        t.eq(done.err.count("warning: "), 1)
+        t.has(done.err, f"warning: {s.url}/lfs.git: 2 files are git-lfs's pointers, not the content: LFS is not fetched")
+        t.has(done.err, "oid sha256:4444")
+        t.lacks(build(t, f"{s.url}/lfs.git#v1").err, "warning")
+        done = build(t, dockerfile(t, f"FROM busybox\nADD {s.url.replace('://', '://me:secret@')}/lfs.git?subdir=sub /x\nRUN cat /x/g\n"))
+        t.has(done.err, "1 file is git-lfs's pointer")
+        t.lacks(done.err.split("warning: ")[1].splitlines()[0], "secret")
+        t.lacks(build(t, f"{s.url}/none.git#v1").err, "warning")
 
 
 def entry(mode, name, oid):
@@ -280,6 +305,13 @@ def test_hostile_trees(t):
             done = build(t, "-t", "evil", dockerfile(t, f"FROM scratch\nADD {s.url}/r.git#evil /d\n"), rc=1)
             t.true("cannot be in a repository" in done.err or "makes no sense" in done.err or "none of git's" in done.err or "missing" in done.err or
                    "the server says" in done.err, done.err)
+        # a blob that packs a thousandfold, ten times, in a tree that is there ten times: a few kilobytes that would be gigabytes
+        large = write("blob", b"\0" * (40 << 20))
+        bomb = write("tree", b"".join(entry("100644", b"%d" % i, large) for i in range(10)))
+        bomb = write("tree", b"".join(entry("40000", b"%d" % i, bomb) for i in range(10)))
+        commit = write("commit", f"tree {bomb}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n".encode())
+        git(bare, "update-ref", "refs/heads/evil", commit)
+        t.has(build(t, "-t", "evil", dockerfile(t, f"FROM scratch\nADD {s.url}/r.git#evil /d\n"), rc=1).err, "larger than the bytes allowed")
         link = write("tree", entry("120000", b".gitmodules", up))
         commit = write("commit", f"tree {link}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n".encode())
         git(bare, "update-ref", "refs/heads/evil", commit)
@@ -351,6 +383,13 @@ def test_hostile_server(t):
                  packet(b"\0" * 100) + b"0000", packet(b"x") * 1000, packet(b"1" * 40 + b" refs/heads/a\n") + b"0000"):
         state.update(hello=what, answer=b"0000")
         t.lacks(build(t, url, rc=1).err, "ended by")
+    # names that would be lines of a file in .git, and answers that are all talk
+    refs = packet(b"1" * 40 + b" HEAD symref-target:refs/heads/x\nevil\n") + b"0000"
+    state.update(hello=hello, answer=refs)
+    t.has(build(t, f"http://127.0.0.1:{server.server_port}/r.git", rc=1).err, "list of refs makes no sense")
+    for talk in (packet(b"\2" + b"x" * 60000), packet(b"shallow " + b"1" * 40)):
+        state.update(answer=(good if talk[4] == 2 else b"") + talk * ((20 << 20) // len(talk)) + packet(b"\1" + pack([])) + b"0000")
+        t.has(build(t, url, rc=1).err, "answer has no end")
     server.shutdown()
 
 
@@ -427,6 +466,15 @@ def test_ssh(t):
         subprocess.run(["ssh-add", "-q", t.dir + "/stranger", t.dir + "/user"], check=True, env={**os.environ, **env}, stderr=subprocess.DEVNULL)
         t.has(build(t, "--ssh", "default", url, env=env).err, "first")
         t.has(build(t, "--ssh", "default", dockerfile(t, f"FROM busybox\nADD {url} /d\nRUN cat /d/f\n"), env=env).err, "first")
+        # an RSA key, with SHA-2: of an agent, and as a file; libssh2 learned it with 1.11
+        subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", f"{t.dir}/rsa"], check=True)
+        os.replace(f"{t.dir}/rsa.pub", f"{t.dir}/user.pub")
+        t.lacks(build(t, "--no-cache", "--ssh", f"default={t.dir}/stranger", url.replace("#v1", "#light"), env=env, rc=1).err, "RSA")
+        subprocess.run(["ssh-add", "-q", "-D"], check=True, env={**os.environ, **env}, stderr=subprocess.DEVNULL)
+        subprocess.run(["ssh-add", "-q", t.dir + "/rsa"], check=True, env={**os.environ, **env}, stderr=subprocess.DEVNULL)
+        for given, ref, word in ((f"default={t.dir}/stranger,{t.dir}/rsa", "main", "second"), ("default", "other", "other")):
+            done = build(t, "--no-cache", "--ssh", given, url.replace("#v1", "#" + ref), env=env, rc=None)
+            t.has(done.err, word if done.rc == 0 else "libssh2 before 1.11 signs with RSA keys as servers do not take it any more")
         with open(t.dir + "/stranger.pub", encoding="utf-8") as f:
             other = " ".join(f.read().split()[:2])
         t.file(".ssh/known_hosts", f"[127.0.0.1]:2299 {key}\n@revoked * {key}\n")
