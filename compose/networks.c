@@ -152,7 +152,8 @@ void nets_unlock(const struct paths *p, const char *bridge, int *fd)
 	AUTO_FREE char *path = xasprintf(".leases/%s", bridge);
 	if (*fd < 0)
 		return;
-	unlinkat(p->run_fd, path, AT_REMOVEDIR);
+	if (unlinkat(p->run_fd, path, AT_REMOVEDIR) == 0)
+		unlinkat(p->run_fd, ".leases", AT_REMOVEDIR);
 	flock(*fd, LOCK_UN);
 	util_close(fd);
 }

@@ -208,9 +208,14 @@ static void port_event(struct loop_source *s, uint32_t events);
 static void pause_over(struct loop_timer *t)
 {
 	struct relay *r = CONTAINER_OF(t, struct relay, pause);
-	for (struct relay_port *p = r->ports; p; p = p->next)
+	bool again = false;
+	for (struct relay_port *p = r->ports; p; p = p->next) {
 		if (p->paused && loop_add(r->loop, &p->source, p->fd, EPOLLIN, port_event, NULL) == 0)
 			p->paused = false;
+		again |= p->paused;
+	}
+	if (again)
+		loop_timer_set(r->loop, t, RELAY_PAUSE_MS, pause_over);
 }
 
 static void accept_all(struct relay_port *p)

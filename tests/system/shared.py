@@ -351,6 +351,12 @@ def test_killed_rm(t):
         t.has(go(t, "one", "up", "-d", rc=1).err, "network shared declared as external, but could not be found")
         t.muster("network", "rm", "shared")
         t.eq((t.muster("network", "ls", "-q").out, bridges()), ("", set()))
+    t.muster("network", "create", "shared")
+    for args in (["rm", "shared"], ["prune", "-f"]):
+        t.muster("--dry-run", "network", *args)
+        t.eq(t.muster("network", "ls", "-q").out, "shared\n", "a dry run removes nothing")
+        t.lacks(" ".join(os.listdir(t.run) if os.path.isdir(t.run) else []), ".leases")
+    t.muster("network", "rm", "shared")
     t.nothing_left(ignore=())
 
 
