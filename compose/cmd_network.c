@@ -96,7 +96,8 @@ static int known_read(const struct app *app, bool partial, struct known_list *re
 			if (!json_object_get(record, "owner") && if_nametoindex(json_get_str(record, "bridge", "-")))
 				known_add(ret, name, projects.v[i], record);
 	}
-	qsort(ret->v, ret->n, sizeof(*ret->v), compare_known);
+	if (ret->n)
+		qsort(ret->v, ret->n, sizeof(*ret->v), compare_known);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -435,4 +436,29 @@ def test_made_anew(t):
         t.eq(get(t, "one", "web", "http://web/"), "first")
     go(t, "one", "down", "-t", "0")
     t.muster("network", "rm", "shared")
+    t.nothing_left()
+
+
+@systest.timeout(120)
+def test_many_at_once(t):
+    """Networks made, removed, joined and left by many commands at once: each works or says why, and in the end nothing is left."""
+    nets = {"own": "{net: {name: mine}}", "one": "{net: {external: true, name: shared}, more: {external: true, name: mine}}"}
+    nets["two"] = nets["one"]
+    for name, networks in nets.items():
+        project(t, name, f"web: {WEB % ('text', '[net]' if name == 'own' else '[net, more]')}", networks)
+    commands = [["network", "create", "shared"]] * 2 + [["network", "rm", "shared"]]
+    for name in nets:
+        commands += [["-f", f"{name}/compose.yaml", *verb] for verb in (["up", "-d"], ["down", "-t", "0"])]
+    reasons = r"already exists|active endpoints|not found|could not be found|still in use"
+    choose, running, until = random.Random(), [], time.monotonic() + 8
+    while time.monotonic() < until or running:
+        while len(running) < 4 and time.monotonic() < until:
+            running.append(t.start(*choose.choice(commands)))
+            time.sleep(choose.random() * 0.1)
+        done = running.pop(0)
+        if done.wait(60):
+            t.match(done.err.strip().splitlines()[-1], reasons)
+    for name in nets:
+        t.muster("-f", f"{name}/compose.yaml", "down", "-t", "0")
+    t.muster("network", "rm", "-f", "shared")
     t.nothing_left()
