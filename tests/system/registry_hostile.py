@@ -54,11 +54,16 @@ class Raw:
             threading.Thread(target=self.one, args=(c,), daemon=True).start()
 
     def __enter__(self):
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
         return self
 
     def __exit__(self, *_):
+        """close() alone does not end an accept(2) that waits, and one that the kernel begins again takes what is that descriptor by then: the next
+        server's."""
         self.open = False
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.listener.close()
 
 
