@@ -219,6 +219,8 @@ bool sock_is_loopback(const char *host)
 	struct in_addr v4;
 	struct in6_addr v6;
 	size_t n = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+	if (inet_pton(AF_INET6, host, &v6) == 1)
+		return IN6_IS_ADDR_LOOPBACK(&v6);
 	if (host[0] == '[')
 		host++, n--;
 	if (n >= sizeof(name))

@@ -164,6 +164,19 @@ static int change_account(json_t *doc, const char *registry, const char *usernam
 	return rc < 0 ? -1 : 0;
 }
 
+/* Replaces docker's file; when it is a link, the file that it leads to. */
+static int write_config(int dirfd, const char *dir, const char *text, struct err *err)
+{
+	AUTO_FREE char *path = xasprintf("%s/config.json", dir), *real = realpath(path, NULL);
+	char *slash = real ? strrchr(real, '/') : NULL;
+	AUTO_CLOSE int fd = -1;
+	if (!slash)
+		return fs_write_atomic(dirfd, "config.json", text, strlen(text), 0600, err);
+	*slash = '\0';
+	fd = open(*real ? real : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, errno, "open %s", real) : fs_write_atomic(fd, slash + 1, text, strlen(text), 0600, err);
+}
+
 int registry_keep_account(const char *registry, const char *username, const char *password, struct err *err)
 {
 	AUTO_FREE char *dir = docker_folder(), *text = NULL;
@@ -185,7 +198,7 @@ int registry_keep_account(const char *registry, const char *username, const char
 	text = json_dumps(doc, JSON_INDENT(4));
 	if (!text)
 		util_oom();
-	rc = fs_write_atomic(fd, "config.json", text, strlen(text), 0600, err);
+	rc = write_config(fd, dir, text, err);
 	explicit_bzero(text, strlen(text));
 	return rc < 0 ? err_wrap(err, "%s", dir) : 0;
 }
@@ -308,6 +321,7 @@ static json_t *describe_host(const char *registry, const char *repository)
 	json_put_str(j, "host", host);
 	json_put_str(j, "repository", repository);
 	json_put_str(j, "proxy", environment("HTTPS_PROXY", "https_proxy"));
+	json_put_str(j, "plain_proxy", environment("HTTP_PROXY", "http_proxy"));
 	json_put_str(j, "no_proxy", environment("NO_PROXY", "no_proxy"));
 	add_certificates(j, host);
 	return j;

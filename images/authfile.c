@@ -122,7 +122,8 @@ int authfile_find(const json_t *doc, const char *registry, const char *repositor
 	size_t covered = 0;
 	*ret = (struct account){0};
 	json_object_foreach(json_object_get(doc, "auths"), key, entry) {
-		size_t n = key_covers(key, registry, repository, paths);
+		size_t n = 2 * key_covers(key, registry, repository, paths);
+		n += n && strcmp(key, authfile_server(registry)) == 0; /* of two spellings the one that programs write today */
 		if (n > covered && json_is_object(entry)) {
 			best = entry;
 			covered = n;

@@ -135,9 +135,7 @@ struct http *http_new(const struct http_options *opt)
 	set(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(h->easy, CURLOPT_USERAGENT, opt->user_agent);
-	curl_easy_setopt(h->easy, CURLOPT_PROXY, opt->proxy ? opt->proxy : "");
-	if (opt->no_proxy)
-		curl_easy_setopt(h->easy, CURLOPT_NOPROXY, opt->no_proxy);
+	curl_easy_setopt(h->easy, CURLOPT_NOPROXY, opt->no_proxy ? opt->no_proxy : "");
 	curl_easy_setopt(h->easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(h->easy, CURLOPT_CAINFO, NULL);
 	return h;
@@ -310,6 +308,15 @@ static void set_trust(struct http *h, const struct http_request *q)
 	curl_easy_setopt(h->easy, CURLOPT_SSL_CTX_DATA, h->opt->trust);
 }
 
+static char *url_part(const char *url, CURLUPart part);
+
+static void set_proxy(struct http *h, const char *url)
+{
+	AUTO_FREE char *scheme = url_part(url, CURLUPART_SCHEME), *host = url_part(url, CURLUPART_HOST);
+	const char *proxy = str_eq(scheme, "https") ? h->opt->proxy : h->opt->plain_proxy;
+	curl_easy_setopt(h->easy, CURLOPT_PROXY, proxy && host && !sock_is_loopback(host) ? proxy : ""); /* "": not what the environment says either */
+}
+
 static void set_body(struct exchange *x)
 {
 	struct http_request *q = x->q;
@@ -331,6 +338,7 @@ static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
 	curl_easy_setopt(e, CURLOPT_URL, q->url);
 	curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	curl_easy_setopt(e, CURLOPT_NOBODY, strcmp(q->method, "HEAD") == 0 ? 1L : 0L);
+	set_proxy(x->h, q->url);
 	set_trust(x->h, q);
 	set_certificate(x->h, q->identify);
 	if (strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0 || strcmp(q->method, "PATCH") == 0)
@@ -347,7 +355,8 @@ static void set_up(struct exchange *x, struct curl_slist *headers, char *errbuf)
 	curl_easy_setopt(e, CURLOPT_TIMEOUT, q->sink || q->source ? 0L : (long)TEXT_TIMEOUT_S);
 }
 
-static bool is_transient(CURLcode c)
+/* A TLS alert (a certificate of ours is missing, say) is said again next time, though it comes as a read that failed; only the text tells. */
+static bool is_transient(CURLcode c, const char *detail)
 {
 	static const CURLcode codes[] = {
 		CURLE_PARTIAL_FILE, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_GOT_NOTHING, CURLE_OPERATION_TIMEDOUT, CURLE_HTTP2,
@@ -355,7 +364,7 @@ static bool is_transient(CURLcode c)
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
 		if (codes[i] == c)
-			return true;
+			return !strstr(detail, "SSL") || !strstr(detail, " alert ");
 	return false;
 }
 
@@ -363,14 +372,16 @@ static int explain(struct exchange *x, CURLcode rc, const char *detail, struct e
 {
 	char shown[CURL_ERROR_SIZE];
 	const char *text = *detail ? detail : curl_easy_strerror(rc);
+	long proxy = 0;
 	if (x->sink_err.code != ERR_NONE) {
 		if (err)
 			*err = x->sink_err;
 		return -1;
 	}
-	x->r->transient = is_transient(rc);
+	curl_easy_getinfo(x->h->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+	x->r->transient = is_transient(rc, detail) && (proxy < 300 || proxy == 429 || (proxy >= 502 && proxy <= 504));
 	x->r->no_tls = rc == CURLE_SSL_CONNECT_ERROR;
-	x->r->no_connection = rc == CURLE_COULDNT_CONNECT;
+	x->r->no_connection = rc == CURLE_COULDNT_CONNECT || proxy >= 300; /* which does not connect us, then */
 	return err_set(err, rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_SYS, "%s", err_quote(shown, sizeof(shown), text));
 }
 

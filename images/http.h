@@ -15,8 +15,8 @@ struct http_trust *http_trust_free(struct http_trust *t); /* takes NULL; returns
 
 struct http_options {
 	struct http_trust *trust;
-	const char *proxy;     /* URL; NULL = none */
-	const char *no_proxy;  /* hosts without it; NULL = none */
+	const char *proxy, *plain_proxy; /* URLs, for https and for http; NULL = none. This machine's loopback is reached without */
+	const char *no_proxy;  /* hosts without; NULL = none */
 	const char *user_agent;
 	const char *cert_pem, *key_pem; /* a certificate of ours, for requests that say so; NULL = none */
 	size_t cert_bytes, key_bytes;

@@ -64,7 +64,8 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 		.repository = xstrdup(json_get_str(description, "repository", "")), .username = take_text(description, "username"),
 		.password = take_text(description, "password"), .identity_token = take_text(description, "identity_token"),
 		.push = json_get_bool(description, "push", false), .mirror = json_get_bool(description, "mirror", false),
-		.insecure = json_get_bool(description, "insecure", false),
+		.insecure = json_get_bool(description, "insecure", false), .proxy = take_text(description, "proxy"),
+		.plain_proxy = take_text(description, "plain_proxy"), .no_proxy = take_text(description, "no_proxy"),
 	};
 	pthread_mutex_init(&ret->lock, NULL);
 	json_get_strv(description, "sources", &ret->sources);
@@ -74,7 +75,7 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 		return -1;
 	ret->http = (struct http_options){
 		.trust = http_trust_new(str_get(&ret->ca), ret->ca.len), .user_agent = "muster/" MUSTER_VERSION,
-		.proxy = sock_is_loopback(ret->host) ? NULL : take_text(description, "proxy"), .no_proxy = take_text(description, "no_proxy"),
+		.proxy = ret->proxy, .plain_proxy = ret->plain_proxy, .no_proxy = ret->no_proxy,
 	};
 	if (!sock_is_loopback(ret->host) && !ret->insecure)
 		snprintf(ret->base, sizeof(ret->base), "https://%s", ret->host);
@@ -83,12 +84,16 @@ int registry_open(const json_t *description, struct registry *ret, struct err *e
 
 void registry_done(struct registry *r)
 {
-	char **texts[] = { &r->name, &r->host, &r->repository, &r->username, &r->password, &r->identity_token, &r->authorization };
+	char **texts[] = { &r->name, &r->host, &r->repository, &r->username, &r->password, &r->identity_token, &r->authorization, &r->proxy,
+		&r->plain_proxy, &r->no_proxy };
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (*texts[i])
+			explicit_bzero(*texts[i], strlen(*texts[i]));
 		free(*texts[i]);
 		*texts[i] = NULL;
 	}
 	r->http.trust = http_trust_free(r->http.trust);
+	pthread_mutex_destroy(&r->lock);
 	str_done(&r->ca);
 	str_done(&r->cert);
 	str_done(&r->key);
@@ -183,8 +188,9 @@ static bool realm_allowed(const struct registry *r, const char *realm)
 		(r->insecure && str_starts(r->base, "http://") && http_same_host(realm, r->base));
 }
 
-/* Asks the token server. r->lock is held. */
-static int fetch_token(struct registry *r, struct http *h, const struct auth_challenge *c, struct auth_token *ret, struct err *err)
+/* Asks the token server. r->lock is held. why: after -1 its transient and retry_after_s say whether it may help to begin again. */
+static int fetch_token(struct registry *r, struct http *h, const struct auth_challenge *c, struct auth_token *ret, struct http_reply *why,
+	struct err *err)
 {
 	AUTO_STRV struct strv scopes = {0};
 	AUTO_STR struct str one = {0}, all = {0};
@@ -216,14 +222,16 @@ static int fetch_token(struct registry *r, struct http *h, const struct auth_cha
 	if (rc == 0 && a.status != 200)
 		rc = a.status == 401 || a.status == 403 ? registry_explain(r, &a, r->repository[0] ? r->repository : "login", err) :
 			err_set(err, ERR_SYS, "the token server of %s answers with status %ld", r->name, a.status);
+	why->transient = rc < 0 && (a.transient || registry_is_transient(a.status));
+	why->retry_after_s = a.retry_after_s;
 	if (rc == 0)
 		rc = auth_parse_token(str_get(&a.text), a.text.len, ret, err);
 	http_reply_done(&a);
 	return rc;
 }
 
-/* r->lock is held. 0: r->authorization is new; 1: there is no answer to this challenge; -1 + err. */
-static int answer_challenge(struct registry *r, struct http *h, const struct http_reply *a, struct err *err)
+/* r->lock is held. 0: r->authorization is new; 1: there is no answer to this challenge; -1 + err, a->transient as of fetch_token(). */
+static int answer_challenge(struct registry *r, struct http *h, struct http_reply *a, struct err *err)
 {
 	struct auth_challenge c[AUTH_MAX_CHALLENGES];
 	struct auth_token token = {0};
@@ -239,7 +247,7 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 	if (bearer) {
 		if (!realm_allowed(r, bearer->realm))
 			return err_set(err, ERR_DENIED, "%s names a token server that is not reached by HTTPS", r->name);
-		if (fetch_token(r, h, bearer, &token, err) < 0)
+		if (fetch_token(r, h, bearer, &token, a, err) < 0)
 			return -1;
 		free(r->authorization);
 		r->authorization = xasprintf("Bearer %s", token.token);
@@ -257,8 +265,9 @@ static int answer_challenge(struct registry *r, struct http *h, const struct htt
 }
 
 /* A loopback or insecure registry is asked by HTTPS first, without believing it yet; one that may want to see our certificate as in
- * earnest, since it might not answer otherwise. r->lock is held. */
-static int find_scheme(struct registry *r, struct http *h, struct err *err)
+ * earnest, since it might not answer otherwise. Whatever it answers, a challenge or a redirect: only that it speaks TLS is learnt. r->lock is held;
+ * why as of fetch_token(). */
+static int find_scheme(struct registry *r, struct http *h, struct http_reply *why, struct err *err)
 {
 	AUTO_FREE char *url = xasprintf("https://%s/v2/", r->host);
 	struct http_request q = {
@@ -270,17 +279,18 @@ static int find_scheme(struct registry *r, struct http *h, struct err *err)
 		snprintf(r->base, sizeof(r->base), "%s://%s", rc == 0 ? "https" : "http", r->host);
 		rc = 0;
 	}
+	why->transient = rc < 0 && a.transient;
 	http_reply_done(&a);
 	return rc < 0 ? err_wrap(err, "registry %s", r->name) : 0;
 }
 
 /* What to send now: a copy of the header's value (NULL: nothing), and its generation. */
-static int current_authorization(struct registry *r, struct http *h, char **ret, unsigned *ret_generation, struct err *err)
+static int current_authorization(struct registry *r, struct http *h, char **ret, unsigned *ret_generation, struct http_reply *why, struct err *err)
 {
 	int rc = 0;
 	pthread_mutex_lock(&r->lock);
 	if (!r->base[0])
-		rc = find_scheme(r, h, err);
+		rc = find_scheme(r, h, why, err);
 	if (r->authorization && r->expires_ns && clock_mono_ns() > r->expires_ns) {
 		free(r->authorization);
 		r->authorization = NULL;
@@ -292,7 +302,7 @@ static int current_authorization(struct registry *r, struct http *h, char **ret,
 }
 
 /* After a 401 to what was sent with this generation: 0 = send again; 1 = it is no use; -1 + err. */
-static int renew_authorization(struct registry *r, struct http *h, const struct http_reply *a, unsigned generation, struct err *err)
+static int renew_authorization(struct registry *r, struct http *h, struct http_reply *a, unsigned generation, struct err *err)
 {
 	int rc = 0;
 	pthread_mutex_lock(&r->lock);
@@ -326,7 +336,7 @@ int registry_send(struct registry *r, struct http *h, const char *target, struct
 	for (unsigned hops = 0; hops <= MAX_REDIRECTS;) {
 		AUTO_FREE char *authorization = NULL, *next = NULL;
 		unsigned generation = 0;
-		if (current_authorization(r, h, &authorization, &generation, err) < 0)
+		if (current_authorization(r, h, &authorization, &generation, a, err) < 0)
 			return -1;
 		if (!url)
 			url = xasprintf("%s%s", target[0] == '/' ? r->base : "", target);

@@ -7,7 +7,7 @@
  *    challenge names: over HTTPS, or on loopback for a registry on loopback, or on the same host for an insecure one. Tokens go to the
  *    registry's host only. A redirect to elsewhere, and an upload elsewhere, carries neither, nor our certificate, and one that leads back
  *    from there does not either; a challenge that comes from elsewhere is not answered.
- *  - 408, 429, 500, 502, 503, 504, stalls and broken connections are tried again: 1, 2, 4, 8, 16 seconds apart, give or take, or as
+ *  - 408, 429, 500, 502, 503, 504, stalls and broken connections are tried again, the token server's too: 1, 2, 4, 8, 16 seconds apart, give or take, or as
  *    Retry-After says; a broken download goes on where it was, and what moves it on noticeably counts as a fresh start. */
 #ifndef IMAGES_REGISTRY_H
 #define IMAGES_REGISTRY_H
@@ -27,6 +27,7 @@ struct registry {
 	bool mirror;           /* somebody else stands behind it: give up sooner */
 	bool insecure;         /* plain HTTP and any certificate will do */
 	struct strv sources;   /* other repositories here that blobs may be mounted from */
+	char *proxy, *plain_proxy, *no_proxy; /* as of struct http_options; NULL = none */
 	struct http_options http;
 	struct str ca, cert, key;
 	/* what is learnt, under the lock */
@@ -38,7 +39,7 @@ struct registry {
 };
 
 /* Reads the description that muster writes: {"name", "host", "repository", "username", "password", "identity_token", "push", "mirror",
- * "insecure", "sources": […], "proxy", "no_proxy", "ca_files": […], "cert_file", "key_file"}, and the certificates. *ret must stay where it
+ * "insecure", "sources": […], "proxy", "plain_proxy", "no_proxy", "ca_files": […], "cert_file", "key_file"}, and the certificates. *ret must stay where it
  * is. 0 or -1 + err. */
 int registry_open(const json_t *description, struct registry *ret, struct err *err);
 void registry_done(struct registry *r);

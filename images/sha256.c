@@ -134,11 +134,17 @@ struct sha256 *sha256_new(void)
 {
 	/* the initial A … H of the standard, in our order */
 	static const uint32_t first[8] = { 0x9b05688c, 0x510e527f, 0xbb67ae85, 0x6a09e667, 0x5be0cd19, 0x1f83d9ab, 0xa54ff53a, 0x3c6ef372 };
+	struct sha256 *s;
+	if (!have_sha())
+		return sha256_new_libcrypto();
+	s = xcalloc(1, sizeof(*s));
+	memcpy(s->state, first, sizeof(first));
+	return s;
+}
+
+struct sha256 *sha256_new_libcrypto(void)
+{
 	struct sha256 *s = xcalloc(1, sizeof(*s));
-	if (have_sha()) {
-		memcpy(s->state, first, sizeof(first));
-		return s;
-	}
 	s->md = EVP_MD_CTX_new();
 	if (!s->md || EVP_DigestInit_ex(s->md, EVP_sha256(), NULL) != 1)
 		util_oom();
@@ -197,7 +203,7 @@ void sha256_add_both(struct sha256 *a, const void *bytes, size_t n, struct sha25
 {
 	const unsigned char *p = bytes, *q = others;
 	size_t from_p, from_q, both;
-	if (a->md || n == 0 || m == 0) {
+	if (a->md || b->md || n == 0 || m == 0) {
 		sha256_add(a, p, n);
 		sha256_add(b, q, m);
 		return;

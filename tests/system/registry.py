@@ -229,6 +229,20 @@ def test_faults_that_pass(t):
         pulled(t, s, image)
         t.eq(sum(1 for x in s.seen if x[4]), 4, "requests with Range")
 
+    def tokens(h, _):
+        if h.path.startswith("/token"):
+            n = sum(1 for x in s.seen if x[1].startswith("/token"))
+            h.reply((503, 429, 200)[n - 1], b'{"token":"good"}', {"Retry-After": "1"})
+        elif h.headers.get("Authorization") != "Bearer good":
+            h.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{s.host}/token"'})
+        else:
+            return False
+        return True
+    with Server(image, tokens) as s:
+        t.muster("image", "rm", "-f", image.id[7:])
+        pulled(t, s, image)
+        t.eq(sum(1 for x in s.seen if x[1].startswith("/token")), 3, "questions to the token server")
+
 
 def test_corrupt(t):
     """Bytes that are wrong once are fetched again; always wrong, too long, too short, another manifest than its digest: an error each, nothing stays."""

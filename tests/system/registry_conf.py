@@ -301,6 +301,62 @@ def test_insecure(t):
         subprocess.run(["ip", "address", "del", address + "/32", "dev", "lo"], check=True)
 
 
+def test_unverified_probe(t):
+    """A registry on loopback or an insecure one is first asked by TLS that nobody vouches for: a challenge or a redirect that comes back is not acted upon."""
+    image = Image(LAYERS[:1])
+    loopback(t)
+    _, cert, key = registry.make_ca(t.folder)
+    with Server(image) as thief, registry.with_tls(Server(image), cert, key) as s:
+        docker_config(t, {"auths": {s.host: {"auth": BASIC[6:]}, thief.host: {"auth": BASIC[6:]}}})
+        for answer in (lambda h: h.reply(401, b"{}", {"WWW-Authenticate": 'Basic realm="x"'}),
+                       lambda h: h.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{thief.host}/token",service="x"'}),
+                       lambda h: h.reply(302, b"", {"Location": f"http://{thief.host}/v2/"}),
+                       lambda h: h.reply(307, b"", {"Location": f"https://{s.host}/elsewhere"})):
+            s.fault = lambda h, n, answer=answer: answer(h) or True
+            s.seen.clear()
+            t.has(t.muster("image", "pull", f"{s.host}/a/b:1", rc=1).err, "certificate")
+            t.eq([x[1:3] for x in s.seen], [("/v2/", None)], "what the server saw")
+            t.eq(thief.seen, [])
+
+
+def test_proxies(t):
+    """HTTPS_PROXY is for https and HTTP_PROXY for http; this machine's loopback is reached without."""
+    image = Image(LAYERS[:1])
+    loopback(t)
+    with Server(image) as proxy, Server(image) as s:
+        url, ref = f"http://{proxy.host}", "192.0.2.1:5000/a/b:1"
+        conf(t, '[[registry]]\nlocation = "192.0.2.1:5000"\ninsecure = true\n')
+        done = t.muster("image", "pull", ref, rc=1, env={"HTTPS_PROXY": url}, seconds=20)
+        t.eq(proxy.seen, [], done.err)
+        t.muster("image", "pull", ref, env={"HTTP_PROXY": url})
+        t.eq({x[1].split("/v2/")[0] for x in proxy.seen}, {"http://192.0.2.1:5000"}, "what the proxy was asked for")
+        proxy.seen.clear()
+        t.muster("image", "pull", f"{s.host}/a/b:1", env={"HTTP_PROXY": url, "HTTPS_PROXY": url})
+        t.eq(proxy.seen, [], "the loopback")
+
+
+def test_docker_file(t):
+    """Of two spellings of a registry in docker's file the one that programs write today counts; login through a link replaces what it leads to."""
+    image = Image(LAYERS[:1])
+    loopback(t)
+    good, bad = {"auth": BASIC[6:]}, {"auth": base64.b64encode(b"alice:no").decode()}
+    with Server(image, basic_only) as s:
+        for auths in ({f"http://{s.host}/v2/": bad, s.host: good}, {s.host: good, f"https://{s.host}": bad}):
+            docker_config(t, {"auths": auths})
+            t.muster("image", "pull", f"{s.host}/a/b:1")
+            t.muster("image", "rm", f"{s.host}/a/b:1")
+        path = docker_config(t, {"auths": {}})
+        os.makedirs(t.folder + "/dotfiles")
+        os.rename(path, t.folder + "/dotfiles/docker.json")
+        os.symlink(t.folder + "/dotfiles/docker.json", path)
+        t.muster("login", "-u", "alice", "--password-stdin", s.host, stdin="s3cret")
+        t.true(os.path.islink(path), "the link is gone")
+        t.eq(json.load(open(t.folder + "/dotfiles/docker.json", encoding="ascii")), {"auths": {s.host: good}})
+        t.eq(os.stat(path).st_mode & 0o777, 0o600)
+        t.muster("logout", s.host)
+        t.eq(json.load(open(path, encoding="ascii")), {"auths": {}})
+
+
 def test_client_certificate(t):
     """A registry that wants a certificate of ours gets that of certs.d, which also says whom we trust; another host that it redirects to gets none."""
     image = Image(LAYERS[:1])

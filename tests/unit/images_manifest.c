@@ -134,6 +134,7 @@ static void test_urls(void)
 		bool loopback;
 	} hosts[] = {
 		{ "localhost", true }, { "LOCALHOST:5000", true }, { "127.0.0.1:5000", true }, { "127.9.9.9", true }, { "[::1]:5000", true },
+		{ "::1", true }, { "::2", false },
 		{ "localhost.example.com", false }, { "127.0.0.1.example.com", false }, { "128.0.0.1", false }, { "[::2]", false }, { "", false },
 	};
 	static const char *const joins[][3] = {
