@@ -316,6 +316,7 @@ static const struct cli_option image_inspect_options[] = {
 
 static const struct cli_option image_load_options[] = {
 	{ "input", 'i', CLI_STRING, 0, .help = "Read from tar archive file, instead of STDIN" },
+	{ "platform", 0, CLI_STRING, 0, .help = "Load this platform's image of those that the archive has (linux/arm64)" },
 	{ "quiet", 'q', CLI_BOOL, 0, .help = "Suppress the load output" },
 	{ 0 },
 };

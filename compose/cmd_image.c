@@ -159,6 +159,18 @@ int cmd_image_history(struct app *app)
 	return cmd_print(app, &out);
 }
 
+/* What the old name means, the new one means, too: of several platforms all. */
+static int tag(struct store *store, const struct image *img, const char *from, const char *to, struct err *err)
+{
+	AUTO_STRV struct strv platforms = {0}, ids = {0};
+	size_t i = 0;
+	if (store_platforms(store, from, &platforms, &ids, NULL) < 0) /* an id */
+		return store_tag(store, img->id, to, err);
+	while (i < ids.n && strcmp(ids.v[i], img->id) != 0)
+		i++;
+	return i == ids.n ? store_tag(store, img->id, to, err) : store_set_platforms(store, to, &platforms, &ids, i, err);
+}
+
 int cmd_image_tag(struct app *app)
 {
 	const struct strv *args = &app->args->args;
@@ -176,7 +188,7 @@ int cmd_image_tag(struct app *app)
 		return cmd_fail(app, &err);
 	if (app->dry_run)
 		return cmd_dry_run(app, "Image", args->v[1], "Tag");
-	if (store_tag(store, img.id, args->v[1], &err) < 0)
+	if (tag(store, &img, args->v[0], args->v[1], &err) < 0)
 		return cmd_fail(app, &err);
 	return 0;
 }

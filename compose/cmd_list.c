@@ -147,7 +147,7 @@ int cmd_image_load(struct app *app)
 		return cmd_dry_run(app, "Archive", *path ? path : "-", "Load");
 	if (oci_dir_read(&fd, &writer, &err) < 0)
 		return cmd_fail(app, &err);
-	rc = image_client_load(app->paths.root_fd, fd, image_event, app, &err);
+	rc = image_client_load(app->paths.root_fd, fd, cli_str(app->args, "platform"), image_event, app, &err);
 	util_close(&fd); /* a writer that nobody reads from any more ends */
 	fflush(stdout);
 	if (oci_dir_end(writer, rc < 0 ? NULL : &err) < 0)

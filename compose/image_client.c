@@ -213,12 +213,7 @@ int image_client_import(int root_fd, int input_fd, const char *name, const char 
 	return 0;
 }
 
-int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err)
-{
-	return image_client_load_platform(root_fd, input_fd, "", fn, arg, err);
-}
-
-int image_client_load_platform(int root_fd, int input_fd, const char *platform, image_event_fn *fn, void *arg, struct err *err)
+int image_client_load(int root_fd, int input_fd, const char *platform, image_event_fn *fn, void *arg, struct err *err)
 {
 	AUTO_STRV struct strv argv = {0};
 	struct image_child c = { .fn = fn, .arg = arg };

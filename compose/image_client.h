@@ -40,10 +40,9 @@ int image_client_import(int root_fd, int input_fd, const char *name, const char 
 	image_event_fn *fn, void *arg, char ret_id[static 65], struct err *err);
 
 /* `image load`: input_fd is a docker-archive or OCI archive, plain or compressed. One IMAGE_LOADED event for each reference, or
- * one without a reference for an image that has none. Returns 0 or -1 + err; images that were loaded before the error stay. */
-int image_client_load(int root_fd, int input_fd, image_event_fn *fn, void *arg, struct err *err);
-/* The same for another platform than this machine's ("" = this machine's). */
-int image_client_load_platform(int root_fd, int input_fd, const char *platform, image_event_fn *fn, void *arg, struct err *err);
+ * one without a reference for an image that has none. platform: "linux/arm64", "" = this machine's. Returns 0 or -1 + err; images that were
+ * loaded before the error stay. */
+int image_client_load(int root_fd, int input_fd, const char *platform, image_event_fn *fn, void *arg, struct err *err);
 
 struct image_pull {
 	const char *ref, *platform;       /* platform NULL: this machine's */

@@ -20,7 +20,7 @@ static int unexpected(const char *task, struct err *err)
 static int task_save(const struct work *w, int argc, char **argv, char *ret_id, struct err *err)
 {
 	static const char *const formats[] = { "combined", "docker-archive", "oci-archive" };
-	struct save_options o = {0};
+	struct save_options o = { .listener = w->listener };
 	int i = 1;
 	(void)ret_id;
 	for (; i + 1 < argc && str_starts(argv[i], "--"); i += 2) {

@@ -106,7 +106,7 @@ int oci_context_load(const struct app *app, const char *ref, const char *platfor
 	ret_id[0] = '\0';
 	if (!index || oci_dir_read_as(&fd, index, &writer, err) < 0)
 		return -1;
-	rc = image_client_load_platform(app->paths.root_fd, fd, platform, note_id, ret_id, err);
+	rc = image_client_load(app->paths.root_fd, fd, platform, note_id, ret_id, err);
 	util_close(&fd); /* a writer that nobody reads from any more ends */
 	if (oci_dir_end(writer, rc < 0 ? NULL : err) < 0 || rc < 0)
 		return -1;

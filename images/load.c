@@ -484,6 +484,15 @@ static int docker_image(struct loader *l, json_t *item, struct image_plan *p, st
 	size_t i;
 	if (docker_config(l, item, p, err) < 0)
 		return -1;
+	if (l->w->platform && *l->w->platform) {
+		AUTO_IMAGE struct image img = {0};
+		if (image_config_parse(str_get(&p->config), p->config.len, &img, err) < 0)
+			return -1;
+		if (strcmp(img.architecture, l->platform.architecture) != 0) {
+			l->n_other_platform++;
+			return 0;
+		}
+	}
 	if (json_array_size(layers) > IMAGE_MAX_LAYERS)
 		return err_set(err, ERR_INVALID, "more than the %d layers allowed", IMAGE_MAX_LAYERS);
 	json_array_foreach(layers, i, v) {
@@ -638,7 +647,10 @@ int load_archive(const struct work *w, struct err *err)
 	int rc = manifest_parse_platform(w->platform, &l.platform, err);
 	if (rc == 0)
 		rc = bundle_open(w, &l.bundle, err);
-	if (rc == 0 && (m = bundle_find(&l.bundle, "manifest.json")))
+	/* manifest.json knows no platforms: of several it has one */
+	if (rc == 0 && w->platform && *w->platform && (m = bundle_find(&l.bundle, "index.json")))
+		rc = load_oci(&l, m, err);
+	else if (rc == 0 && (m = bundle_find(&l.bundle, "manifest.json")))
 		rc = load_docker(&l, m, err);
 	else if (rc == 0 && (m = bundle_find(&l.bundle, "index.json")))
 		rc = load_oci(&l, m, err);

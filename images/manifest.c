@@ -9,6 +9,18 @@
 
 enum { MAX_MANIFESTS = 1000 };
 
+json_t *manifest_platform_json(const char *platform)
+{
+	AUTO_FREE char *copy = xstrdup(platform);
+	char *save = NULL, *os = strtok_r(copy, "/", &save), *arch = strtok_r(NULL, "/", &save), *variant = strtok_r(NULL, "/", &save);
+	json_t *j = json_object();
+	json_put_str(j, "architecture", arch ? arch : "");
+	json_put_str(j, "os", os ? os : "linux");
+	if (variant)
+		json_put_str(j, "variant", variant);
+	return j;
+}
+
 const char *manifest_digest_hex(const char *digest)
 {
 	const char *hex = digest && str_starts(digest, "sha256:") ? digest + strlen("sha256:") : NULL;

@@ -39,6 +39,9 @@ int manifest_parse(const char *text, size_t n, const struct platform *want, stru
 /* An OCI manifest of a configuration and layers, bottom to top (digest, size and type of each): its text, free() it. */
 char *manifest_make(const struct descriptor *config, const struct descriptor *layers, size_t n);
 
+/* "linux/arm/v7" as an index has it: new reference. */
+json_t *manifest_platform_json(const char *platform);
+
 /* The 64 digits after "sha256:", NULL when it is no such digest. */
 const char *manifest_digest_hex(const char *digest);
 

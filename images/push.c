@@ -378,14 +378,9 @@ static void push_done(struct push *p)
 /* The index's entry for one platform. */
 static json_t *index_entry(const struct push *p, const char *platform)
 {
-	AUTO_FREE char *digest = xasprintf("sha256:%s", p->manifest_hex), *copy = xstrdup(platform);
-	json_t *d = descriptor_json(p->manifest_type, digest, p->manifest.len), *on = json_object();
-	char *save = NULL, *os = strtok_r(copy, "/", &save), *arch = strtok_r(NULL, "/", &save), *variant = strtok_r(NULL, "/", &save);
-	json_put_str(on, "architecture", arch ? arch : p->img.architecture);
-	json_put_str(on, "os", os ? os : "linux");
-	if (variant)
-		json_put_str(on, "variant", variant);
-	json_object_set_new(d, "platform", on);
+	AUTO_FREE char *digest = xasprintf("sha256:%s", p->manifest_hex);
+	json_t *d = descriptor_json(p->manifest_type, digest, p->manifest.len);
+	json_object_set_new(d, "platform", manifest_platform_json(platform));
 	return d;
 }
 

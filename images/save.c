@@ -15,6 +15,8 @@
 #include "images/pack_impl.h"
 #include "spec/imageref.h"
 
+#define OCI_INDEX "application/vnd.oci.image.index.v1+json"
+
 enum { COPY_BYTES = 256 << 10, MAX_SAVED = 1000 };
 
 struct saved_layer {
@@ -30,6 +32,13 @@ struct saved_image {
 	char manifest_hex[65];
 	const char *manifest_type;
 	struct saved_layer *layers;
+	bool asked;             /* false: only an index needs it */
+};
+
+/* A name of images of several platforms. */
+struct saved_index {
+	char *name;             /* canonical */
+	struct strv platforms, ids;
 };
 
 struct saver {
@@ -39,6 +48,8 @@ struct saver {
 	uint64_t at;            /* bytes written */
 	struct saved_image *images;
 	size_t n, cap;
+	struct saved_index *indexes;
+	size_t n_indexes, indexes_cap;
 	struct map written;     /* names of members that are in the archive already */
 };
 
@@ -58,6 +69,43 @@ static struct saved_image *add_image(struct saver *v, struct image *img)
 	return &v->images[v->n++];
 }
 
+static struct saved_index *find_index(const struct saver *v, const char *name)
+{
+	for (size_t i = 0; i < v->n_indexes; i++)
+		if (strcmp(v->indexes[i].name, name) == 0)
+			return &v->indexes[i];
+	return NULL;
+}
+
+/* When the name means images of several platforms: all of them go along. */
+static int add_platforms(struct saver *v, const char *full, struct err *err)
+{
+	AUTO_STRV struct strv platforms = {0}, ids = {0};
+	AUTO_FREE char *warning = NULL;
+	if (find_index(v, full))
+		return 0;
+	if (!strchr(full, '@') && store_platforms(v->s, full, &platforms, &ids, err) < 0)
+		return -1;
+	if (ids.n == 0)
+		return 0;
+	if (v->options->format == SAVE_DOCKER) {
+		warning = xasprintf("%s: this format holds one platform: the image of this machine's is saved, of %zu", full, ids.n);
+		if (v->options->listener && v->options->listener->warning)
+			v->options->listener->warning(v->options->listener->arg, warning);
+		return 0;
+	}
+	for (size_t i = 0; i < ids.n; i++) {
+		struct image img = {0};
+		if (store_lookup(v->s, ids.v[i], &img, err) < 0)
+			return err_wrap(err, "%s", platforms.v[i]);
+		add_image(v, &img);
+	}
+	v->indexes = vec_grow(v->indexes, v->n_indexes, &v->indexes_cap, sizeof(*v->indexes));
+	v->indexes[v->n_indexes++] = (struct saved_index){ .name = xstrdup(full), .platforms = platforms, .ids = ids };
+	platforms = ids = (struct strv){0};
+	return 0;
+}
+
 static int add_named(struct saver *v, const char *name, const char *full, struct err *err)
 {
 	struct image img = {0};
@@ -65,8 +113,13 @@ static int add_named(struct saver *v, const char *name, const char *full, struct
 	if (store_lookup(v->s, name, &img, err) < 0)
 		return -1;
 	si = add_image(v, &img);
-	if (full && strv_has(&si->img.refs, full) && !strv_has(&si->names, full))
-		strv_push(&si->names, full);
+	si->asked = true;
+	if (full && strv_has(&si->img.refs, full)) {
+		if (!strv_has(&si->names, full))
+			strv_push(&si->names, full);
+		if (add_platforms(v, full, err) < 0) /* si may have moved */
+			return -1;
+	}
 	return v->n <= MAX_SAVED ? 0 : err_set(err, ERR_INVALID, "more than the %d images allowed in one archive", MAX_SAVED);
 }
 
@@ -421,24 +474,54 @@ static int put_image(struct saver *v, struct saved_image *si, struct err *err)
 	return v->options->format == SAVE_DOCKER ? 0 : put_text(v, manifest, str_get(&si->manifest), si->manifest.len, err);
 }
 
-static json_t *index_entry(const struct saved_image *si, const char *full)
+static json_t *descriptor(const char *type, const char *hex, size_t n)
 {
-	AUTO_FREE char *digest = xasprintf("sha256:%s", si->manifest_hex);
-	json_t *j = json_object(), *notes = json_object();
-	json_put_str(j, "mediaType", si->manifest_type);
+	AUTO_FREE char *digest = xasprintf("sha256:%s", hex);
+	json_t *j = json_object();
+	json_put_str(j, "mediaType", type);
 	json_put_str(j, "digest", digest);
-	json_put_int(j, "size", (int64_t)si->manifest.len);
-	if (full) {
-		AUTO_ARENA struct arena *a = arena_new();
-		struct imageref ref = {0};
-		json_put_str(notes, "io.containerd.image.name", full);
-		if (imageref_parse(full, a, &ref, NULL) == 0 && ref.tag)
-			json_put_str(notes, "org.opencontainers.image.ref.name", ref.tag);
-		json_object_set_new(j, "annotations", notes);
-	} else {
-		json_decref(notes);
-	}
+	json_put_int(j, "size", (int64_t)n);
 	return j;
+}
+
+/* The name of an entry of index.json; takes the entry over. */
+static json_t *named(json_t *j, const char *full)
+{
+	AUTO_ARENA struct arena *a = arena_new();
+	json_t *notes = json_object();
+	struct imageref ref = {0};
+	json_put_str(notes, "io.containerd.image.name", full);
+	if (imageref_parse(full, a, &ref, NULL) == 0 && ref.tag)
+		json_put_str(notes, "org.opencontainers.image.ref.name", ref.tag);
+	json_object_set_new(j, "annotations", notes);
+	return j;
+}
+
+static const struct saved_image *find_image(const struct saver *v, const char *id)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (strcmp(v->images[i].img.id, id) == 0)
+			return &v->images[i];
+	return NULL;
+}
+
+/* The index of a name of several platforms, a blob like any other; its entry for index.json goes to the list. */
+static int put_platforms(struct saver *v, const struct saved_index *x, json_t *list, struct err *err)
+{
+	AUTO_JSON json_t *j = json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", OCI_INDEX, "manifests");
+	AUTO_FREE char *text = NULL, *name = NULL;
+	char hex[65];
+	for (size_t i = 0; i < x->ids.n; i++) {
+		const struct saved_image *si = find_image(v, x->ids.v[i]);
+		json_t *d = descriptor(si->manifest_type, si->manifest_hex, si->manifest.len);
+		json_object_set_new(d, "platform", manifest_platform_json(x->platforms.v[i]));
+		json_array_append_new(json_object_get(j, "manifests"), d);
+	}
+	text = json_canonical(j);
+	sha256_hex(text, strlen(text), hex);
+	name = xasprintf("blobs/sha256/%s", hex);
+	json_array_append_new(list, named(descriptor(OCI_INDEX, hex, strlen(text)), x->name));
+	return put_text(v, name, text, strlen(text), err);
 }
 
 static int put_oci_index(struct saver *v, struct err *err)
@@ -446,17 +529,22 @@ static int put_oci_index(struct saver *v, struct err *err)
 	AUTO_JSON json_t *j = json_object();
 	AUTO_FREE char *text = NULL;
 	json_t *list = json_array();
+	int rc = 0;
 	json_put_int(j, "schemaVersion", 2);
-	json_put_str(j, "mediaType", "application/vnd.oci.image.index.v1+json");
-	for (size_t i = 0; i < v->n; i++) {
-		for (size_t k = 0; k < v->images[i].names.n; k++)
-			json_array_append_new(list, index_entry(&v->images[i], v->images[i].names.v[k]));
-		if (v->images[i].names.n == 0)
-			json_array_append_new(list, index_entry(&v->images[i], NULL));
-	}
+	json_put_str(j, "mediaType", OCI_INDEX);
 	json_object_set_new(j, "manifests", list);
+	for (size_t i = 0; i < v->n; i++) {
+		const struct saved_image *si = &v->images[i];
+		for (size_t k = 0; k < si->names.n; k++)
+			if (!find_index(v, si->names.v[k]))
+				json_array_append_new(list, named(descriptor(si->manifest_type, si->manifest_hex, si->manifest.len), si->names.v[k]));
+		if (si->names.n == 0 && si->asked)
+			json_array_append_new(list, descriptor(si->manifest_type, si->manifest_hex, si->manifest.len));
+	}
+	for (size_t i = 0; rc == 0 && i < v->n_indexes; i++)
+		rc = put_platforms(v, &v->indexes[i], list, err);
 	text = json_canonical(j);
-	return put_text(v, "index.json", text, strlen(text), err);
+	return rc < 0 ? -1 : put_text(v, "index.json", text, strlen(text), err);
 }
 
 static int put_docker_index(struct saver *v, struct err *err)
@@ -466,7 +554,12 @@ static int put_docker_index(struct saver *v, struct err *err)
 	for (size_t i = 0; i < v->n; i++) {
 		const struct saved_image *si = &v->images[i];
 		AUTO_FREE char *id = xasprintf("sha256:%s", si->img.id), *config = blob_name(v, id, ".json");
-		json_t *item = json_object(), *layers = json_array(), *tags = json_array();
+		json_t *item, *layers, *tags;
+		if (!si->asked)
+			continue;
+		item = json_object();
+		layers = json_array();
+		tags = json_array();
 		for (size_t k = 0; k < si->names.n; k++) {
 			AUTO_ARENA struct arena *a = arena_new();
 			struct imageref ref = {0};
@@ -518,7 +611,13 @@ static void saver_done(struct saver *v)
 		str_done(&si->config);
 		str_done(&si->manifest);
 	}
+	for (size_t i = 0; i < v->n_indexes; i++) {
+		free(v->indexes[i].name);
+		strv_done(&v->indexes[i].platforms);
+		strv_done(&v->indexes[i].ids);
+	}
 	free(v->images);
+	free(v->indexes);
 	map_done(&v->written);
 }
 

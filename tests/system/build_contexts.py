@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tarfile
 
 import registry
 import systest
@@ -190,8 +191,12 @@ def test_platforms(t):
     t.muster("image", "prune", "-f")
     t.eq(len(ids_of(t, "multi")), 3)
     t.muster("image", "tag", "multi", "other")
+    t.muster("image", "tag", image(t, "multi")["Id"], "single")
     t.muster("image", "rm", "multi")
-    t.eq([image(t, i)["Architecture"] for i in ids_of(t, "other")], ["amd64"])
+    t.eq(sorted(platforms_of(t, "other")), sorted(got))
+    t.eq(image(t, "other")["Architecture"], "amd64")
+    t.muster("image", "rm", "other")
+    t.eq([image(t, i)["Architecture"] for i in ids_of(t, "single")], ["amd64"])
     t.eq(t.muster("image", "ls", "-a", "-q", "--filter", "dangling=true").out, "")
     for value, needle in (("windows/amd64", "windows"), ("linux/amd64/v1/x", "linux/amd64"), ("linux//x", "linux//x"), ("linux/a b", "a b")):
         t.has(build(t, "--platform", value, ctx, rc=1).err, needle)
@@ -199,6 +204,51 @@ def test_platforms(t):
     bad = build(t, "-t", "bad", "--platform", "linux/amd64,linux/s390x", dockerfile(t, "FROM busybox\nRUN true\n"), rc=1)
     t.has(bad.err, "linux/s390x")
     t.has(t.muster("image", "inspect", "bad", rc=1).err, "not found")
+
+
+def test_save_platforms(t):
+    """A name of several platforms is saved as the index of all of them, which skopeo and our own load take each platform from; docker's old form, which holds
+    one, says so."""
+    ctx = dockerfile(t, MULTI)
+    build(t, "-t", "multi", "--platform", "linux/arm64,linux/amd64", ctx)
+    build(t, "-t", "plain", "-f", "-", ctx, stdin="FROM scratch\nCOPY Dockerfile /\n")
+    for form in ("oci-archive", "combined"):
+        t.muster("image", "save", "--format", form, "-o", form, "multi", "plain")
+        t.muster("image", "save", "--format", form, "-o", form + "2", "multi", "plain")
+        with open(f"{t.dir}/{form}", "rb") as a, open(f"{t.dir}/{form}2", "rb") as b, tarfile.open(f"{t.dir}/{form}") as tar:
+            t.eq(a.read() == b.read(), True, "the same archive twice")
+            members = {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}
+        names = {m["annotations"]["io.containerd.image.name"]: m for m in json.loads(members["index.json"])["manifests"]}
+        t.eq(sorted(names), ["docker.io/library/multi:latest", "docker.io/library/plain:latest"])
+        index = names["docker.io/library/multi:latest"]
+        t.eq(index["mediaType"], "application/vnd.oci.image.index.v1+json")
+        index = json.loads(members["blobs/sha256/" + index["digest"][7:]])
+        t.eq([m["platform"] for m in index["manifests"]], [{"architecture": "arm64", "os": "linux"}, {"architecture": "amd64", "os": "linux"}])
+        if form == "combined":
+            t.eq([(m["RepoTags"], json.loads(members[m["Config"]])["architecture"]) for m in json.loads(members["manifest.json"])],
+                 [(["multi:latest"], "amd64"), (["plain:latest"], "amd64")])
+        os.makedirs(f"{t.dir}/layout-{form}")
+        with tarfile.open(f"{t.dir}/{form}") as tar:
+            tar.extractall(f"{t.dir}/layout-{form}")
+        for arch in ("arm64", "amd64"):  # of two images with the tag "latest" the index is named by its digest
+            t.file(f"layout-{form}/index.json", json.dumps({"schemaVersion": 2, "manifests": [names["docker.io/library/multi:latest"]]}))
+            shown = subprocess.run(["skopeo", "inspect", "--config", "--override-arch", arch, f"oci:{t.dir}/layout-{form}"], check=True,
+                                   stdout=subprocess.PIPE, env=t.environ()).stdout
+            t.eq(json.loads(shown)["architecture"], arch)
+    for form in ("oci-archive", "combined"):
+        t.muster("image", "rm", "multi")
+        t.muster("image", "load", "--platform", "linux/arm64", "-i", form)
+        t.eq(image(t, "multi")["Architecture"], "arm64", form)
+        t.muster("image", "rm", "multi")
+        t.muster("image", "load", "-i", form)
+        t.eq(image(t, "multi")["Architecture"], "amd64", form)
+    build(t, "-t", "multi", "--platform", "linux/arm64,linux/amd64", ctx)
+    done = t.muster("image", "save", "--format", "docker-archive", "-o", "old", "multi")
+    t.has(done.err, "docker.io/library/multi:latest: this format holds one platform", "of 2")
+    with tarfile.open(t.dir + "/old") as tar:
+        t.eq([m["RepoTags"] for m in json.load(tar.extractfile("manifest.json"))], [["multi:latest"]])
+    t.muster("image", "load", "--platform", "linux/amd64", "-i", "old")
+    t.has(t.muster("image", "load", "--platform", "linux/arm64", "-i", "old", rc=1).err, "the archive has no image for linux/arm64")
 
 
 def test_foreign_run(t):
