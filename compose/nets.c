@@ -399,6 +399,20 @@ bool nets_still(struct supervisor *sv, struct netw *n)
 	return false;
 }
 
+int nets_hold(struct supervisor *sv, const struct netw *n, int *ret_fd, struct err *err)
+{
+	AUTO_FREE char *owner = NULL;
+	AUTO_JSON json_t *record = NULL;
+	int rc;
+	*ret_fd = n->owner ? nets_lock(&sv->paths, n->bridge.name, err) : -1;
+	if (*ret_fd < 0)
+		return n->owner ? -1 : 0;
+	rc = nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, err);
+	if (rc != 0)
+		nets_unlock(&sv->paths, n->bridge.name, ret_fd);
+	return rc;
+}
+
 static bool has_bridge(const struct bridge *there, size_t n_there, const char *name)
 {
 	for (size_t i = 0; i < n_there; i++)

@@ -49,18 +49,24 @@ static void say_failure(struct repair *r, const struct err *err)
 
 /* ---- networks ---- */
 
-/* 1: it was mended. */
+/* 1: it was mended. One of others that they are just removing is left alone, here and below: nobody would take away what is made again. */
 static int mend_bridge(struct repair *r, struct netw *n, const struct bridge *there, size_t n_there, struct err *err)
 {
 	struct supervisor *sv = r->sv;
 	struct bridge_spec spec = { .project = n->owner ? n->owner : sv->project, .network = n->owner ? n->owner_key : n->key,
 				    .subnet = n->bridge.subnet, .gateway = n->bridge.gateway, .mtu = n->bridge.mtu };
 	AUTO_FREE char *text = NULL;
+	int fd, rc;
 	for (size_t i = 0; i < n_there; i++)
 		if (strcmp(there[i].name, n->bridge.name) == 0 && there[i].ifindex == n->bridge.ifindex && there[i].up &&
 		    there[i].subnet.ip == n->bridge.subnet.ip && there[i].subnet.prefix_len == n->bridge.subnet.prefix_len)
 			return 0;
-	if (bridge_ensure(&sv->net, &spec, &n->bridge, err) < 0)
+	rc = nets_hold(sv, n, &fd, err);
+	if (rc != 0)
+		return MIN(rc, 0);
+	rc = bridge_ensure(&sv->net, &spec, &n->bridge, err);
+	nets_unlock(&sv->paths, n->bridge.name, &fd);
+	if (rc < 0)
 		return -1;
 	text = xasprintf("network %s: its bridge %s was deleted or changed: made again", n->name, n->bridge.name);
 	say(r, text);
@@ -103,12 +109,22 @@ static bool lives(const struct unit *u)
 	return u->phase == UNIT_RUNNING && u->proc.pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
+static int mend_network(struct supervisor *sv, const struct netw *n, struct err *err)
+{
+	int fd, rc = nets_hold(sv, n, &fd, err);
+	if (rc != 0)
+		return MIN(rc, 0);
+	rc = nets_rules(sv, n, true, err);
+	nets_unlock(&sv->paths, n->bridge.name, &fd);
+	return rc < 0 ? -1 : 1;
+}
+
 /* Elements of the table. Returns how many networks and containers got theirs back; -1 + err. */
 static int mend_rules(struct supervisor *sv, struct err *err)
 {
 	CLEANUP(nft_state_done) struct nft_state s = {0};
 	bool others = false;
-	int mended = 0;
+	int mended = 0, rc;
 	for (size_t i = 0; i < sv->n_nets; i++)
 		others |= sv->nets[i]->owner != NULL;
 	if (nft_ensure(&sv->net, err) < 0 || nft_list(&sv->net, others ? NULL : sv->project, &s, err) < 0)
@@ -116,9 +132,10 @@ static int mend_rules(struct supervisor *sv, struct err *err)
 	for (size_t i = 0; i < sv->n_nets; i++) {
 		if (sv->nets[i]->removing || has_network(&s, sv->nets[i]))
 			continue;
-		if (nets_rules(sv, sv->nets[i], true, err) < 0)
+		rc = mend_network(sv, sv->nets[i], err);
+		if (rc < 0)
 			return -1;
-		mended++;
+		mended += rc;
 	}
 	for (size_t i = 0; i < sv->n_units; i++) {
 		if (!lives(sv->units[i]) || has_ports(&s, sv->units[i]))

@@ -70,13 +70,7 @@ static int take(struct supervisor *sv, const struct netw *n, const char *id, uin
 /* The same, on a network that its owner may just be removing. */
 static int lease(struct supervisor *sv, const struct netw *n, const char *id, uint32_t ip, struct err *err)
 {
-	AUTO_FREE char *owner = NULL;
-	AUTO_JSON json_t *record = NULL;
-	int fd, rc;
-	if (!n->owner)
-		return take(sv, n, id, ip, err);
-	fd = nets_lock(&sv->paths, n->bridge.name, err);
-	rc = fd < 0 ? -1 : nets_lookup(&sv->paths, sv->project, n->name, &owner, &record, err);
+	int fd, rc = nets_hold(sv, n, &fd, err);
 	if (rc == 0)
 		rc = take(sv, n, id, ip, err);
 	else if (rc > 0)

@@ -114,6 +114,9 @@ int nets_join_all(struct supervisor *sv, const struct strv *names, const struct 
 struct netw *nets_need(struct supervisor *sv, const char *key, struct err *err);
 /* Another's network, still there, and the same one? Forgets it when not. */
 bool nets_still(struct supervisor *sv, struct netw *n);
+/* Locks the bridge of another's network, which is then on record until nets_unlock() of *ret_fd; of ours there is nothing to lock: *ret_fd is -1.
+ * 0; 1: it is on record no more; -1 + err. */
+int nets_hold(struct supervisor *sv, const struct netw *n, int *ret_fd, struct err *err);
 void nets_remove_start(struct op *op, size_t action, const char *name);
 int nets_rules(struct supervisor *sv, const struct netw *n, bool add, struct err *err); /* its elements of the packet rules */
 
