@@ -810,7 +810,13 @@ const struct cli_command cli_commands[] = {
 	  "Build an image from a Dockerfile\n"
 	  "\n"
 	  "PATH is the build context. With \"-\" it is a tar archive on standard input, or\n"
-	  "a Dockerfile that needs no context.",
+	  "a Dockerfile that needs no context.\n"
+	  "\n"
+	  "A cache that --cache-to exports with mode=max has every step of every stage.\n"
+	  "One of mode=min (the default), or in an image (type=inline), has the image's own\n"
+	  "layers: stages that files are copied from are built again, before it is known\n"
+	  "whether what is copied is the same. A registry has 15 seconds to give what\n"
+	  "--cache-from asks for, then the steps are run.",
 	  image_build_options, NULL, 1, 1, 0, "file" },
 	{ "image history", "image history [OPTIONS] IMAGE", "Show the history of an image",
 	  NULL, image_history_options, NULL, 1, 1, 0, "image" },
