@@ -12,7 +12,7 @@
 
 #include "base/fs.h"
 
-enum { MAX_FRAME = 256 << 10, MAX_CONNECTIONS = 64, AGENT_FAILURE = 5, AGENT_LIST = 11, AGENT_SIGN = 13, HEADER = 4, SIDES = 2 };
+enum { MAX_FRAME = 256 << 10, MAX_UNREAD = 2 * MAX_FRAME, MAX_CONNECTIONS = 64, AGENT_FAILURE = 5, AGENT_LIST = 11, AGENT_SIGN = 13, HEADER = 4, SIDES = 2 };
 
 struct ssh_side {              /* 0: the step; 1: the agent */
 	struct loop_source source;
@@ -75,7 +75,7 @@ static void move_frame(struct str *from, struct str *to, size_t n)
 	memmove(from->p, from->p + n, from->len);
 }
 
-/* Passes on what is whole. False: the connection makes no sense. */
+/* Passes on what is whole. False: the connection makes no sense, or one asks and asks and does not listen. */
 static bool pass(struct ssh_connection *c)
 {
 	static const char failure[] = { 0, 0, 0, 1, AGENT_FAILURE };
@@ -92,7 +92,7 @@ static bool pass(struct ssh_connection *c)
 		if (!c->asked)
 			str_addn(&step->out, failure, sizeof(failure));
 	}
-	return n >= 0;
+	return n >= 0 && step->out.len <= MAX_UNREAD;
 }
 
 static bool flush(struct ssh_side *s)
@@ -118,7 +118,7 @@ static void side_ready(struct loop_source *src, uint32_t events)
 		ssize_t n = recv(s->fd, str_reserve(&s->in, 16384), 16384, MSG_DONTWAIT);
 		if (n > 0)
 			s->in.len += (size_t)n;
-		good = (n > 0 || (n < 0 && errno == EAGAIN)) && s->in.len <= 2 * MAX_FRAME;
+		good = (n > 0 || (n < 0 && errno == EAGAIN)) && s->in.len <= MAX_UNREAD;
 	}
 	if (!good || !pass(c) || !flush(&c->side[0]) || !flush(&c->side[1]))
 		connection_free(c);

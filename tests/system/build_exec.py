@@ -174,10 +174,11 @@ def test_agent(t):
         with socket.socket(socket.AF_UNIX) as s:
             s.bind(path)
             s.listen()
-            c, _ = s.accept()
-            while data := c.recv(1000):
-                asked.append(data)
-                c.sendall(b"\0\0\0\5\x0c\0\0\0\0")
+            while True:
+                c, _ = s.accept()
+                while data := c.recv(1000):
+                    asked.append(data)
+                    c.sendall(b"\0\0\0\5\x0c\0\0\0\0")
     thread = threading.Thread(target=agent, daemon=True)
     thread.start()
     t.wait(lambda: os.path.exists(path))
@@ -189,7 +190,7 @@ def test_agent(t):
     out = e.text(n)
     t.has(out, "640:3:socket")
     with socket.socket(socket.AF_UNIX) as s:  # busybox has no Unix sockets: speak to the same socket from outside, while a step holds it
-        n = e.run("sleep 2", mounts=[{"type": "ssh", "id": "default"}])
+        n = e.run("sleep 20", mounts=[{"type": "ssh", "id": "default"}])
         session = t.wait(lambda: [os.path.join(at, f) for at, _, files in os.walk(t.run + "/.build") for f in files if ".ssh" in f])
         t.wait(lambda: s.connect_ex(session[0]) == 0)  # it has its name a moment before it listens
         s.sendall(b"\0\0\0\1\x13" b"\0\0\0\1\x0b" b"\0\0\0\1\x11")
@@ -197,6 +198,15 @@ def test_agent(t):
         got = b""
         while len(got) < 19:
             got += s.recv(100)
+    with socket.socket(socket.AF_UNIX) as deaf:  # who asks and never reads does not fill our memory
+        deaf.connect(session[0])
+        deaf.settimeout(10)
+        try:
+            for _ in range(40):
+                deaf.sendall(b"\0\0\0\1\x13" * 20000)
+            t.true(False, "four megabytes of questions, no answer read, and still connected")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
     t.eq(got, b"\0\0\0\1\x05" b"\0\0\0\5\x0c\0\0\0\0" b"\0\0\0\1\x05")
     t.eq(b"".join(asked), b"\0\0\0\1\x0b", "what reached the agent")
     send(e.builder, {"op": "cancel", "id": n})
