@@ -145,3 +145,35 @@ int cmd_check_services(struct app *app, const struct observed *o, const struct s
 	}
 	return cmd_check_names(app, names, &known, "service");
 }
+
+/* ---- labels ---- */
+
+bool cmd_has_label(const json_t *labels, const char *want)
+{
+	const size_t n = strcspn(want, "=");
+	AUTO_FREE char *key = xstrndup(want, n);
+	const char *value = json_get_str(labels, key, NULL);
+	return value && (!want[n] || strcmp(value, want + n + 1) == 0);
+}
+
+json_t *cmd_given_labels(const struct app *app)
+{
+	const struct strv *list = cli_list(app->args, "label");
+	json_t *labels = json_object();
+	for (size_t i = 0; i < list->n; i++) {
+		const size_t n = strcspn(list->v[i], "=");
+		AUTO_FREE char *key = xstrndup(list->v[i], n);
+		json_put_str(labels, key, list->v[i][n] ? list->v[i] + n + 1 : "");
+	}
+	return labels;
+}
+
+char *cmd_labels_text(const json_t *labels)
+{
+	struct str text = {0};
+	const char *key;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+		str_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(value) ? json_string_value(value) : "");
+	return text.p ? str_take(&text) : xstrdup("");
+}

@@ -40,6 +40,11 @@ int cmd_check_names(const struct app *app, const struct strv *names, const struc
 /* The services named on the command line must be in the project: among its containers, its last desired state, or its file. */
 int cmd_check_services(struct app *app, const struct observed *o, const struct strv *names);
 
+/* cmd.c: labels, objects of strings. "key" or "key=value" among them? What --label of the command gives, new reference; as tables show them, free() it. */
+bool cmd_has_label(const json_t *labels, const char *want);
+json_t *cmd_given_labels(const struct app *app);
+char *cmd_labels_text(const json_t *labels);
+
 /* Does a container of any project use the image with this id (arg: struct app; see store_in_use_fn) or the volume? by: "container NAME". */
 bool cmd_image_in_use(void *arg, const char *id, char by[static 64]);
 bool cmd_volume_in_use(const struct app *app, const char *name, char by[static 64]);

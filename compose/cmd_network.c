@@ -139,14 +139,6 @@ static json_t *labels_of(const struct known *k)
 	return all;
 }
 
-static bool has_label(const json_t *labels, const char *want)
-{
-	size_t n = strcspn(want, "=");
-	AUTO_FREE char *key = xasprintf("%.*s", (int)n, want);
-	const char *value = json_get_str(labels, key, NULL);
-	return value && (!want[n] || strcmp(value, want + n + 1) == 0);
-}
-
 /* --filter name=, id=, driver=, label=, type=custom. -1: such a filter does not exist. */
 static int matches(const struct app *app, const struct known *k, const struct strv *filters, struct err *err)
 {
@@ -160,9 +152,9 @@ static int matches(const struct app *app, const struct known *k, const struct st
 			named = true;
 			name_ok |= f[0] == 'n' ? strstr(k->name, f + 5) != NULL : str_starts(id, f + 3);
 		} else if (str_starts(f, "label=")) {
-			ok &= has_label(labels, f + 6);
+			ok &= cmd_has_label(labels, f + 6);
 		} else if (str_starts(f, "label!=")) {
-			ok &= !has_label(labels, f + 7);
+			ok &= !cmd_has_label(labels, f + 7);
 		} else if (str_starts(f, "driver=")) {
 			ok &= strcmp(f + 7, "bridge") == 0;
 		} else if (str_starts(f, "scope=")) {
@@ -193,23 +185,19 @@ int cmd_network_ls(struct app *app)
 	for (size_t i = 0; i < list.n; i++) {
 		const struct known *k = &list.v[i];
 		AUTO_JSON json_t *labels = labels_of(k);
-		AUTO_STR struct str text = {0};
+		AUTO_FREE char *text = cmd_labels_text(labels);
 		bool internal = json_get_bool(k->record, "internal", false);
 		int rc = matches(app, k, cli_list(app->args, "filter"), &err);
-		const char *key;
-		json_t *value;
 		char id[65];
 		if (rc < 0)
 			return cmd_fail(app, &err);
 		if (rc == 0)
 			continue;
 		network_id(app, k, id);
-		json_object_foreach(labels, key, value)
-			str_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(value) ? json_string_value(value) : "");
 		json_array_append_new(rows, json_pack("{s:s#, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "ID", id,
 			cli_bool(app->args, "no-trunc") ? 64 : 12, "Name", k->name, "Driver", "bridge", "Scope", "local", "Project",
 			is_bare(k) ? "" : k->owner, "Bridge", json_get_str(k->record, "bridge", ""), "Subnet", json_get_str(k->record, "subnet", ""),
-			"Internal", internal ? "true" : "false", "IPv4", "true", "IPv6", "false", "Labels", str_get(&text)));
+			"Internal", internal ? "true" : "false", "IPv4", "true", "IPv6", "false", "Labels", text));
 	}
 	if (cli_bool(app->args, "quiet"))
 		return cmd_print_field(app, rows, "Name");
@@ -233,16 +221,10 @@ static bool is_name(const char *s)
 static int read_wish(const struct app *app, json_t *ret, struct bridge_spec *spec, struct err *err)
 {
 	const char *subnet = cli_str(app->args, "subnet"), *gateway = cli_str(app->args, "gateway"), *range = cli_str(app->args, "ip-range");
-	const struct strv *labels = cli_list(app->args, "label"), *aux = cli_list(app->args, "aux-address");
+	const struct strv *aux = cli_list(app->args, "aux-address");
 	struct ipam_subnet part = {0};
 	struct ipam m = {0};
-	json_t *all = json_object();
-	for (size_t i = 0; i < labels->n; i++) {
-		size_t n = strcspn(labels->v[i], "=");
-		AUTO_FREE char *key = xasprintf("%.*s", (int)n, labels->v[i]);
-		json_put_str(all, key, labels->v[i][n] ? labels->v[i] + n + 1 : "");
-	}
-	json_object_set_new(ret, "labels", all);
+	json_object_set_new(ret, "labels", cmd_given_labels(app));
 	json_object_set_new(ret, "internal", json_boolean(cli_bool(app->args, "internal")));
 	if (!*subnet)
 		return *gateway || *range || aux->n ? err_set(err, ERR_INVALID, "--gateway, --ip-range and --aux-address need --subnet") : 0;

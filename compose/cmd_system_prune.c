@@ -26,22 +26,13 @@ struct sweep {
 	size_t n_cache;         /* records of the build cache that went */
 };
 
-/* "key" or "key=value" among labels. */
-static bool has_label(const json_t *labels, const char *term)
-{
-	const char *eq = strchr(term, '=');
-	AUTO_FREE char *key = xstrndup(term, eq ? (size_t)(eq - term) : strlen(term));
-	const json_t *value = json_object_get(labels, key);
-	return value && (!eq || str_eq(json_string_value(value), eq + 1));
-}
-
 static bool labels_match(const struct image_filter *f, const json_t *labels)
 {
 	for (size_t i = 0; i < f->labels.n; i++)
-		if (!has_label(labels, f->labels.v[i]))
+		if (!cmd_has_label(labels, f->labels.v[i]))
 			return false;
 	for (size_t i = 0; i < f->no_labels.n; i++)
-		if (has_label(labels, f->no_labels.v[i]))
+		if (cmd_has_label(labels, f->no_labels.v[i]))
 			return false;
 	return true;
 }

@@ -7,24 +7,6 @@
 #include "compose/table.h"
 #include "volumes/volume.h"
 
-static char *labels_text(const struct volume *v)
-{
-	struct str text = {0};
-	const char *key;
-	json_t *value;
-	json_object_foreach(v->labels, key, value)
-		str_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(value) ? json_string_value(value) : "");
-	return text.p ? text.p : xstrdup("");
-}
-
-static bool has_label(const struct volume *v, const char *want)
-{
-	size_t n = strcspn(want, "=");
-	AUTO_FREE char *key = xasprintf("%.*s", (int)n, want);
-	const char *value = json_get_str(v->labels, key, NULL);
-	return value && (!want[n] || strcmp(value, want + n + 1) == 0);
-}
-
 /* --filter name=, label=, driver=, dangling=. -1 + err: there is no such filter. */
 static int matches(const struct app *app, const struct volume *v, const struct strv *filters, struct err *err)
 {
@@ -35,9 +17,9 @@ static int matches(const struct app *app, const struct volume *v, const struct s
 		if (str_starts(f, "name="))
 			ok &= strstr(v->name, f + 5) != NULL;
 		else if (str_starts(f, "label="))
-			ok &= has_label(v, f + 6);
+			ok &= cmd_has_label(v->labels, f + 6);
 		else if (str_starts(f, "label!="))
-			ok &= !has_label(v, f + 7);
+			ok &= !cmd_has_label(v->labels, f + 7);
 		else if (str_starts(f, "driver="))
 			ok &= strcmp(f + 7, v->driver) == 0;
 		else if (str_starts(f, "dangling="))
@@ -67,7 +49,7 @@ int cmd_volume_ls(struct app *app)
 	if (app->paths.root_fd >= 0 && volume_list(app->paths.root_fd, &v, &n, &err) < 0)
 		return cmd_fail(app, &err);
 	for (size_t i = 0; i < n && rc >= 0; i++) {
-		AUTO_FREE char *labels = labels_text(&v[i]), *where = mountpoint(app, v[i].name);
+		AUTO_FREE char *labels = cmd_labels_text(v[i].labels), *where = mountpoint(app, v[i].name);
 		char created[40];
 		rc = matches(app, &v[i], cli_list(app->args, "filter"), &err);
 		if (rc > 0)
@@ -86,19 +68,13 @@ int cmd_volume_ls(struct app *app)
 int cmd_volume_create(struct app *app)
 {
 	const char *driver = cli_str(app->args, "driver"), *name = app->args->args.n ? app->args->args.v[0] : NULL;
-	const struct strv *list = cli_list(app->args, "label");
-	AUTO_JSON json_t *labels = json_object();
+	AUTO_JSON json_t *labels = cmd_given_labels(app);
 	AUTO_FREE char *made = NULL;
 	AUTO_STR struct str out = {0};
 	char quoted[128];
 	struct err err = {0};
 	if (strcmp(driver, "local") != 0)
 		return cmd_failf(app, "volume create: driver \"%s\" is not supported: local is", err_quote(quoted, sizeof(quoted), driver));
-	for (size_t i = 0; i < list->n; i++) {
-		size_t n = strcspn(list->v[i], "=");
-		AUTO_FREE char *key = xasprintf("%.*s", (int)n, list->v[i]);
-		json_put_str(labels, key, list->v[i][n] ? list->v[i] + n + 1 : "");
-	}
 	if (cmd_paths(app, true))
 		return 1;
 	if (!app->dry_run && volume_create(app->paths.root_fd, name, labels, &made, &err) < 0)
@@ -234,7 +210,7 @@ int cmd_volumes(struct app *app)
 	if (rc == 0 && app->paths.root_fd >= 0 && volume_list(app->paths.root_fd, &v, &n, &err) < 0)
 		rc = cmd_fail(app, &err);
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		AUTO_FREE char *labels = labels_text(&v[i]), *where = mountpoint(app, v[i].name);
+		AUTO_FREE char *labels = cmd_labels_text(v[i].labels), *where = mountpoint(app, v[i].name);
 		size_t links = 0;
 		bool ours = !services->n && str_eq(json_get_str(v[i].labels, "com.docker.compose.project", ""), project);
 		for (size_t k = 0; k < o.n; k++)
