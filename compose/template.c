@@ -65,6 +65,31 @@ static const json_t *keep(struct parser *p, json_t *v)
 
 /* ---- operands ---- */
 
+/* "\x41", "\u00e9", "\U0001f600", "\101" at the backslash, which is left at its last digit. False: it is none. */
+static bool take_code(struct parser *p, struct str *ret)
+{
+	static const struct { char kind; unsigned digits; int base; } kinds[] = { { 'x', 2, 16 }, { 'u', 4, 16 }, { 'U', 8, 16 }, { 0, 3, 8 } };
+	const char *at = p->at + 1;
+	char digits[9] = "", *end;
+	size_t k = 0;
+	unsigned long code;
+	while (kinds[k].kind && (at == p->end || *at != kinds[k].kind))
+		k++;
+	at += kinds[k].kind != 0;
+	if ((size_t)(p->end - at) < kinds[k].digits)
+		return false;
+	memcpy(digits, at, kinds[k].digits);
+	code = strtoul(digits, &end, kinds[k].base);
+	if (*end || !isxdigit((unsigned char)*digits) || code == 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return false;
+	if (kinds[k].digits < 4)
+		str_addc(ret, (char)code);
+	else
+		str_add_utf8(ret, (uint32_t)code);
+	p->at = at + kinds[k].digits - 1;
+	return true;
+}
+
 static int take_string(struct parser *p, struct operand *ret)
 {
 	AUTO_STR struct str s = {0};
@@ -72,13 +97,15 @@ static int take_string(struct parser *p, struct operand *ret)
 	for (; p->at < p->end && *p->at != quote; p->at++) {
 		static const char from[] = "abfnrtv\\\"'", to[] = "\a\b\f\n\r\t\v\\\"'";
 		const char *found;
-		if (*p->at == '\n' && quote == '"')
+		if (*p->at == '\n' && quote != '`')
 			return fail(p, "unterminated quoted string");
 		if (*p->at != '\\' || quote == '`') {
 			str_addc(&s, *p->at);
 			continue;
 		}
 		found = p->at + 1 < p->end && p->at[1] ? strchr(from, p->at[1]) : NULL;
+		if (!found && take_code(p, &s))
+			continue;
 		if (!found)
 			return fail(p, "invalid syntax in a quoted string");
 		str_addc(&s, to[found - from]);
@@ -88,6 +115,17 @@ static int take_string(struct parser *p, struct operand *ret)
 		return fail(p, "unterminated quoted string");
 	p->at++;
 	ret->kind = OPERAND_LITERAL;
+	if (quote == '\'') {
+		const unsigned char *c = (const unsigned char *)str_get(&s);
+		const size_t n = str_utf8_len(c);
+		uint32_t code = n < 2 ? *c : *c & (0xffU >> (n + 1));
+		if (s.len == 0 || n != s.len)
+			return fail(p, "malformed character constant: '%.30s'", str_get(&s));
+		for (size_t i = 1; i < n; i++)
+			code = code << 6 | (c[i] & 0x3fU);
+		ret->value = keep(p, json_integer((json_int_t)code));
+		return 0;
+	}
 	ret->value = keep(p, json_text(str_get(&s)));
 	return 0;
 }
@@ -96,13 +134,17 @@ static int take_number(struct parser *p, struct operand *ret)
 {
 	char text[40], *end;
 	size_t n = 0;
-	while (p->at < p->end && n < sizeof(text) - 1 && (isalnum((unsigned char)*p->at) || strchr("+-._", *p->at)))
-		text[n++] = *p->at++;
+	while (p->at < p->end && n < sizeof(text) - 1 && (isalnum((unsigned char)*p->at) || strchr("+-._", *p->at))) {
+		if (*p->at != '_') /* 1_000 */
+			text[n++] = *p->at;
+		p->at++;
+	}
 	text[n] = '\0';
 	ret->kind = OPERAND_LITERAL;
 	errno = 0;
-	long long i = strtoll(text, &end, 0);
-	if (errno == 0 && end != text && !*end) {
+	const char *prefix = text[0] == '0' ? text : "", *digits = (prefix[0] && strchr("oObB", prefix[1]) && prefix[1]) ? text + 2 : text;
+	long long i = strtoll(digits, &end, digits == text ? 0 : tolower((unsigned char)text[1]) == 'o' ? 8 : 2);
+	if (errno == 0 && end != digits && !*end && (digits == text || isalnum((unsigned char)*digits))) {
 		ret->value = keep(p, json_integer(i));
 		return 0;
 	}
@@ -146,8 +188,11 @@ static int take_word(struct parser *p, struct operand *ret)
 		ret->value = keep(p, json_boolean(*name == 't'));
 		return 0;
 	}
-	if (strcmp(name, "nil") == 0)
-		return fail(p, "nil is not a command");
+	if (strcmp(name, "nil") == 0) {
+		ret->kind = OPERAND_LITERAL;
+		ret->value = keep(p, json_null());
+		return 0;
+	}
 	if (!template_is_function(name))
 		return fail(p, "function \"%.60s\" not defined", name);
 	ret->kind = OPERAND_FUNCTION;
@@ -160,7 +205,7 @@ static int take_operand(struct parser *p, struct operand *ret)
 	const char *start = p->at;
 	int rc;
 	*ret = (struct operand){0};
-	if (*p->at == '"' || *p->at == '`') {
+	if (*p->at == '"' || *p->at == '`' || *p->at == '\'') {
 		rc = take_string(p, ret);
 	} else if (isdigit((unsigned char)*p->at) || ((*p->at == '-' || *p->at == '+') && p->at + 1 < p->end && isdigit((unsigned char)p->at[1]))) {
 		rc = take_number(p, ret);
@@ -208,6 +253,8 @@ static int take_command(struct parser *p, struct pipeline *pipe)
 	}
 	if (c.n == 0)
 		return fail(p, "missing value for command");
+	if (c.args[0].kind == OPERAND_LITERAL && json_is_null(c.args[0].value))
+		return fail(p, "nil is not a command");
 	if (c.n > 1 && c.args[0].kind != OPERAND_FUNCTION)
 		return fail(p, "can't give argument to non-function %.60s", c.args[0].text);
 	if (pipe->n > 0 && c.args[0].kind != OPERAND_FUNCTION)
@@ -319,6 +366,10 @@ static int take_else(struct parser *p)
 		p->at += 2;
 		return open_block(p, NODE_IF, true);
 	}
+	if (p->end - p->at > 5 && strncmp(p->at, "with", 4) == 0 && isspace((unsigned char)p->at[4]) && b->node->kind == NODE_WITH) {
+		p->at += 4;
+		return open_block(p, NODE_WITH, true);
+	}
 	return fail(p, "unexpected text after else");
 }
 
@@ -334,6 +385,20 @@ static int take_end(struct parser *p)
 		chained = p->blocks[p->n_blocks - 1].chained;
 		p->tail = p->blocks[--p->n_blocks].tail;
 	} while (chained);
+	return 0;
+}
+
+static int take_leave(struct parser *p, enum node_kind kind, const char *word)
+{
+	bool inside = false;
+	skip_space(p);
+	for (size_t i = 0; i < p->n_blocks; i++)
+		inside = inside || (p->blocks[i].node->kind == NODE_RANGE && !p->blocks[i].otherwise);
+	if (!inside)
+		return fail(p, "{{%s}} outside {{range}}", word);
+	if (p->at != p->end)
+		return fail(p, "unexpected text after %s", word);
+	add_node(p, kind);
 	return 0;
 }
 
@@ -361,6 +426,10 @@ static int take_action(struct parser *p)
 		return take_else(p);
 	if (take_keyword(p, "end"))
 		return take_end(p);
+	if (take_keyword(p, "break"))
+		return take_leave(p, NODE_BREAK, "break");
+	if (take_keyword(p, "continue"))
+		return take_leave(p, NODE_CONTINUE, "continue");
 	return take_whole(p, &add_node(p, NODE_ACTION)->pipe);
 }
 
@@ -370,10 +439,10 @@ static int take_action(struct parser *p)
 static const char *find_close(const char *from, const char *end)
 {
 	for (const char *c = from; c + 1 < end; c++) {
-		if (*c == '"' || *c == '`') {
+		if (*c == '"' || *c == '`' || *c == '\'') {
 			char quote = *c;
 			for (c++; c < end && *c != quote; c++)
-				c += *c == '\\' && quote == '"' && c + 1 < end;
+				c += *c == '\\' && quote != '`' && c + 1 < end;
 		} else if (c[0] == '}' && c[1] == '}') {
 			return c;
 		}

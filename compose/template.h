@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The part of Go's text/template that --format takes, https://pkg.go.dev/text/template : text, {{- trim marks -}}, comments; pipelines over
- * fields (.A.B), variables ($x := …, $), strings, numbers, truths and parentheses; if/else if/else, range (with index and value), with,
- * end; and, or, not, eq, ne, lt, le, gt, ge, len, index, print, printf, println, and docker's json, join, split, upper, lower, title,
- * truncate, pad. What a template holds beyond that is an error, never printed as it is.
+ * fields (.A.B), variables ($x := …, $), strings, characters, numbers, truths, nil and parentheses; if/else if/else, range (with index and value),
+ * break, continue, with/else with, end; and, or, not, eq, ne, lt, le, gt, ge, len, index, slice, print, printf, println, html, js, urlquery, call, and
+ * docker's json, join, split, upper, lower, title, truncate, pad. What a template holds beyond that (define, template, block) is an error, never
+ * printed as it is.
  * Hostile templates cost no more than what is bounded here: length, nesting, steps and output are capped. */
 #ifndef COMPOSE_TEMPLATE_H
 #define COMPOSE_TEMPLATE_H

@@ -65,57 +65,6 @@ static bool is_true(const json_t *v)
 	}
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The keys in order; free() the array. */
-static const char **sorted_keys(const json_t *object)
-{
-	const char **keys = xcalloc(json_object_size(object), sizeof(*keys)), *key;
-	size_t n = 0;
-	json_t *ignored;
-	json_object_foreach((json_t *)(uintptr_t)object, key, ignored)
-		keys[n++] = key;
-	if (n > 1)
-		qsort(keys, n, sizeof(*keys), compare_keys);
-	return keys;
-}
-
-/* A value as Go prints it; depth is that of the JSON, which its parser has bounded. */
-static void print_value(const json_t *v, struct str *ret)
-{
-	if (!v) {
-		str_add(ret, "<no value>");
-	} else if (json_is_string(v)) {
-		str_addn(ret, json_string_value(v), json_string_length(v));
-	} else if (json_is_array(v)) {
-		str_addc(ret, '[');
-		for (size_t i = 0; i < json_array_size(v); i++) {
-			str_add(ret, i ? " " : "");
-			print_value(json_array_get(v, i), ret);
-		}
-		str_addc(ret, ']');
-	} else if (json_is_object(v)) {
-		const char **keys = sorted_keys(v);
-		str_add(ret, "map[");
-		for (size_t i = 0; i < json_object_size(v); i++) {
-			str_addf(ret, "%s%s:", i ? " " : "", keys[i]);
-			print_value(json_object_get(v, keys[i]), ret);
-		}
-		str_addc(ret, ']');
-		free(keys);
-	} else if (json_is_null(v)) {
-		str_add(ret, "<nil>");
-	} else if (json_is_real(v)) {
-		str_addf(ret, "%g", json_real_value(v));
-	} else {
-		AUTO_FREE char *s = json_dumps(v, JSON_ENCODE_ANY);
-		str_add(ret, s ? s : "");
-	}
-}
-
 /* ---- functions ---- */
 
 typedef int function(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret);
@@ -215,6 +164,12 @@ static int fn_index(struct eval *e, const struct operand *at, json_t **args, siz
 			if (at_index < 0 || (size_t)at_index >= json_array_size(v))
 				return fail(e, at, "error calling index: index out of range: %lld", (long long)at_index);
 			v = json_array_get(v, (size_t)at_index);
+		} else if (json_is_string(v) && json_is_integer(args[i]) && i + 1 == n) {
+			json_int_t at_index = json_integer_value(args[i]);
+			if (at_index < 0 || (size_t)at_index >= json_string_length(v))
+				return fail(e, at, "error calling index: index out of range: %lld", (long long)at_index);
+			ret->v = json_integer((unsigned char)json_string_value(v)[at_index]);
+			return 0;
 		} else {
 			return fail(e, at, "error calling index: can't index item of this type");
 		}
@@ -231,7 +186,7 @@ static int fn_print(struct eval *e, const struct operand *at, json_t **args, siz
 	for (size_t i = 0; i < n; i++) {
 		if (i && (line || (!json_is_string(args[i]) && !json_is_string(args[i - 1]))))
 			str_addc(&s, ' ');
-		print_value(args[i], &s);
+		template_print(args[i], &s);
 	}
 	if (line)
 		str_addc(&s, '\n');
@@ -242,41 +197,71 @@ static int fn_print(struct eval *e, const struct operand *at, json_t **args, siz
 static int fn_printf(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
 {
 	AUTO_STR struct str s = {0};
-	const char *f = json_is_string(args[0]) ? json_string_value(args[0]) : NULL;
-	size_t used = 1;
-	if (!f)
-		return fail(e, at, "wrong type for value; expected string");
-	for (; *f; f++) {
-		AUTO_STR struct str one = {0};
-		size_t width = 0;
-		bool left = false;
-		if (*f != '%' || f[1] == '%') {
-			f += *f == '%';
-			str_addc(&s, *f);
-			continue;
-		}
-		for (f++; *f == '-' || isdigit((unsigned char)*f); f++) {
-			left = left || *f == '-';
-			width = *f == '-' ? width : MIN(width * 10 + (size_t)(*f - '0'), (size_t)1000);
-		}
-		if (!*f || !strchr("svdqt", *f))
-			return fail(e, at, "error calling printf: only %%s %%v %%d %%q %%t are supported");
-		if (used >= n)
-			str_addf(&one, "%%!%c(MISSING)", *f);
-		else if (*f == 'q') {
-			AUTO_FREE char *q = json_dumps(args[used], JSON_ENCODE_ANY | JSON_COMPACT);
-			str_add(&one, q ? q : "\"\"");
-		} else
-			print_value(args[used], &one);
-		used++;
-		for (size_t w = table_width(str_get(&one)); !left && w < width; w++)
-			str_addc(&s, ' ');
-		str_add(&s, str_get(&one));
-		for (size_t w = table_width(str_get(&one)); left && w < width; w++)
-			str_addc(&s, ' ');
-	}
+	if (!json_is_string(args[0]))
+		return fail(e, at, "wrong type for value; expected string; got %s", template_type(args[0]));
+	template_printf(json_string_value(args[0]), args + 1, n - 1, &s);
+	if (s.len > TEMPLATE_MAX_OUTPUT)
+		return err_set(e->err, ERR_INVALID, "template: it does not come to an end");
 	ret->v = json_text(str_get(&s));
 	return 0;
+}
+
+/* html, js and urlquery take what print would print. */
+static int fn_escape(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
+{
+	AUTO_STR struct str plain = {0}, s = {0};
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		if (i && !json_is_string(args[i]) && !json_is_string(args[i - 1]))
+			str_addc(&plain, ' ');
+		template_print(args[i], &plain);
+	}
+	(at->name[0] == 'h' ? template_escape_html : at->name[0] == 'j' ? template_escape_js : template_escape_query)(str_get(&plain), plain.len, &s);
+	ret->v = json_text(str_get(&s));
+	return 0;
+}
+
+/* slice X I J: the elements of a list or the bytes of a text from I (0) to before J (its length); a third index bounds what nobody sees here. */
+static int fn_slice(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
+{
+	const bool text = json_is_string(args[0]);
+	const size_t len = text ? json_string_length(args[0]) : json_array_size(args[0]);
+	size_t bounds[3] = { 0, len, len };
+	if (n > 4)
+		return fail(e, at, "error calling slice: too many slice indexes: %zu", n - 1);
+	if (!text && !json_is_array(args[0]))
+		return fail(e, at, "error calling slice: can't slice item of type %s", template_type(args[0]));
+	if (text && n == 4)
+		return fail(e, at, "error calling slice: cannot 3-index slice a string");
+	for (size_t i = 1; i < n; i++) {
+		const json_int_t index = json_integer_value(args[i]);
+		if (!json_is_integer(args[i]))
+			return fail(e, at, "error calling slice: cannot index slice/array with type %s", template_type(args[i]));
+		if (index < 0 || (uint64_t)index > len)
+			return fail(e, at, "error calling slice: index out of range: %lld", (long long)index);
+		bounds[i - 1] = (size_t)index;
+	}
+	for (size_t i = 0; i < 2; i++)
+		if (bounds[i] > bounds[i + 1])
+			return fail(e, at, "error calling slice: invalid slice index: %zu > %zu", bounds[i], bounds[i + 1]);
+	if (text) {
+		AUTO_FREE char *part = xstrndup(json_string_value(args[0]) + bounds[0], bounds[1] - bounds[0]);
+		ret->v = json_text(part);
+		return 0;
+	}
+	ret->v = json_array();
+	for (size_t i = bounds[0]; i < bounds[1]; i++)
+		json_array_append(ret->v, json_array_get(args[0], i));
+	return 0;
+}
+
+/* No value here is a function. */
+static int fn_call(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
+{
+	(void)n, (void)ret;
+	if (!args[0] || json_is_null(args[0]))
+		return fail(e, at, "error calling call: call of nil");
+	return fail(e, at, "error calling call: non-function of type %s", template_type(args[0]));
 }
 
 static int fn_json(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
@@ -289,31 +274,51 @@ static int fn_json(struct eval *e, const struct operand *at, json_t **args, size
 
 static int fn_case(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
 {
-	AUTO_STR struct str s = {0};
+	AUTO_STR struct str plain = {0}, s = {0};
 	(void)e, (void)n;
-	print_value(args[0], &s);
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (at->name[0] == 'u' || (at->name[0] == 't' && (i == 0 || s.p[i - 1] == ' ')))
-			s.p[i] = (char)toupper(c);
-		else if (at->name[0] == 'l')
-			s.p[i] = (char)tolower(c);
-	}
+	template_print(args[0], &plain);
+	template_change_case(at->name[0], str_get(&plain), plain.len, &s);
 	ret->v = json_text(str_get(&s));
 	return 0;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The values of a map, as they are printed, in order. */
+static json_t *values_of(const json_t *object)
+{
+	AUTO_STRV struct strv all = {0};
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)(uintptr_t)object, key, v) {
+		struct str one = {0};
+		template_print(v, &one);
+		strv_take(&all, str_take(&one));
+	}
+	if (all.n > 1)
+		qsort(all.v, all.n, sizeof(*all.v), compare_texts);
+	return json_from_strv(all.v);
 }
 
 /* docker's order: join LIST SEPARATOR, split STRING SEPARATOR; what comes through a pipe is the last argument in Go, so both are taken. */
 static int fn_join(struct eval *e, const struct operand *at, json_t **args, size_t n, struct value *ret)
 {
 	const json_t *list = json_is_array(args[0]) ? args[0] : args[1], *sep = json_is_array(args[0]) ? args[1] : args[0];
+	AUTO_JSON json_t *values = NULL;
 	AUTO_STR struct str s = {0};
 	(void)n;
+	if (json_is_object(args[0]) && json_is_string(args[1])) {
+		list = values = values_of(args[0]);
+		sep = args[1];
+	}
 	if ((list && !json_is_array(list) && !json_is_null(list)) || !json_is_string(sep))
 		return fail(e, at, "error calling join: needs a list and a string");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		str_add(&s, i ? json_string_value(sep) : "");
-		print_value(json_array_get(list, i), &s);
+		template_print(json_array_get(list, i), &s);
 	}
 	ret->v = json_text(str_get(&s));
 	return 0;
@@ -346,7 +351,7 @@ static int fn_truncate(struct eval *e, const struct operand *at, json_t **args, 
 	(void)n;
 	if (!json_is_integer(length) || json_integer_value(length) < 0)
 		return fail(e, at, "error calling truncate: needs a string and a length");
-	print_value(text, &s);
+	template_print(text, &s);
 	if ((uint64_t)json_integer_value(length) < s.len)
 		s.p[json_integer_value(length)] = '\0';
 	ret->v = json_text(str_get(&s));
@@ -359,10 +364,10 @@ static int fn_pad(struct eval *e, const struct operand *at, json_t **args, size_
 	(void)n;
 	if (!json_is_integer(args[1]) || !json_is_integer(args[2]) || json_integer_value(args[1]) > 1000 || json_integer_value(args[2]) > 1000)
 		return fail(e, at, "error calling pad: needs a string and two lengths");
-	for (json_int_t i = 0; i < json_integer_value(args[1]); i++)
+	for (json_int_t i = 0; i < json_integer_value(args[1]) && is_true(args[0]); i++) /* docker's pads no empty text */
 		str_addc(&s, ' ');
-	print_value(args[0], &s);
-	for (json_int_t i = 0; i < json_integer_value(args[2]); i++)
+	template_print(args[0], &s);
+	for (json_int_t i = 0; i < json_integer_value(args[2]) && is_true(args[0]); i++)
 		str_addc(&s, ' ');
 	ret->v = json_text(str_get(&s));
 	return 0;
@@ -377,6 +382,8 @@ static const struct {
 	{ "lt", 2, 2, fn_order }, { "le", 2, 2, fn_order }, { "gt", 2, 2, fn_order }, { "ge", 2, 2, fn_order }, { "len", 1, 1, fn_len },
 	{ "index", 1, MAX_ARGS, fn_index }, { "print", 0, MAX_ARGS, fn_print }, { "println", 0, MAX_ARGS, fn_print },
 	{ "printf", 1, MAX_ARGS, fn_printf }, { "json", 1, 1, fn_json }, { "upper", 1, 1, fn_case }, { "lower", 1, 1, fn_case },
+	{ "slice", 1, MAX_ARGS, fn_slice }, { "html", 1, MAX_ARGS, fn_escape }, { "js", 1, MAX_ARGS, fn_escape },
+	{ "urlquery", 1, MAX_ARGS, fn_escape }, { "call", 1, MAX_ARGS, fn_call },
 	{ "title", 1, 1, fn_case }, { "join", 2, 2, fn_join }, { "split", 2, 2, fn_split }, { "truncate", 2, 2, fn_truncate }, { "pad", 3, 3, fn_pad },
 };
 
@@ -541,6 +548,10 @@ static int eval_pipeline(struct eval *e, const struct pipeline *pipe, const json
 
 /* ---- nodes ---- */
 
+/* What ends a list of nodes before its end: a range takes it; the parser sees to it that there is one. */
+enum { BREAK = 1, CONTINUE };
+
+/* 0, BREAK or CONTINUE; -1 + err. */
 static int run_nodes(struct eval *e, const struct node *n, const json_t *dot);
 
 static int run_item(struct eval *e, const struct node *n, json_t *key, const json_t *value)
@@ -567,15 +578,15 @@ static int run_range(struct eval *e, const struct node *n, const json_t *v, cons
 	if (!is_true(v))
 		return run_nodes(e, n->otherwise, dot);
 	if (json_is_array(v)) {
-		for (size_t i = 0; i < json_array_size(v) && rc == 0; i++)
+		for (size_t i = 0; i < json_array_size(v) && (rc == 0 || rc == CONTINUE); i++)
 			rc = run_item(e, n, json_integer((json_int_t)i), json_array_get(v, i));
 	} else {
-		const char **keys = sorted_keys(v);
-		for (size_t i = 0; i < json_object_size(v) && rc == 0; i++)
+		const char **keys = template_sorted_keys(v);
+		for (size_t i = 0; i < json_object_size(v) && (rc == 0 || rc == CONTINUE); i++)
 			rc = run_item(e, n, json_text(keys[i]), json_object_get(v, keys[i]));
 		free(keys);
 	}
-	return rc;
+	return MIN(rc, 0);
 }
 
 static int run_node(struct eval *e, const struct node *n, const json_t *dot)
@@ -587,11 +598,13 @@ static int run_node(struct eval *e, const struct node *n, const json_t *dot)
 		str_add(e->out, n->text);
 		return 0;
 	}
+	if (n->kind == NODE_BREAK || n->kind == NODE_CONTINUE)
+		return n->kind == NODE_BREAK ? BREAK : CONTINUE;
 	if ((n->kind == NODE_RANGE ? eval_commands(e, n->pipe, dot, &v) : eval_pipeline(e, n->pipe, dot, &v)) < 0)
 		return -1;
 	if (n->kind == NODE_ACTION) {
 		if (n->pipe->n_variables == 0)
-			print_value(v.v, e->out);
+			template_print(v.v, e->out);
 		json_decref(v.v);
 		return 0; /* a variable that it declares lives on to the end of the block */
 	}
@@ -648,7 +661,7 @@ static void add_headings(const struct node *n, void (*heading)(void *arg, const 
 		AUTO_STR struct str field = {0};
 		if (n->kind == NODE_TEXT)
 			str_add(ret, n->text);
-		else if (first_field(n->pipe, &field))
+		else if (n->pipe && first_field(n->pipe, &field))
 			heading(arg, str_get(&field), ret);
 		else if (n->kind != NODE_ACTION)
 			add_headings(n->body, heading, arg, ret);

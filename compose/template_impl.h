@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The syntax tree between template.c, which reads it, and template_eval.c, which carries it out. Everything in it lives in the template's
- * arena but the literals' values, which are the template's. Nobody else includes this. */
+ * arena but the literals' values, which are the template's; and what template_text.c makes of values. Nobody else includes this. */
 #ifndef COMPOSE_TEMPLATE_IMPL_H
 #define COMPOSE_TEMPLATE_IMPL_H
 
@@ -35,7 +35,7 @@ struct pipeline {
 	unsigned line;
 };
 
-enum node_kind { NODE_TEXT, NODE_ACTION, NODE_IF, NODE_RANGE, NODE_WITH };
+enum node_kind { NODE_TEXT, NODE_ACTION, NODE_IF, NODE_RANGE, NODE_WITH, NODE_BREAK, NODE_CONTINUE };
 
 struct node {
 	enum node_kind kind;
@@ -52,5 +52,21 @@ struct template {
 
 /* The functions there are, by name. */
 bool template_is_function(const char *name);
+
+/* template_text.c: text of values, appended. */
+
+/* A value as Go prints it; its depth is that of the JSON, which its parser has bounded. */
+void template_print(const json_t *v, struct str *ret);
+/* The keys in order; free() the array. */
+const char **template_sorted_keys(const json_t *object);
+/* Go's name of its type: "string", "int". */
+const char *template_type(const json_t *v);
+/* printf with these arguments. It stops soon after TEMPLATE_MAX_OUTPUT bytes. */
+void template_printf(const char *format, json_t **args, size_t n, struct str *ret);
+void template_escape_html(const char *p, size_t n, struct str *ret);
+void template_escape_js(const char *p, size_t n, struct str *ret);
+void template_escape_query(const char *p, size_t n, struct str *ret);
+/* how: 'u' upper, 'l' lower, 't' the first letter of each word upper. */
+void template_change_case(char how, const char *p, size_t n, struct str *ret);
 
 #endif
