@@ -5,16 +5,42 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/fs.h"
 #include "compose/desired.h"
 #include "compose/project.h"
 #include "spec/diag.h"
 
+enum say { SAY_ERROR, SAY_WARNING, SAY_HINT };
+
+/* A message on standard error; with --progress json an object a line, the error as docker compose has it (errorAsJSON), the others as its logger has
+ * them. */
+static void say(const struct app *app, enum say what, const char *text)
+{
+	static const char *const words[] = { "", "warning", "hint" };
+	static const char *const colours[] = { "", "\033[33m", "\033[36m" }, *const levels[] = { "", "warning", "info" };
+	AUTO_JSON json_t *j = NULL;
+	AUTO_FREE char *line = NULL;
+	char now[40];
+	if (app->progress != PROGRESS_JSON && what == SAY_ERROR) {
+		fprintf(stderr, "%s: %s\n", app->prog, text);
+		return;
+	}
+	if (app->progress != PROGRESS_JSON) {
+		fprintf(stderr, "%s%s:%s %s\n", app->colour_err ? colours[what] : "", words[what], app->colour_err ? "\033[0m" : "", text);
+		return;
+	}
+	j = what == SAY_ERROR ? json_pack("{s:b, s:o}", "error", 1, "message", json_text(text)) :
+		json_pack("{s:s, s:o, s:s}", "level", levels[what], "msg", json_text(text), "time", clock_rfc3339(clock_real_ns(), now));
+	line = json_dumps(j, JSON_COMPACT);
+	fprintf(stderr, "%s\n", line ? line : "{}");
+}
+
 int cmd_fail(const struct app *app, const struct err *err)
 {
-	fprintf(stderr, "%s: %s\n", app->prog, err->msg);
-	if (app->verbose)
+	say(app, SAY_ERROR, err->msg);
+	if (app->verbose && app->progress != PROGRESS_JSON)
 		fprintf(stderr, "  at %s\n", err->origin);
 	return 1;
 }
@@ -26,7 +52,7 @@ int cmd_failf(const struct app *app, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "%s: %s\n", app->prog, text);
+	say(app, SAY_ERROR, text);
 	return 1;
 }
 
@@ -37,7 +63,7 @@ void cmd_hint(const struct app *app, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "%shint:%s %s\n", app->colour_err ? "\033[36m" : "", app->colour_err ? "\033[0m" : "", text);
+	say(app, SAY_HINT, text);
 }
 
 void cmd_warn(const struct app *app, const char *fmt, ...)
@@ -47,7 +73,7 @@ void cmd_warn(const struct app *app, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "%swarning:%s %s\n", app->colour_err ? "\033[33m" : "", app->colour_err ? "\033[0m" : "", text);
+	say(app, SAY_WARNING, text);
 }
 
 int cmd_dry_run(const struct app *app, const char *kind, const char *name, const char *what)

@@ -176,7 +176,7 @@ int cmd_push(struct app *app)
 	for (size_t i = 0; i < names.n; i++)
 		add_service(app, screen, names.v[i], load_service(&p.load, names.v[i]), &list);
 	for (size_t i = 0; app->dry_run && i < list.n; i++)
-		progress_event(screen, "image", list.v[i].ref, "Pushed", "", clock_mono_ns());
+		progress_event(screen, app->progress == PROGRESS_JSON ? "service" : "image", list.v[i].ref, "Pushed", "", clock_mono_ns());
 	progress_free(screen);
 	if (!app->dry_run)
 		failed = pulls_work(app, &list, quiet, ignore);

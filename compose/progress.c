@@ -6,9 +6,8 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include <jansson.h>
-
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/map.h"
 #include "compose/block.h"
 #include "compose/table.h"
@@ -83,31 +82,49 @@ static void event_plain(const struct progress *p, const struct item *it)
 	write_out(p, &line);
 }
 
-static void event_json(const struct progress *p, const char *id, const char *status, const char *text, const struct progress_bytes *bytes)
+static void put_text(json_t *j, const char *key, const char *text)
 {
-	static const char *const states[] = { "Working", "Done", "Error" };
-	json_t *j = json_pack("{s:s, s:s, s:s}", "id", id, "status", states[is_error(status) ? 2 : progress_is_done(status)], "text", status);
+	AUTO_STR struct str safe = {0};
+	block_add_safe(&safe, text ? text : "");
+	if (safe.len)
+		json_object_set_new(j, key, json_text(str_get(&safe)));
+}
+
+static void put_number(json_t *j, const char *key, uint64_t n)
+{
+	if (n)
+		json_object_set_new(j, key, json_integer((json_int_t)MIN(n, (uint64_t)INT64_MAX)));
+}
+
+void progress_object(struct progress *p, const struct progress_object *o)
+{
 	AUTO_STR struct str line = {0};
+	AUTO_JSON json_t *j = json_object();
 	AUTO_FREE char *s = NULL;
-	if (j && p->dry_run)
-		json_object_set_new(j, "dry-run", json_true());
-	if (j && *text)
-		json_object_set_new_nocheck(j, "details", json_string_nocheck(text));
-	if (j && bytes) {
-		json_object_set_new(j, "parent_id", json_sprintf("Image %s", bytes->parent));
-		if (bytes->done_bytes)
-			json_object_set_new(j, "current", json_integer((json_int_t)bytes->done_bytes));
-		if (bytes->total_bytes) {
-			json_object_set_new(j, "total", json_integer((json_int_t)bytes->total_bytes));
-			json_object_set_new(j, "percent", json_integer((json_int_t)(100.0 * (double)bytes->done_bytes / (double)bytes->total_bytes)));
-		}
-	}
-	s = j ? json_dumps(j, JSON_COMPACT) : NULL;
-	json_decref(j);
-	if (!s)
+	if (!p || p->mode != PROGRESS_JSON)
 		return;
+	if (p->dry_run)
+		json_object_set_new(j, "dry-run", json_true());
+	put_text(j, "id", o->id);
+	put_text(j, "parent_id", o->parent_id);
+	put_text(j, "status", o->status);
+	put_text(j, "text", o->text);
+	put_text(j, "details", o->details);
+	put_number(j, "current", o->current);
+	put_number(j, "total", o->total);
+	put_number(j, "percent", o->percent);
+	s = json_dumps(j, JSON_COMPACT);
+	if (!s)
+		util_oom();
 	str_addf(&line, "%s\n", s);
 	write_out(p, &line);
+}
+
+static void event_json(struct progress *p, const char *id, const char *status, const char *text)
+{
+	static const char *const states[] = { "Working", "Done", "Error" };
+	const char *state = states[is_error(status) ? 2 : progress_is_done(status)];
+	progress_object(p, &(struct progress_object){ .id = id, .status = state, .text = status, .details = text });
 }
 
 static struct item *item_get(struct progress *p, const char *label, uint64_t now_ns)
@@ -123,17 +140,12 @@ static struct item *item_get(struct progress *p, const char *label, uint64_t now
 
 void progress_event(struct progress *p, const char *kind, const char *name, const char *status, const char *text, uint64_t now_ns)
 {
-	progress_transfer(p, kind, name, status, text, NULL, now_ns);
-}
-
-void progress_transfer(struct progress *p, const char *kind, const char *name, const char *status, const char *text,
-	const struct progress_bytes *bytes, uint64_t now_ns)
-{
 	AUTO_STR struct str label = {0}, safe = {0};
 	struct item *it;
 	if (!p || p->mode == PROGRESS_QUIET)
 		return;
-	str_addf(&label, "%c%s ", toupper((unsigned char)*kind), *kind ? kind + 1 : "");
+	if (p->mode != PROGRESS_JSON || strcmp(kind, "service") != 0)
+		str_addf(&label, "%c%s ", toupper((unsigned char)*kind), *kind ? kind + 1 : "");
 	block_add_safe(&label, name);
 	block_add_safe(&safe, text ? text : "");
 	it = item_get(p, str_get(&label), now_ns);
@@ -149,7 +161,7 @@ void progress_transfer(struct progress *p, const char *kind, const char *name, c
 	if (p->mode == PROGRESS_PLAIN)
 		event_plain(p, it);
 	else if (p->mode == PROGRESS_JSON)
-		event_json(p, it->label, status, it->text, bytes);
+		event_json(p, it->label, status, it->text);
 	else
 		progress_tick(p, now_ns);
 }
@@ -273,7 +285,7 @@ void progress_note(struct progress *p, const char *line, uint64_t now_ns)
 	bool block = p && p->block.drawn.len;
 	if (!p || p->mode == PROGRESS_JSON) {
 		if (p)
-			event_json(p, "muster", "Warning", line, NULL);
+			progress_object(p, &(struct progress_object){ .id = "muster", .status = "Warning", .text = line });
 		return;
 	}
 	block_add_safe(&out, line);

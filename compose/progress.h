@@ -17,16 +17,18 @@ struct progress *progress_new(enum progress_mode mode, int fd, bool colour, bool
 /* Draws the last frame, and frees; NULL is fine; returns NULL. */
 struct progress *progress_free(struct progress *p);
 
-/* A change: kind "container", "network", "volume", "image" (capitalised when shown), status "Creating", "Started"…, text "" or NULL or
- * a remark shown after it. now_ns: monotonic. Draws at once in plain and json mode. */
+/* A change: kind "container", "network", "volume", "image" (capitalised when shown; "service" is not shown in json mode, as there), status
+ * "Creating", "Started"…, text "" or NULL or a remark shown after it. now_ns: monotonic. Draws at once in plain and json mode. */
 void progress_event(struct progress *p, const char *kind, const char *name, const char *status, const char *text, uint64_t now_ns);
-/* The same for something whose bytes are counted; json mode tells them and the parent. total_bytes 0: not known. */
-struct progress_bytes {
-	const char *parent;
-	uint64_t done_bytes, total_bytes;
+/* json mode only: an object as docker compose writes it (jsonMessage of cmd/display/json.go). What is NULL, "" or 0 is left out. */
+struct progress_object {
+	const char *id, *parent_id;
+	const char *status;          /* "Working", "Done", "Warning", "Error" */
+	const char *text, *details;
+	uint64_t current, total;     /* bytes */
+	unsigned percent;
 };
-void progress_transfer(struct progress *p, const char *kind, const char *name, const char *status, const char *text,
-	const struct progress_bytes *bytes, uint64_t now_ns);
+void progress_object(struct progress *p, const struct progress_object *o);
 /* A line of text of its own (a warning), kept above the block. */
 void progress_note(struct progress *p, const char *line, uint64_t now_ns);
 /* Redraws when something changed or spins and 100 ms have passed. Returns ms until the next call is due; -1: not before an event. */

@@ -89,47 +89,110 @@ static uint64_t measure(struct meter *m, uint64_t done_bytes, uint64_t now)
 	return m->rate;
 }
 
-static void show_layer(struct pull_screen *s, const struct image_event *ev, const char *image, uint64_t now)
+struct layer_state {
+	const char *state, *shown;
+	bool busy;
+	const char *docker;      /* the engine's word in docker compose's JSON; a push has none there */
+};
+
+static const struct layer_state states[] = {
+	{ "pulling", "Pulling", true, "Downloading" },  { "exists", "Already exists", false, "Already exists" }, { "done", "Pulled", false, "Pull complete" },
+	{ "preparing", "Preparing", true, "" },         { "pushing", "Pushing", true, "" },                       { "pushed", "Pushed", false, "" },
+	{ "mounted", "Mounted", false, "" },
+};
+
+/* Bytes as go-units' HumanSize() has them: four digits. */
+static const char *four_digits(uint64_t bytes, char buf[static 24])
 {
-	static const struct {
-		const char *state, *shown;
-		bool busy;
-	} states[] = {
-		{ "pulling", "Pulling", true },     { "exists", "Already exists", false }, { "done", "Pulled", false },
-		{ "preparing", "Preparing", true }, { "pushing", "Pushing", true },        { "pushed", "Pushed", false },
-		{ "mounted", "Mounted", false },
-	};
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
+	double v = (double)bytes;
+	size_t i = 0;
+	for (; v >= 1000 && i + 1 < ARRAY_SIZE(units); i++)
+		v /= 1000;
+	snprintf(buf, 24, "%.4g%s", v, units[i]);
+	return buf;
+}
+
+/* docker compose's toPullProgressEvent() and toPushProgressEvent(). Of a pull, what has ended has no numbers; of a push the text is the bytes. */
+static void tell_layer(struct pull_screen *s, const struct image_event *ev, const struct layer_state *state)
+{
+	const bool push = ev->pull->push, counted = state->busy && (ev->done_bytes || (push && ev->total_bytes));
+	const uint64_t current = counted ? ev->done_bytes : 0, total = counted ? ev->total_bytes : 0;
+	AUTO_FREE char *parent = push ? xstrdup(ev->pull->ref) : xasprintf("Image %s", ev->pull->ref);
+	char text[60] = "", a[24], b[24];
+	if (push && current && total && total <= current)
+		snprintf(text, sizeof(text), "%8s/%s", four_digits(current, a), four_digits(total, b));
+	else if (push && (current || total))
+		snprintf(text, sizeof(text), "%8s", four_digits(current, a));
+	else if (!push)
+		snprintf(text, sizeof(text), "%s", state->busy && !counted ? "Pulling fs layer" : state->docker);
+	progress_object(s->progress, &(struct progress_object){
+		.id = ev->layer, .parent_id = parent, .status = state->busy ? "Working" : "Done", .text = text,
+		.details = push ? NULL : four_digits(current, a), .current = current, .total = total,
+		.percent = !state->busy ? 100 : total ? (unsigned)MIN((double)current * 100 / (double)total, 100.0) : 0,
+	});
+}
+
+static void show_layer(struct pull_screen *s, const struct image_event *ev, uint64_t now)
+{
 	struct meter *m;
 	char text[96] = "";
 	if (s->mode != PROGRESS_TTY && s->mode != PROGRESS_JSON)
 		return;
 	m = find_meter(s, ev, now);
 	for (size_t i = 0; m && i < ARRAY_SIZE(states); i++) {
-		const struct progress_bytes bytes = { image, ev->done_bytes, ev->total_bytes };
 		if (strcmp(ev->state, states[i].state) != 0)
 			continue;
 		if (states[i].busy)
 			pull_screen_bar(ev->done_bytes, ev->total_bytes, measure(m, ev->done_bytes, now), text);
 		m->done = !states[i].busy;
-		progress_transfer(s->progress, "layer", ev->layer, states[i].shown, text, &bytes, now);
+		if (s->mode == PROGRESS_JSON)
+			tell_layer(s, ev, &states[i]);
+		else
+			progress_event(s->progress, "layer", ev->layer, states[i].shown, text, now);
 	}
+}
+
+/* The beginning and the end of an image in JSON: the name is as it was asked for. */
+static void tell_image(struct pull_screen *s, const struct image_event *ev)
+{
+	const struct image_pull *p = ev->pull;
+	const bool ended = ev->kind == IMAGE_ENDED, failed = ended && p->rc < 0;
+	AUTO_FREE char *id = p->push ? xstrdup(p->ref) : xasprintf("Image %s", p->ref);
+	struct progress_object o = { .id = id, .status = ended ? "Done" : "Working" };
+	if (failed) {
+		o.status = p->push && s->ignore_failures ? "Warning" : "Error";
+		o.text = p->push ? p->err.msg : "Error";
+		o.details = p->push ? NULL : p->err.msg;
+	} else {
+		o.text = p->push ? ended ? "Pushed" : "Pushing" : ended ? "Pulled" : "Pulling";
+	}
+	progress_object(s->progress, &o);
+}
+
+static void show_image(struct pull_screen *s, const struct image_event *ev, uint64_t now)
+{
+	const struct image_pull *p = ev->pull;
+	AUTO_ARENA struct arena *a = arena_new();
+	struct imageref ref;
+	const char *name = imageref_parse(p->ref, a, &ref, NULL) == 0 ? imageref_familiar(&ref, a) : p->ref;
+	if (s->mode == PROGRESS_JSON)
+		tell_image(s, ev);
+	else if (ev->kind == IMAGE_STARTED)
+		progress_event(s->progress, "image", name, p->push ? "Pushing" : "Pulling", "", now);
+	else
+		progress_event(s->progress, "image", name, p->rc < 0 ? "Error" : p->push ? "Pushed" : "Pulled",
+			p->rc == 0 && !p->push && !p->is_new ? "(up to date)" : "", now);
 }
 
 void pull_screen_event(void *arg, const struct image_event *ev)
 {
 	struct pull_screen *s = arg;
 	const uint64_t now = clock_mono_ns();
-	const bool push = ev->pull->push;
-	AUTO_ARENA struct arena *a = arena_new();
-	struct imageref ref;
-	const char *name = imageref_parse(ev->pull->ref, a, &ref, NULL) == 0 ? imageref_familiar(&ref, a) : ev->pull->ref;
-	if (ev->kind == IMAGE_STARTED)
-		progress_event(s->progress, "image", name, push ? "Pushing" : "Pulling", "", now);
-	else if (ev->kind == IMAGE_ENDED)
-		progress_event(s->progress, "image", name, ev->pull->rc < 0 ? "Error" : push ? "Pushed" : "Pulled",
-			ev->pull->rc == 0 && !push && !ev->pull->is_new ? "(up to date)" : "", now);
+	if (ev->kind == IMAGE_STARTED || ev->kind == IMAGE_ENDED)
+		show_image(s, ev, now);
 	else if (ev->kind == IMAGE_LAYER)
-		show_layer(s, ev, name, now);
+		show_layer(s, ev, now);
 	else if (ev->kind == IMAGE_WARNING)
 		progress_note(s->progress, ev->text, now);
 	if (ev->kind == IMAGE_ENDED)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What pulls and pushes show while they work. On a terminal a line for each image and each layer, with a bar, bytes and rate; elsewhere
- * only what begins and ends, so that a log stays readable; as JSON each layer's numbers, too. */
+ * only what begins and ends, so that a log stays readable; as JSON each layer's numbers, too, in docker compose's fields and words. */
 #ifndef COMPOSE_PULL_SCREEN_H
 #define COMPOSE_PULL_SCREEN_H
 
@@ -13,6 +13,7 @@ struct pull_screen {
 	enum progress_mode mode;
 	struct arena *arena;
 	struct map meters;      /* layer's digits -> struct meter, in the arena */
+	bool ignore_failures;   /* a push that fails is a warning; set it after pull_screen_init() */
 };
 
 /* mode: quiet shows nothing. Nothing is drawn before the first event. */

@@ -102,7 +102,7 @@ static int describe_all(struct app *app, struct pulls *list, struct registries *
 }
 
 /* The work; results are in the list. Returns the number of failures, -1 after a message. */
-static int pull_all(struct app *app, struct pulls *list, bool quiet)
+static int pull_all(struct app *app, struct pulls *list, bool quiet, bool ignore_failures)
 {
 	struct registries known = {0};
 	struct pull_screen s;
@@ -111,6 +111,7 @@ static int pull_all(struct app *app, struct pulls *list, bool quiet)
 	registries_done(&known);
 	if (failed == 0 && list->n) {
 		pull_screen_init(&s, app->arena, quiet ? PROGRESS_QUIET : app->progress, app->colour_err);
+		s.ignore_failures = ignore_failures;
 		failed = image_client_pull(app->paths.root_fd, list->v, list->n, app->parallel ? app->parallel : PARALLEL, pull_screen_event, &s, &err);
 		pull_screen_done(&s);
 	}
@@ -138,7 +139,7 @@ void pulls_done(struct pulls *list)
 
 int pulls_work(struct app *app, struct pulls *list, bool quiet, bool ignore_failures)
 {
-	int failed = pull_all(app, list, quiet);
+	int failed = pull_all(app, list, quiet, ignore_failures);
 	for (size_t i = 0; failed > 0 && i < list->n; i++)
 		if (list->v[i].rc < 0)
 			print_failure(app, &list->v[i], ignore_failures);
@@ -219,7 +220,7 @@ int pulls_for_services(struct app *app, struct project *p, const struct strv *na
 		if (cmd_paths(app, true))
 			return free(list.v), 1;
 	}
-	failed = pull_all(app, &list, quiet);
+	failed = pull_all(app, &list, quiet, false);
 	for (size_t i = 0; i < names->n; i++) { /* what cannot be pulled is built */
 		const json_t *service = load_service(&p->load, names->v[i]);
 		for (size_t k = 0; json_object_get(service, "build") && k < list.n; k++)

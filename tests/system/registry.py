@@ -66,10 +66,17 @@ def test_pull_plain(t):
         t.muster("image", "rm", "-f", f"{s.host}/a/b:1")
         shutil.rmtree(t.root + "/images/oci/blobs")
         events = [json.loads(x) for x in t.muster("--progress", "json", "image", "pull", f"{s.host}/a/b:1").err.splitlines()]
-        done = [e for e in events if e.get("text") == "Pulled" and "parent_id" in e]
-        t.eq(sorted(e["id"] for e in done), sorted("Layer " + x[7:19] for x in image.layers))
+        done = [e for e in events if e.get("text") == "Pull complete"]
+        t.eq(sorted(e["id"] for e in done), sorted(x[7:19] for x in image.layers))
         t.eq({(e["parent_id"], e["status"], e["percent"]) for e in done}, {(f"Image {s.host}/a/b:1", "Done", 100)})
-        t.eq(sum(e["total"] for e in done), sum(len(image.blobs[x]) for x in image.layers))
+        busy = {e["id"]: e["total"] for e in events if e.get("text") == "Downloading"}
+        t.true(busy.items() <= {x[7:19]: len(image.blobs[x]) for x in image.layers}.items(), f"{busy}")
+        t.eq([events[0], events[-1]], [{"id": f"Image {s.host}/a/b:1", "status": x, "text": y} for x, y in (("Working", "Pulling"), ("Done", "Pulled"))])
+        events = [json.loads(x) for x in t.muster("--progress", "json", "image", "pull", f"{s.host}/a/b:nope", rc=1).err.splitlines()]
+        t.eq([(e.get("id"), e.get("status"), e.get("text")) for e in events[:2]], [(f"Image {s.host}/a/b:nope", "Working", "Pulling"), (f"Image {s.host}/a/b:nope", "Error", "Error")])
+        t.has(events[1]["details"], "not found")
+        t.eq((len(events), events[2]["error"], list(events[2])), (3, True, ["error", "message"]))
+        t.has(events[2]["message"], f"{s.host}/a/b:nope", "not found")
         refused(t, s, "not found", "manifest unknown", ref="a/b:nope")
         t.muster("image", "rm", f"{s.host}/a/b:1")
         t.true(f"{s.host}/a/b:1" not in images(t), "still there")

@@ -66,13 +66,13 @@ static void test_modes(void)
 		 " Container shop-db-1  Started\n"
 		 " Container shop-web-1  Error no \\x1b[31mway\n");
 	run_mode(PROGRESS_JSON, true,
-		 "{\"id\":\"Network shop_default\",\"status\":\"Working\",\"text\":\"Creating\",\"dry-run\":true}\n"
-		 "{\"id\":\"Network shop_default\",\"status\":\"Done\",\"text\":\"Created\",\"dry-run\":true}\n"
-		 "{\"id\":\"Container shop-db-1\",\"status\":\"Working\",\"text\":\"Creating\",\"dry-run\":true}\n"
-		 "{\"id\":\"Container shop-db-1\",\"status\":\"Done\",\"text\":\"Created\",\"dry-run\":true}\n"
-		 "{\"id\":\"Container shop-db-1\",\"status\":\"Working\",\"text\":\"Starting\",\"dry-run\":true}\n"
-		 "{\"id\":\"Container shop-db-1\",\"status\":\"Done\",\"text\":\"Started\",\"dry-run\":true}\n"
-		 "{\"id\":\"Container shop-web-1\",\"status\":\"Error\",\"text\":\"Error\",\"dry-run\":true,\"details\":\"no \\\\x1b[31mway\"}\n");
+		 "{\"dry-run\":true,\"id\":\"Network shop_default\",\"status\":\"Working\",\"text\":\"Creating\"}\n"
+		 "{\"dry-run\":true,\"id\":\"Network shop_default\",\"status\":\"Done\",\"text\":\"Created\"}\n"
+		 "{\"dry-run\":true,\"id\":\"Container shop-db-1\",\"status\":\"Working\",\"text\":\"Creating\"}\n"
+		 "{\"dry-run\":true,\"id\":\"Container shop-db-1\",\"status\":\"Done\",\"text\":\"Created\"}\n"
+		 "{\"dry-run\":true,\"id\":\"Container shop-db-1\",\"status\":\"Working\",\"text\":\"Starting\"}\n"
+		 "{\"dry-run\":true,\"id\":\"Container shop-db-1\",\"status\":\"Done\",\"text\":\"Started\"}\n"
+		 "{\"dry-run\":true,\"id\":\"Container shop-web-1\",\"status\":\"Error\",\"text\":\"Error\",\"details\":\"no \\\\x1b[31mway\"}\n");
 	run_mode(PROGRESS_QUIET, false, "");
 }
 

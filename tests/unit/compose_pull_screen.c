@@ -78,12 +78,76 @@ static void test_shared_layer(void)
 	pull_screen_done(&s);
 	dup2(err_fd, 2);
 	collect(fd, &got);
-	EXPECT(strcmp(str_get(&got), "Pulling:10 Pulling:20 Pulled:100 Pulling:30 Pulling:40b Pulled:100b ") == 0, "%s", str_get(&got));
+	EXPECT(strcmp(str_get(&got), "Downloading:10 Downloading:20 Pull complete:0 "
+		"Downloading:30 Downloading:40b Pull complete:0b ") == 0, "%s", str_get(&got));
+}
+
+/* The lines are docker compose's, field by field and in its order. */
+static void test_json(void)
+{
+	static const char *const want[] = {
+		"{\"id\":\"Image docker.io/library/a\",\"status\":\"Working\",\"text\":\"Pulling\"}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"Image docker.io/library/a\","
+		"\"status\":\"Working\",\"text\":\"Pulling fs layer\",\"details\":\"0B\"}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"Image docker.io/library/a\",\"status\":\"Working\",\"text\":\"Downloading\",\"details\":\"50B\","
+		"\"current\":50,\"total\":100,\"percent\":50}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"Image docker.io/library/a\","
+		"\"status\":\"Done\",\"text\":\"Pull complete\",\"details\":\"0B\",\"percent\":100}",
+		"{\"id\":\"Image docker.io/library/a\",\"status\":\"Done\",\"text\":\"Pulled\"}",
+		"{\"id\":\"Image docker.io/library/a\",\"status\":\"Error\",\"text\":\"Error\",\"details\":\"no \\\"x\\\"\"}",
+		"{\"id\":\"h:1/b:2\",\"status\":\"Working\",\"text\":\"Pushing\"}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"h:1/b:2\",\"status\":\"Working\"}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"h:1/b:2\","
+		"\"status\":\"Working\",\"text\":\"     30B\",\"current\":30,\"total\":100,\"percent\":30}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"h:1/b:2\","
+		"\"status\":\"Working\",\"text\":\"    100B/100B\",\"current\":100,\"total\":100,\"percent\":100}",
+		"{\"id\":\"0123456789ab\",\"parent_id\":\"h:1/b:2\",\"status\":\"Done\",\"percent\":100}",
+		"{\"id\":\"h:1/b:2\",\"status\":\"Done\",\"text\":\"Pushed\"}",
+		"{\"id\":\"h:1/b:2\",\"status\":\"Error\",\"text\":\"no\"}", "{\"id\":\"h:1/b:2\",\"status\":\"Warning\",\"text\":\"no\"}",
+		"{\"id\":\"web\",\"status\":\"Done\",\"text\":\"Skipped\",\"details\":\"why\"}",
+	};
+	AUTO_ARENA struct arena *a = arena_new();
+	AUTO_CLOSE int fd = memfd_create("screen", MFD_CLOEXEC), err_fd = dup(2);
+	const struct image_pull pull = { .ref = "docker.io/library/a" }, push = { .ref = "h:1/b:2", .push = "gzip" };
+	const struct image_pull bad = { .ref = "docker.io/library/a", .rc = -1, .err.msg = "no \"x\"" };
+	const struct image_pull bad_push = { .ref = "h:1/b:2", .push = "gzip", .rc = -1, .err.msg = "no" };
+	AUTO_STR struct str all = {0};
+	struct pull_screen s;
+	char *save = NULL, *line;
+	dup2(fd, 2);
+	pull_screen_init(&s, a, PROGRESS_JSON, false);
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_STARTED, .pull = &pull });
+	layer(&s, &pull, "pulling", 0);
+	layer(&s, &pull, "pulling", 50);
+	layer(&s, &pull, "done", 100);
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_ENDED, .pull = &pull });
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_ENDED, .pull = &bad });
+	pull_screen_done(&s);
+	pull_screen_init(&s, a, PROGRESS_JSON, false);
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_STARTED, .pull = &push });
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_LAYER, .pull = &push, .layer = "0123456789ab", .state = "preparing" });
+	layer(&s, &push, "pushing", 30);
+	layer(&s, &push, "pushing", 100);
+	layer(&s, &push, "pushed", 100);
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_ENDED, .pull = &push });
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_ENDED, .pull = &bad_push });
+	s.ignore_failures = true;
+	pull_screen_event(&s, &(struct image_event){ .kind = IMAGE_ENDED, .pull = &bad_push });
+	progress_event(s.progress, "service", "web", "Skipped", "why", 0);
+	pull_screen_done(&s);
+	dup2(err_fd, 2);
+	lseek(fd, 0, SEEK_SET);
+	fs_read_fd(fd, 1 << 20, &all, NULL);
+	line = all.p ? strtok_r(all.p, "\n", &save) : NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++, line = line ? strtok_r(NULL, "\n", &save) : NULL)
+		EXPECT(str_eq(line, want[i]), "line %zu: %s, not %s", i, line ? line : "(none)", want[i]);
+	EXPECT(!line, "more: %s", line);
 }
 
 int main(void)
 {
 	test_bar();
+	test_json();
 	test_shared_layer();
 	puts(failures ? "failed" : "ok");
 	return failures ? 1 : 0;
