@@ -15,6 +15,7 @@ struct lexer {
 	struct expand_names *names;
 	struct err *err;
 	int depth;
+	size_t steps;            /* of all patterns of this text, so far */
 };
 
 /* Where the expansion goes: the text, and the words when they are wanted. */
@@ -135,7 +136,7 @@ static int lex_replace(struct lexer *x, const char *name, struct str *ret)
 		str_addf(ret, "${%s/%s%s/%s}", name, all ? "/" : "", str_get(&pattern), str_get(&with));
 		return 0;
 	}
-	return expand_replace(value ? value : "", str_get(&pattern), str_get(&with), all, ret, x->err);
+	return expand_replace(value ? value : "", str_get(&pattern), str_get(&with), all, &x->steps, ret, x->err);
 }
 
 static int lex_question(struct lexer *x, const char *name, const char *value, bool null_is_unset, const char *word, struct str *ret)
@@ -176,7 +177,7 @@ static int lex_operator(struct lexer *x, const char *name, char c, bool null_is_
 	case '#':
 	case '%':
 		greedy = str_get(&word)[0] == c;
-		return expand_trim(value ? value : "", str_get(&word) + greedy, c == '%', greedy, ret, x->err);
+		return expand_trim(value ? value : "", str_get(&word) + greedy, c == '%', greedy, &x->steps, ret, x->err);
 	}
 	return err_set(x->err, ERR_INVALID, "unsupported modifier (:%c) in substitution", c);
 }

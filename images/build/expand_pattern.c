@@ -116,17 +116,17 @@ static size_t bytes_of(const struct glyphs *v, size_t from, size_t to)
 	return n;
 }
 
-int expand_trim(const char *value, const char *pattern, bool suffix, bool greedy, struct str *ret, struct err *err)
+int expand_trim(const char *value, const char *pattern, bool suffix, bool greedy, size_t *steps, struct str *ret, struct err *err)
 {
 	struct glyphs p CLEANUP(glyphs_done) = { 0 }, v CLEANUP(glyphs_done) = { 0 };
 	AUTO_FREE bool *state = NULL;
-	size_t steps = 0, len = strlen(value);
+	const size_t len = strlen(value);
 	ssize_t n;
 	if (pattern_read(pattern, &p, err) < 0)
 		return -1;
 	glyphs_read(&v, value);
 	state = xcalloc(p.n + 1, sizeof(*state));
-	n = match_from(&p, &v, suffix ? v.n : 0, suffix, greedy, state, &steps);
+	n = match_from(&p, &v, suffix ? v.n : 0, suffix, greedy, state, steps);
 	if (n == -2)
 		return too_expensive(err);
 	if (n <= 0)
@@ -138,18 +138,17 @@ int expand_trim(const char *value, const char *pattern, bool suffix, bool greedy
 	return 0;
 }
 
-int expand_replace(const char *value, const char *pattern, const char *with, bool all, struct str *ret, struct err *err)
+int expand_replace(const char *value, const char *pattern, const char *with, bool all, size_t *steps, struct str *ret, struct err *err)
 {
 	struct glyphs p CLEANUP(glyphs_done) = { 0 }, v CLEANUP(glyphs_done) = { 0 };
 	AUTO_FREE bool *state = NULL;
-	size_t steps = 0;
 	bool done = false, after_match = false;
 	if (pattern_read(pattern, &p, err) < 0)
 		return -1;
 	glyphs_read(&v, value);
 	state = xcalloc(p.n + 1, sizeof(*state));
 	for (size_t i = 0; i <= v.n;) {
-		ssize_t n = done ? -1 : match_from(&p, &v, i, false, true, state, &steps);
+		ssize_t n = done ? -1 : match_from(&p, &v, i, false, true, state, steps);
 		if (n == -2)
 			return too_expensive(err);
 		/* right behind a match an empty one does not count */

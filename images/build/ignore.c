@@ -296,11 +296,12 @@ bool ignore_match(const struct ignore *g, const char *path)
 	AUTO_FREE char *copy = xstrdup(path);
 	struct ignore_dir dir = { 0 };
 	bool out = false;
+	char *from = copy;
 	if (str_eq(path, ".") || !*path)
 		return false;
-	for (char *end = copy; end;) {
+	for (char *end = copy; end; from = end ? end + 1 : NULL) {
 		struct ignore_dir next;
-		end = strchr(end + (end != copy), '/');
+		end = strchr(from, '/');
 		if (end)
 			*end = 0;
 		out = ignore_match_entry(g, &dir, copy, &next);

@@ -61,8 +61,12 @@ static void test_names(const struct expand_env *env)
 static void test_limits(const struct expand_env *env)
 {
 	AUTO_STR struct str text = { 0 }, got = { 0 };
-	struct expand_env big = { 0 };
+	struct expand_env big = { 0 }, some = { 0 };
 	struct err err = { 0 };
+	for (int i = 0; i < 4000; i++)
+		str_addc(&text, 'x');
+	expand_env_set(&some, "x", str_get(&text));
+	str_clear(&text);
 	for (int i = 0; i < 1000; i++)
 		str_add(&text, "${none:-");
 	EXPECT(expand_word(str_get(&text), '\\', 0, env, NULL, &got, &err) < 0 && strstr(err.msg, "nested"), "depth: %s", err.msg);
@@ -75,8 +79,13 @@ static void test_limits(const struct expand_env *env)
 		str_add(&text, "$x");
 	EXPECT(expand_word(str_get(&text), '\\', 0, &big, NULL, &got, &err) < 0 && strstr(err.msg, "grows"), "size: %s", err.msg);
 	EXPECT(expand_word("${x//x*x*x*x*y/}", '\\', 0, &big, NULL, &got, &err) < 0 && strstr(err.msg, "too long"), "steps: %s", err.msg);
+	err = (struct err){ 0 };
+	EXPECT(expand_word("${x//*y/}", '\\', 0, &some, NULL, &got, &err) == 0, "steps of one: %s", err.msg);
+	EXPECT(expand_word("${x//*y/}${x//*y/}${x//*y/}${x//*y/}${x//*y/}${x//*y/}", '\\', 0, &some, NULL, &got, &err) < 0 && strstr(err.msg, "too long"),
+		"steps of several: %s", err.msg);
 	EXPECT(expand_word("${x//x/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy}", '\\', 0, &big, NULL, &got, &err) < 0, "growth by replacing");
 	expand_env_done(&big);
+	expand_env_done(&some);
 }
 
 static void test_env(void)

@@ -105,6 +105,8 @@ static void test_file(void)
 	EXPECT(!ignore_parse("a\0b", 3, &err), "NUL");
 	g = ignore_new((const char *const[]){ " *.o ", "", "!x.o" }, 3, &err);
 	EXPECT(g && ignore_match(g, "a.o") && !ignore_match(g, "x.o"), "a list of patterns");
+	/* not relative, as COPY may have it: it matches nothing that begins otherwise, and has an end */
+	EXPECT(g && !ignore_match(g, "/a.o") && !ignore_match(g, "/") && !ignore_match(g, "/b//c"), "paths with a leading slash");
 	ignore_free(g);
 	ignore_free(NULL);
 }
