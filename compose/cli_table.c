@@ -836,9 +836,9 @@ const struct cli_command cli_commands[] = {
 	  "\n"
 	  "A name without a registry is docker.io's, unless an alias of registries.conf(5)\n"
 	  "says otherwise; its mirrors, insecure and blocked registries are honoured, its\n"
-	  "search lists are not. Credentials are those of docker's config.json and of\n"
-	  "containers' auth.json, credential helpers included. A pull that was broken off\n"
-	  "goes on where it was.",
+	  "search lists are not. Credentials are those of $DOCKER_AUTH_CONFIG, docker's\n"
+	  "config.json and containers' auth.json; a credential helper that fails is an\n"
+	  "error. A pull that was broken off goes on where it was.",
 	  image_pull_options, NULL, 1, -1, 0, NULL },
 	{ "image push", "image push [OPTIONS] NAME[:TAG]", "Push an image to its registry",
 	  "Push an image to its registry\n"

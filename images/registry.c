@@ -381,7 +381,7 @@ int registry_send_again(struct registry *r, struct http *h, const char *target, 
 		int rc = registry_send(r, h, target, q, a, err);
 		if (!(rc < 0 ? a->transient : registry_is_transient(a->status)) || tries == max)
 			return rc;
-		registry_pause(tries, rc == 0 ? a->retry_after_s : 0);
+		registry_pause(tries, a->retry_after_s);
 		http_reply_done(a);
 	}
 }
