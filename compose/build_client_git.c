@@ -114,7 +114,20 @@ static void add_known_hosts(json_t *conf)
 	json_object_set_new(conf, "known_hosts", json_text(str_get(&all)));
 }
 
-int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, int64_t *ret_pointers, struct err *err)
+/* What the files are not; free() it. NULL: nothing. remote: without a password. */
+static char *warning(const char *remote, int64_t pointers, int64_t encoded)
+{
+	struct str out = { 0 };
+	if (pointers > 0)
+		str_addf(&out, "%s: %lld file%s git-lfs's pointer%s, not the content: LFS is not fetched", remote, (long long)pointers,
+			pointers == 1 ? " is" : "s are", pointers == 1 ? "" : "s");
+	if (encoded > 0)
+		str_addf(&out, "%s%s: %lld file%s UTF-8, not what working-tree-encoding says", out.len ? "; " : "", remote, (long long)encoded,
+			encoded == 1 ? " is" : "s are");
+	return out.len ? str_take(&out) : NULL;
+}
+
+int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, char **ret_warning, struct err *err)
 {
 	static const char *const keys[] = { "url", "checksum", "commit", "keep_dir", "submodules", "resolve", "max_bytes" };
 	AUTO_GITURL struct giturl u = { 0 };
@@ -140,7 +153,7 @@ int build_client_git(const struct build *b, const json_t *need, const int *fds, 
 	}
 	if (build_client_run_fetcher("git", conf, n_fds ? fds[0] : -1, n_fds > 1 ? fds[1] : -1, agent, &got, err) < 0)
 		return -1;
-	*ret_pointers = json_get_int(got, "lfs_pointers", 0);
+	*ret_warning = warning(u.remote, json_get_int(got, "lfs_pointers", 0), json_get_int(got, "encoded", 0));
 	*ret = json_pack("{s:o}", "commit", json_text(json_get_str(got, "commit", "")));
 	return 0;
 }

@@ -72,8 +72,8 @@ int build_client_run_fetcher(const char *what, const json_t *conf, int out_fd, i
 int build_agents_start(struct build *b, struct err *err);
 void build_agents_stop(struct build *b);
 
-/* build_client_git.c: answers a "need" of git; in a child, waits. 0, the reply's fields in *ret (new reference) and how many files git-lfs has put in
- * place of others; -1 + err. */
-int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, int64_t *ret_pointers, struct err *err);
+/* build_client_git.c: answers a "need" of git; in a child, waits. 0, the reply's fields in *ret (new reference), a warning to be
+ * free()d or NULL; -1 + err. */
+int build_client_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, json_t **ret, char **ret_warning, struct err *err);
 
 #endif

@@ -16,7 +16,6 @@
 #include "compose/image_child.h"
 #include "compose/oci_context.h"
 #include "compose/registries.h"
-#include "spec/giturl.h"
 
 static void reply_with(struct build *b, int64_t need, json_t *fields, const int *fds, size_t n_fds, const struct err *failure)
 {
@@ -164,19 +163,14 @@ int build_client_fetch(const char *url, int out_fd, uint64_t max_bytes, struct e
 _Noreturn static void child_git(const struct build *b, const json_t *need, const int *fds, size_t n_fds, int fd)
 {
 	json_t *got = NULL;
-	int64_t pointers = 0;
+	AUTO_FREE char *warning = NULL;
 	struct err err = { 0 };
-	if (build_client_git(b, need, fds, n_fds, &got, &pointers, &err) < 0) {
+	if (build_client_git(b, need, fds, n_fds, &got, &warning, &err) < 0) {
 		build_job_tell(fd, json_pack("{s:o}", "error", message_from_err(&err)));
 		_exit(0);
 	}
-	if (pointers > 0) {
-		AUTO_GITURL struct giturl u = { 0 };
-		AUTO_FREE char *text = giturl_parse(json_get_str(need, "url", ""), &u, &err) < 0 ? NULL :
-			xasprintf("%s: %lld file%s git-lfs's pointer%s, not the content: LFS is not fetched", u.remote /* without a password */,
-				(long long)pointers, pointers == 1 ? " is" : "s are", pointers == 1 ? "" : "s");
-		build_job_tell(fd, json_pack("{s:o}", "warning", json_text(text ? text : "")));
-	}
+	if (warning)
+		build_job_tell(fd, json_pack("{s:o}", "warning", json_text(warning)));
 	build_job_tell(fd, json_pack("{s:o}", "reply", got));
 	_exit(0);
 }

@@ -235,7 +235,8 @@ static int work(struct job *j, const struct giturl *u, bool resolve, json_t **re
 		rc = git_archive_end(&j->archive, err);
 	git_remote_close(remote);
 	if (rc == 0)
-		*ret = json_pack("{s:s,s:I}", "commit", m.commit, "lfs_pointers", (json_int_t)j->archive.n_pointers);
+		*ret = json_pack("{s:s,s:I,s:I}", "commit", m.commit, "lfs_pointers", (json_int_t)j->archive.n_pointers, "encoded",
+			(json_int_t)j->archive.n_encoded);
 	return rc;
 }
 

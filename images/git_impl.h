@@ -20,7 +20,6 @@ enum { GIT_MAX_OBJECTS = 20000000, GIT_MAX_REFS = 100000, GIT_MAX_REF_BYTES = 64
 #define GIT_FREE_BYTES (256ULL << 20)
 
 /* ---- git_wire.c ---- */
-
 /* What remotes need to know of us. */
 struct git_access {
 	struct http *http;
@@ -113,7 +112,7 @@ struct git_archive {
 	struct str head;          /* the buffer of headers */
 	int64_t mtime_s;
 	uint64_t bytes, max_bytes;
-	size_t n, n_pointers;     /* entries; files that git-lfs has put in place of others */
+	size_t n, n_pointers, n_encoded; /* entries; files that git-lfs has put in place of others; that would have another encoding */
 };
 /* 0 or -1 + err. Paths are relative; of a directory without "/" at the end. */
 int git_archive_add(struct git_archive *a, char type, const char *path, mode_t mode, const void *p, size_t n, struct err *err);
@@ -137,6 +136,7 @@ struct git_checkout {
 	struct git_index_entry *index; /* when keep */
 	size_t n_index, cap_index;
 	bool keep;
+	struct git_attr *attrs;   /* of the directory that is being written, and above */
 };
 /* Finds the commit's tree and time. 0 or -1 + err. */
 int git_checkout_open(struct git_checkout *c, const char *commit, struct err *err);

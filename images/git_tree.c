@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/fs.h"
+#include "images/git_attr.h"
 #include "images/git_impl.h"
 #include "images/pack_impl.h"
 
@@ -88,6 +89,8 @@ static int write_blob(struct git_checkout *c, const char *path, const char *out,
 {
 	AUTO_FREE char *bytes = NULL;
 	const bool link = e->mode == MODE_LINK;
+	char hex[GIT_HEX + 1];
+	bool encoded = false;
 	size_t n;
 	if (git_pack_read(c->pack, e->oid, GIT_BLOB, &bytes, &n, err) < 0)
 		return -1;
@@ -95,10 +98,14 @@ static int write_blob(struct git_checkout *c, const char *path, const char *out,
 		return err_set(err, ERR_CORRUPT, "a symlink makes no sense");
 	if (!link)
 		e->mode = e->mode & 0100 ? 0100755 : 0100644; /* old repositories have others */
-	add_index(c, path, e, n);
+	c->archive->n_pointers += !link && is_pointer(bytes, n);
 	if (!link && strcmp(path, ".gitmodules") == 0 && n <= MAX_GITMODULES && !memchr(bytes, '\0', n))
 		c->gitmodules = xstrndup(bytes, n);
-	c->archive->n_pointers += !link && is_pointer(bytes, n);
+	git_hex(e->oid, hex);
+	if (!link && git_attr_apply(c->attrs, path, hex, &bytes, &n, &encoded, err) < 0)
+		return -1;
+	c->archive->n_encoded += encoded;
+	add_index(c, path, e, n);
 	return git_archive_add(c->archive, link ? PACK_SYMLINK : PACK_REG, out, link ? 0777 : e->mode & 0777, bytes, n, err);
 }
 
@@ -134,6 +141,21 @@ static int write_entry(struct git_checkout *c, struct tree_entry *e, const char 
 	return rc < 0 ? err_wrap(err, "\"%s\"", err_quote(quoted, sizeof(quoted), below)) : 0;
 }
 
+/* The attributes that the tree of the directory gives come on top. */
+static void push_attributes(struct git_checkout *c, const char *tree, size_t tree_n, const char *dir)
+{
+	AUTO_FREE char *text = NULL;
+	struct tree_entry e;
+	size_t n = 0, at = 0;
+	while (next_entry(tree, tree_n, &at, &e, NULL) == 1)
+		if (strcmp(e.name, ".gitattributes") == 0) {
+			if ((e.mode & 0170000) != 0100000 || git_pack_read(c->pack, e.oid, GIT_BLOB, &text, &n, NULL) < 0)
+				text = NULL;
+			break;
+		}
+	c->attrs = git_attr_push(c->attrs, dir, text, n);
+}
+
 static int write_tree(struct git_checkout *c, const unsigned char *oid, const char *path, const char *out, int depth, struct err *err)
 {
 	AUTO_FREE char *bytes = NULL;
@@ -148,14 +170,16 @@ static int write_tree(struct git_checkout *c, const unsigned char *oid, const ch
 		return -1;
 	if (depth > 0 && git_archive_add(c->archive, PACK_DIR, out, 0755, NULL, 0, err) < 0)
 		return -1;
+	push_attributes(c, bytes, n, path);
 	while ((rc = next_entry(bytes, n, &at, &e, err)) == 1) {
 		if (!is_name(e.name) || map_get(&names, e.name))
 			return err_set(err, ERR_CORRUPT, "the name \"%s\" cannot be in a repository%s", err_quote(quoted, sizeof(quoted), e.name),
 				is_name(e.name) ? " twice" : "");
 		map_put(&names, e.name, &names);
 		if (write_entry(c, &e, path, out, depth, err) < 0)
-			return -1;
+			return -1; /* what is on the stack goes with the checkout */
 	}
+	c->attrs = git_attr_pop(c->attrs);
 	return rc;
 }
 
@@ -185,10 +209,11 @@ int git_checkout_open(struct git_checkout *c, const char *commit, struct err *er
 	return 0;
 }
 
-/* The tree of a directory below the commit's. */
+/* The tree of a directory below the commit's; the attributes of those above it are on the stack then. */
 static int find_tree(struct git_checkout *c, const char *subdir, unsigned char oid[static GIT_RAW], struct err *err)
 {
 	AUTO_FREE char *copy = xstrdup(subdir);
+	AUTO_STR struct str dir = {0};
 	char quoted[200];
 	memcpy(oid, c->tree, GIT_RAW);
 	for (char *save = NULL, *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
@@ -205,6 +230,8 @@ static int find_tree(struct git_checkout *c, const char *subdir, unsigned char o
 			return -1;
 		if (rc == 0 || (e.mode & 0170000) != MODE_TREE)
 			return err_set(err, ERR_NOT_FOUND, "subdirectory \"%s\" is not in the repository", err_quote(quoted, sizeof(quoted), subdir));
+		push_attributes(c, bytes, n, str_get(&dir));
+		str_addf(&dir, "%s%s", dir.len ? "/" : "", name);
 		memcpy(oid, e.oid, GIT_RAW);
 	}
 	return 0;
@@ -254,6 +281,8 @@ void git_checkout_done(struct git_checkout *c)
 	}
 	for (size_t i = 0; i < c->n_index; i++)
 		free(c->index[i].path);
+	while (c->attrs)
+		c->attrs = git_attr_pop(c->attrs);
 	free(c->index);
 	free(c->gitmodules);
 	c->index = NULL;

@@ -280,6 +280,53 @@ def test_lfs(t):
         t.lacks(build(t, f"{s.url}/none.git#v1").err, "warning")
 
 
+ATTRIBUTES = {
+    ".gitattributes": "\ufeff# comment\n[attr]dos text eol=crlf\n[attr]nested dos ident\n*.bat dos\n*.sh text eol=lf\n*.auto text=auto eol=crlf\n*.bin -text eol=crlf\n"
+                      "*.id ident\n/top text eol=crlf\nsub/deep/* eol=crlf\n**/any eol=crlf\nsub/**/end eol=crlf\nsub/** crlf=input\nlater.bat -text\nlater.bat !eol\n"
+                      "[a-c]?.cls eol=crlf\n[!a-c]?.neg eol=crlf\n[[:digit:]].num eol=crlf\n\"quo\\164 ed\" eol=crlf\n!no eol=crlf\ndir/ eol=crlf\n"
+                      "*.b binary\n*.b eol=crlf\n*.both nested\nbad=x -=y eol=crlf\nnone eol=CRLF\n*a*b*.star eol=crlf\nx.unset dos\nx.unset -dos\n"
+                      "esc\\*x eol=crlf\nsub/deep/macro.bat -dos\nold crlf eol=crlf\noldin crlf=input eol=crlf\n\r\nwin.txt eol=crlf\r\n" + "y" * 3000 + " eol=crlf\n",
+    "sub/.gitattributes": "*.bat eol=lf\nonly eol=crlf\n/here eol=crlf\n[attr]dos -text\n", "sub/deep/.gitattributes": "x.bat eol=crlf\n",
+}
+NAMES = ("a.bat", "a.sh", "a.auto", "a.bin", "a.id", "top", "sub/top", "sub/deep/f", "any", "sub/any", "sub/deep/any", "sub/end", "sub/deep/end", "sub/deep/more/end",
+         "later.bat", "a1.cls", "d1.cls", "a1.neg", "d1.neg", "1.num", "x.num", "quot ed", "no", "!no", "dir/f", "a.b", "a.both", "none", "xaybz.star", "xbya.star",
+         "x.unset", "esc*x", "escyx", "sub/x.bat", "sub/deep/x.bat", "sub/deep/y.bat", "sub/deep/macro.bat", "only", "sub/only", "sub/deep/only", "sub/here",
+         "sub/deep/here", "old", "oldin", "win.txt", "sub/deep/more/f")
+TEXTS = ("lines\nof\ntext\n", "mixed\r\nlines\n", "lone\rreturn\n", "nul\0\n", "bell\7\n", "", "\n", "no end", "$Id$ $Id: x$ $Id: a b c $\n$Id\n$ $Id:$ $Idx$ $Id: one $\n", "end\n\32")
+
+
+@systest.timeout(120)
+def test_attributes(t):
+    """Line ends and $Id$ are what git itself makes of the same commit, whatever .gitattributes say; what they ask for beside that is one warning."""
+    with served(t) as s:
+        changed = 0
+        for n, text in enumerate(TEXTS):
+            work, bare, out = f"{t.dir}/work-{n}", f"{t.dir}/repos/{n}.git", f"{t.dir}/out{n}"
+            for name in NAMES if n < 2 else ("a.bat", "a.auto", "a.both", "a.id", "a.b"):
+                t.file(f"work-{n}/{name}", text)
+            git(work, "init", "-q", "-b", "main", ".")
+            git(work, "add", ".")  # as they are: the attributes come later
+            for name, rules in ATTRIBUTES.items():
+                t.file(f"work-{n}/{name}", rules)
+            git(work, "add", "--", *ATTRIBUTES)
+            git(work, "commit", "-q", "-m", "all")
+            git(work, "clone", "-q", "--bare", work, bare)
+            git(work, "clone", "-q", bare, out)
+            build(t, "-t", "attr", dockerfile(t, f"FROM scratch\nADD {s.url}/{n}.git /d\n"))
+            for path in git(out, "-c", "core.quotePath=false", "ls-files", "-z").split("\0")[:-1]:
+                with open(f"{out}/{path}", "rb") as a, open(f"{layer(t, 'attr')}/d/{path}", "rb") as b:
+                    want = a.read()
+                    t.eq(b.read(), want, f"{n}: {path}")
+                changed += path in NAMES and want != text.encode()
+        t.true(changed > 40, f"{changed} files that git changes")
+        build(t, "-t", "attr", dockerfile(t, f"FROM scratch\nADD {s.url}/0.git#main:sub /d\n"))
+        with open(layer(t, "attr") + "/d/deep/f", "rb") as f:
+            t.eq(f.read().count(b"\r\n"), 3, "attributes of the directories above a subdirectory")
+        repository(t, "enc", {"f": "f\n", "x": "text\n\n", ".gitattributes": "x text working-tree-encoding=UTF-16LE\n"})
+        done = build(t, dockerfile(t, f"FROM scratch\nADD {s.url}/enc.git#light /d\n"))
+        t.has(done.err, "enc.git: 1 file is UTF-8, not what working-tree-encoding says")
+
+
 def entry(mode, name, oid):
     return f"{mode} ".encode() + name + b"\0" + bytes.fromhex(oid)
 
