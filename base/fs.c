@@ -329,6 +329,14 @@ int fs_each(int dirfd_, const char *path, int (*fn)(void *arg, const char *name)
 	return rc;
 }
 
+int fs_each_if_any(int dirfd_, const char *path, int (*fn)(void *arg, const char *name), void *arg, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(dirfd_, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "open directory %s", path);
+	return fs_each(fd, ".", fn, arg, err);
+}
+
 char *fs_fd_path(int fd, char buf[static 32])
 {
 	snprintf(buf, 32, "/proc/self/fd/%d", fd);

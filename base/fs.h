@@ -35,6 +35,8 @@ int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode);
 
 /* Calls fn for each entry of the directory but "." and ".."; stops at the first non-zero return and returns it. -1 + err when unreadable. */
 int fs_each(int dirfd, const char *path, int (*fn)(void *arg, const char *name), void *arg, struct err *err);
+/* The same; a directory that is not there, or is just being removed by another process, has no entries. */
+int fs_each_if_any(int dirfd, const char *path, int (*fn)(void *arg, const char *name), void *arg, struct err *err);
 
 /* "/proc/self/fd/N" in buf: a path for what only takes paths. */
 char *fs_fd_path(int fd, char buf[static 32]);

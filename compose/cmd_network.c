@@ -81,7 +81,7 @@ static int known_read(const struct app *app, bool partial, struct known_list *re
 	struct bare_scan s = { app, partial, ret };
 	if (app->paths.root_fd < 0)
 		return 0;
-	if (faccessat(app->paths.root_fd, "networks", F_OK, 0) == 0 && fs_each(app->paths.root_fd, "networks", add_bare, &s, err) < 0)
+	if (fs_each_if_any(app->paths.root_fd, "networks", add_bare, &s, err) < 0)
 		return -1;
 	if (observe_projects(&app->paths, &projects, err) < 0)
 		return -1;

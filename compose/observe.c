@@ -112,7 +112,6 @@ int observe_project(const struct paths *p, const char *project, struct observed 
 	AUTO_JSON json_t *desired = NULL;
 	struct observed o = { .project = xstrdup(project) };
 	struct scan scan = { .o = &o };
-	struct stat st;
 	struct err e = {0};
 	uint64_t deadline_ns;
 	run_fd = paths_run(p, project, false, NULL);
@@ -127,7 +126,7 @@ int observe_project(const struct paths *p, const char *project, struct observed 
 	}
 	scan.project_fd = project_fd;
 	scan.run_fd = run_fd;
-	if (fstatat(project_fd, "c", &st, 0) == 0 && fs_each(project_fd, "c", scan_one, &scan, err) < 0) {
+	if (fs_each_if_any(project_fd, "c", scan_one, &scan, err) < 0) { /* a `down` may be removing it all right now */
 		observe_done(&o);
 		return -1;
 	}
@@ -177,10 +176,9 @@ static int compare_strings(const void *a, const void *b)
 
 int observe_projects(const struct paths *p, struct strv *ret, struct err *err)
 {
-	struct stat st;
-	if (p->root_fd < 0 || (fstatat(p->root_fd, "projects", &st, 0) < 0 && errno == ENOENT))
+	if (p->root_fd < 0)
 		return 0;
-	if (fs_each(p->root_fd, "projects", push_name, ret, err) < 0)
+	if (fs_each_if_any(p->root_fd, "projects", push_name, ret, err) < 0)
 		return -1;
 	if (ret->n)
 		qsort(ret->v, ret->n, sizeof(*ret->v), compare_strings);

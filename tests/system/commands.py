@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tarfile
 import termios
+import threading
 import time
 
 WEB = """
@@ -700,3 +701,24 @@ def test_parallel(t):
     words = [x.split()[-1] for x in r.err.splitlines() if re.search(r"Container p-web-\d +(Stopping|Stopped)", x)]
     t.eq(words, ["Stopping", "Stopped"] * 4)
     t.has(t.muster("up", "-d", env={"COMPOSE_PARALLEL_LIMIT": "many"}, rc=1).err, 'COMPOSE_PARALLEL_LIMIT must be an integer (found: "many")')
+
+
+def test_lists_while_a_project_goes(t):
+    """ls and ps look while `up` and `down` make and remove the directories that they read: never an error."""
+    t.compose("services: {web: {image: busybox, command: sleep 1000}}")
+    ended = threading.Event()
+
+    def change():
+        while not ended.is_set():
+            t.up()
+            t.muster("down", "-t", "0")
+    worker = threading.Thread(target=change)
+    worker.start()
+    try:
+        for _ in range(80):
+            t.muster("ls", "-a", "-q")
+            t.muster("ps", "-a", "-q")
+            t.muster("network", "ls", "-q")
+    finally:
+        ended.set()
+        worker.join()

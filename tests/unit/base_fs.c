@@ -219,6 +219,7 @@ static void test_write(int top)
 	put(dir, "stop", "");
 	EXPECT(fs_each(dir, ".", count_name, &n, &err) == 7, "the walk stops when it is told to");
 	EXPECT(fs_each(dir, "none", count_name, &n, &err) == -1 && err.sys == ENOENT, "%s", err.msg);
+	EXPECT(fs_each_if_any(dir, "none", count_name, &n, &err) == 0 && fs_each_if_any(dir, ".", count_name, &n, &err) == 7, "%s", err.msg);
 	EXPECT(fs_make_dir(top, "ten/x", 0700, &err) == -1 && err.sys == ENOTDIR, "%s", err.msg);
 }
 
