@@ -416,7 +416,10 @@ void build_client_report(const struct app *app, const struct build_spec *s)
 		cmd_failf(app, "%s%scancelled", s->name, *s->name ? ": " : "");
 		return;
 	}
-	fputs(str_get(&s->failure), stderr);
+	if (app->progress != PROGRESS_JSON)
+		fputs(str_get(&s->failure), stderr);
+	else if (s->failure.len)
+		cmd_hint(app, "%s", str_get(&s->failure));
 	if (s->told)
 		return;
 	err_wrap(&err, "failed to solve");

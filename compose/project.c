@@ -41,8 +41,17 @@ static void print_diags(const struct app *app, struct diags *ds)
 	AUTO_FREE char *cwd = getcwd(NULL, 0);
 	if (ds->n == 0)
 		return;
-	diags_render(ds, cwd, app->colour_err, &text);
-	fwrite(str_get(&text), 1, text.len, stderr);
+	diags_render(ds, cwd, app->colour_err && app->progress != PROGRESS_JSON, &text);
+	if (app->progress != PROGRESS_JSON) {
+		fwrite(str_get(&text), 1, text.len, stderr);
+		return;
+	}
+	while (text.len && text.p[text.len - 1] == '\n')
+		text.p[--text.len] = '\0';
+	if (ds->n_errors)
+		cmd_failf(app, "%s", str_get(&text));
+	else
+		cmd_warn(app, "%s", str_get(&text));
 }
 
 int project_print_diags(const struct app *app, struct project *p)

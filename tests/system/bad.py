@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: one message with its place and a way out, exit code not 0, nothing started."""
 import io
+import json
 import os
 import tarfile
 
@@ -22,6 +23,18 @@ def test_unknown_key(t):
     """An unknown key: its place, and what was probably meant."""
     refuse(t, "services:\n  a:\n    image: x\n    imagee: y\n", "compose.yaml:4:5", "services.a", "imagee", 'did you mean')
     refuse(t, "servicess: {}\nservices: {a: {image: x}}\n", "compose.yaml:1:1", "servicess", "services")
+
+
+def test_progress_json(t):
+    """With --progress json what is wrong with the file, and with a Dockerfile, is objects, too."""
+    t.compose("services: {web: {image: busybox, prots: []}}")
+    said = t.muster("--progress", "json", "up", "-d", rc=1).err
+    t.eq([list(json.loads(x)) for x in said.splitlines()], [["error", "message"]], said)
+    t.has(json.loads(said)["message"], "compose.yaml:1:", "prots")
+    t.compose("services: {web: {image: x, build: {dockerfile_inline: \"FROM scratch\\nCOPY nope /\\n\"}}}")
+    said = [json.loads(x) for x in t.muster("--progress", "json", "build", rc=1).err.splitlines()]
+    t.has(said[-1]["message"], "service web", "not found")
+    t.true(any("COPY nope" in x.get("msg", "") for x in said), f"{said}")
 
 
 def test_wrong_type(t):
