@@ -353,6 +353,10 @@ struct netw *nets_need(struct supervisor *sv, const char *key, struct err *err)
 			return NULL;
 		return nets_find(sv, copy);
 	}
+	if (d && d->external) { /* it had gone, was forgotten, and may be there again */
+		AUTO_FREE char *copy = xstrdup(d->name);
+		return join(sv, key, copy, err) < 0 ? NULL : nets_find(sv, copy);
+	}
 	err_set(err, ERR_NOT_FOUND, "network %s does not exist", key);
 	return NULL;
 }
@@ -515,6 +519,8 @@ static int mark_removing(struct supervisor *sv, struct netw *n, struct err *err)
 		return -1;
 	n->removing = !shared_busy(&sv->paths, n->bridge.name, sv->project);
 	rc = n->removing ? nets_save(sv, n, err) : err_set(err, ERR_CONFLICT, "Resource is still in use");
+	if (rc < 0 && n->removing && (err->sys == ENOSPC || err->sys == EDQUOT)) /* a full disk keeps nobody from removing */
+		rc = 0;
 	nets_unlock(&sv->paths, n->bridge.name, &fd);
 	return rc;
 }

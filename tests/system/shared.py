@@ -256,6 +256,11 @@ def kill_all(t, ids=()):
         time.sleep(0.1)
 
 
+def gone(t, project):
+    """Its `down` has returned; its processes end a moment later, and are not to be killed before."""
+    t.wait(lambda: not os.path.exists(os.path.join(t.run, project)), 5, f"the end of {project}'s processes")
+
+
 def bridges():
     return {link["ifname"] for link in json.loads(systest.command("ip", "-j", "link", "show", "type", "bridge") or "[]")}
 
@@ -374,11 +379,13 @@ def test_dead_project_holds_nothing(t):
     t.has(go(t, "two", "up", "-d", rc=1).err, "already in use")
     t.eq(t.muster("network", "prune", "-f").out, "")
     go(t, "two", "down")
+    gone(t, "two")
     kill_all(t, [web])
     go(t, "two", "up", "-d")
     t.eq(go(t, "two", "exec", "-T", "api", "hostname", "-i").out.strip(), "10.77.8.2")
     t.has(go(t, "one", "up", "-d", rc=1).err, "no free address left")
     go(t, "two", "down", "-t", "0")
+    gone(t, "two")
     go(t, "one", "up", "-d", "--force-recreate")
     kill_all(t, [go(t, "one", "ps", "-q").out[:12]])
     t.muster("network", "rm", "shared")
@@ -427,9 +434,10 @@ def test_made_anew(t):
     t.muster("network", "create", "--subnet", "10.77.8.0/24", "shared")
     project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
     go(t, "one", "up", "-d")
-    for command in (["start"], ["up", "-d"]):
+    for command, pause in ((["start"], 0), (["start"], 1.5), (["up", "-d"], 0), (["up", "-d"], 1.5)):
         go(t, "one", "stop", "-t", "0")
         t.muster("network", "rm", "shared")
+        time.sleep(pause)  # after a second at most its supervisor has noticed
         t.muster("network", "create", "--subnet", "10.77.9.0/24", "shared")
         go(t, "one", *command)
         t.match(go(t, "one", "exec", "-T", "web", "hostname", "-i").out, r"10\.77\.9\.\d")
@@ -461,4 +469,19 @@ def test_many_at_once(t):
     for name in ("one", "two", "own"): # the owner of a network last: it goes when nobody else is on it
         t.muster("-f", f"{name}/compose.yaml", "down", "-t", "0")
     t.muster("network", "rm", "-f", "shared")
+    t.nothing_left()
+
+
+def test_killed_after_down(t):
+    """`down` has returned, its processes are killed while they clear up: the next `up` finds names and addresses as ever, and `down` leaves nothing."""
+    t.muster("network", "create", "--subnet", "10.77.8.0/24", "shared")
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
+    for i in range(12):
+        go(t, "one", "up", "-d")
+        t.match(go(t, "one", "exec", "-T", "web", "hostname", "-i").out, r"10\.77\.8\.\d")
+        go(t, "one", "down", "-t", "0")
+        time.sleep(i * 0.005)
+        kill_all(t)
+    go(t, "one", "down", "-t", "0")
+    t.muster("network", "rm", "shared")
     t.nothing_left()
