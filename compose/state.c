@@ -21,6 +21,13 @@ struct record *record_new(void)
 	return r;
 }
 
+void record_new_id(char id[static 65])
+{
+	do
+		random_hex(id, 64);
+	while (strspn(id, "0123456789") >= SHORT_ID);
+}
+
 struct record *record_free(struct record *r)
 {
 	if (!r)

@@ -71,6 +71,10 @@ struct record {
 struct record *record_new(void);
 struct record *record_free(struct record *r);
 
+/* A new id: 64 random hexadecimal digits. Its short form is never of decimal digits alone: as a host name, resolvers would take that for an address and
+ * not ask for it. */
+void record_new_id(char id[static 65]);
+
 /* Writes record.json (durable or not) / state.json. project_fd, run_fd: paths_project(), paths_run(). */
 int record_save(const struct record *r, int project_fd, bool durable, struct err *err);
 int record_save_state(const struct record *r, int run_fd, struct err *err);

@@ -169,7 +169,7 @@ struct unit *unit_create(struct op *op, const struct action *a, struct err *err)
 	struct record *r = record_new();
 	struct unit *u = supervisor_add_unit(op->sv, r), *old = a->inherit_volumes && a->id_old ? supervisor_find(op->sv, a->id_old) : NULL;
 	const struct desired_service *s = a->desired;
-	random_hex(r->id, 64);
+	record_new_id(r->id);
 	r->name = xstrdup(a->name);
 	r->project = xstrdup(op->desired.project);
 	r->service = xstrdup(s->name);

@@ -470,3 +470,18 @@ def test_many_at_once(t):
         t.muster("-f", f"{name}/compose.yaml", "down", "-t", "0")
     t.muster("network", "rm", "-f", "shared")
     t.nothing_left()
+
+
+def test_killed_after_down(t):
+    """`down` has returned, its processes are killed while they clear up: the next `up` finds names and addresses as ever, and `down` leaves nothing."""
+    t.muster("network", "create", "--subnet", "10.77.8.0/24", "shared")
+    project(t, "one", f"web: {WEB % ('first', '[net]')}", "{net: {external: true, name: shared}}")
+    for i in range(12):
+        go(t, "one", "up", "-d")
+        t.match(go(t, "one", "exec", "-T", "web", "hostname", "-i").out, r"10\.77\.8\.\d")
+        go(t, "one", "down", "-t", "0")
+        time.sleep(i * 0.005)
+        kill_all(t)
+    go(t, "one", "down", "-t", "0")
+    t.muster("network", "rm", "shared")
+    t.nothing_left()
