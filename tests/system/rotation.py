@@ -121,7 +121,7 @@ def test_none(t):
         """)
     t.up()
     t.wait(lambda: written(t) > 30000, 10, "lines written")
-    t.wait(lambda: os.path.exists(t.root + "/volumes/p_data/_data/done"), 10, "the terminal's writer to end")
+    t.wait(lambda: os.path.exists(t.root + "/volumes/p_data/_data/done"), 40, "the terminal's writer to end")
     said = t.muster("logs", "--no-color")
     t.eq(said.out, "")
     t.has(said.err, 'p-web-1: logging driver "none": nothing is kept', 'p-tty-1: logging driver "none": nothing is kept')

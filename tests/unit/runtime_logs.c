@@ -562,7 +562,8 @@ static void test_rotation(void)
 		pump_for(b, 5);
 	CHECK(status == 0 && read(count[0], &n, sizeof(n)) == sizeof(n) && drain(b, "c1"), "writer: %x", status);
 	kept = kept_bytes(b, &pieces);
-	CHECK(kept >= 300000 && kept <= 420000, "%llu bytes in %u pieces", (unsigned long long)kept, pieces);
+	/* three rotated pieces' worth, less at most one that went for a few bytes too many, and what is being written */
+	CHECK(kept >= 200000 && kept <= 420000, "%llu bytes in %u pieces", (unsigned long long)kept, pieces);
 	r = logs_reader_new(false);
 	CHECK(logs_reader_add(r, b->log_fd, &range, &err) == 0 && logs_reader_read(r, see_line, &seen, &err) == 0, "%s", err.msg);
 	logs_reader_free(r);
