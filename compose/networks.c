@@ -127,19 +127,25 @@ int nets_existing(const struct paths *p, const char *project, const struct desir
 
 /* ---- what projects share ---- */
 
+/* The bridge's directory, made where it is missing. -1 + errno, ENOENT: it went at the same time. */
+static int lease_dir(const struct paths *p, const char *path)
+{
+	bool ok = mkdirat(p->run_fd, path, 0700) == 0 || errno == EEXIST;
+	if (!ok && errno == ENOENT && (mkdirat(p->run_fd, ".leases", 0700) == 0 || errno == EEXIST))
+		ok = mkdirat(p->run_fd, path, 0700) == 0 || errno == EEXIST;
+	return ok ? openat(p->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
 int nets_lock(const struct paths *p, const char *bridge, struct err *err)
 {
 	AUTO_FREE char *path = xasprintf(".leases/%s", bridge);
 	uint64_t deadline_ns = clock_mono_ns() + (uint64_t)LOCK_MS * 1000000;
 	do {
-		AUTO_CLOSE int fd = -1;
+		AUTO_CLOSE int fd = lease_dir(p, path);
 		struct stat st;
-		if ((mkdirat(p->run_fd, path, 0700) < 0 && errno == ENOENT && mkdirat(p->run_fd, ".leases", 0700) < 0 && errno != EEXIST) ||
-		    ((fd = openat(p->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 && errno != ENOENT))
+		if (fd < 0 && errno != ENOENT)
 			return err_sys(err, errno, "lock bridge %s", bridge);
-		if (fd < 0)
-			continue;
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
 			return TAKE_FD(fd);
 		usleep(1000); /* held, or removed with its network */
 	} while (clock_mono_ns() < deadline_ns);

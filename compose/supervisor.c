@@ -440,7 +440,7 @@ int supervisor_main(const char *project, const char *rootid)
 	if (sv.finishing) { /* nothing of the project is left but its directory */
 		AUTO_FREE char *path = xasprintf("projects/%s", project);
 		failpoint("sv.finish");
-		unit_sweep_links(&sv);
+		unit_await_links(&sv);
 		if (nft_release(&sv.net, &err) == 0) /* a worker that was killed may have left them */
 			forward_withdraw(&sv.net, &err);
 		fs_remove_tree(ANCHOR_FD_ROOT, path, NULL);

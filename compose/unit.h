@@ -100,7 +100,7 @@ void unit_discard(struct unit *u);                                           /* 
 void unit_release(struct unit *u, bool keep_ports);                          /* keep_ports: they stay reserved for the next start */
 void unit_bury(struct supervisor *sv, const char *cgroup);                   /* removes it now, or as soon as it can be */
 bool unit_dying(struct supervisor *sv, const char *cgroup, bool forget);     /* is that one of the cgroups that wait for their removal */
-void unit_sweep_links(struct supervisor *sv);                                /* those that ended containers have left */
+void unit_await_links(struct supervisor *sv);                                /* nothing lives any more: until no link is left */
 void unit_key(const struct unit *u, const char *what, char buf[ANCHOR_KEY_BYTES]);
 
 /* unit_adopt.c */

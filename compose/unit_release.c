@@ -86,8 +86,16 @@ static bool runs_again(void *arg, const char *id)
 	return u && (u->phase == UNIT_STARTING || u->phase == UNIT_RUNNING);
 }
 
-void unit_sweep_links(struct supervisor *sv)
+void unit_await_links(struct supervisor *sv)
 {
+	struct err err = {0};
+	if (sv->left.n && attach_await(&sv->net, sv->left.v, sv->left.n, LEFT_MS, &err) < 0)
+		log_warn("%s", err.msg);
+}
+
+static void sweep_links(struct loop_timer *t)
+{
+	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, left_timer);
 	AUTO_STRV struct strv ids = sv->left;
 	struct err err = {0};
 	sv->left = (struct strv){0};
@@ -98,12 +106,6 @@ void unit_sweep_links(struct supervisor *sv)
 		if (u && u->phase == UNIT_STARTING) /* which of its links are the new ones could not be told yet */
 			strv_push(&sv->left, ids.v[i]);
 	}
-}
-
-static void sweep_links(struct loop_timer *t)
-{
-	struct supervisor *sv = CONTAINER_OF(t, struct supervisor, left_timer);
-	unit_sweep_links(sv);
 	if (sv->left.n)
 		loop_timer_set(&sv->loop, t, LEFT_MS, sweep_links);
 }

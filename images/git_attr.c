@@ -42,6 +42,8 @@ struct git_attr {
 	struct setting *settings;
 	size_t n_settings, settings_cap;
 	uint64_t work;            /* of the bottom: of all */
+	const struct rule *macros[MAX_MACROS]; /* of the bottom: the last of a name */
+	size_t n_macros;
 };
 
 /* ---- reading ---- */
@@ -142,6 +144,19 @@ static void read_line(struct git_attr *a, char *line)
 	a->rules[a->n_rules++] = r;
 }
 
+static void find_macros(struct git_attr *a)
+{
+	for (size_t i = a->n_rules; i-- > 0 && a->n_macros < MAX_MACROS;) {
+		size_t m = 0;
+		if (!a->rules[i].macro)
+			continue;
+		while (m < a->n_macros && strcmp(a->macros[m]->macro, a->rules[i].macro) != 0)
+			m++;
+		if (m == a->n_macros)
+			a->macros[a->n_macros++] = &a->rules[i];
+	}
+}
+
 struct git_attr *git_attr_push(struct git_attr *up, const char *dir, const char *text, size_t n)
 {
 	struct git_attr *a = xcalloc(1, sizeof(*a));
@@ -158,6 +173,7 @@ struct git_attr *git_attr_push(struct git_attr *up, const char *dir, const char 
 		a->rules[i].settings = a->settings + at;
 		at += a->rules[i].n;
 	}
+	find_macros(a);
 	return a;
 }
 
@@ -301,9 +317,9 @@ static bool match_path(const char *p, const char *s, uint64_t *work)
 
 struct values {
 	const char *v[ATTR_N_];
-	const struct rule *macros[MAX_MACROS]; /* the root's, the last of a name */
+	const struct git_attr *bottom; /* whose macros they are */
 	const char *macro_values[MAX_MACROS];
-	size_t n_macros;
+	uint64_t *work;
 	const char *binary;       /* of git's own macro: -diff -merge -text */
 };
 
@@ -327,40 +343,28 @@ static void take(struct values *v, const struct setting *s, size_t n)
 		for (size_t i = 0; i < ATTR_N_; i++)
 			if (strcmp(attr_names[i], s[n].name) == 0 && !v->v[i])
 				v->v[i] = s[n].value;
-		while (m < v->n_macros && strcmp(v->macros[m]->macro, s[n].name) != 0)
+		*v->work += ATTR_N_ + v->bottom->n_macros;
+		while (m < v->bottom->n_macros && strcmp(v->bottom->macros[m]->macro, s[n].name) != 0)
 			m++;
-		if (m < v->n_macros)
-			take_macro(v, &v->macro_values[m], &s[n], v->macros[m]->settings, v->macros[m]->n);
+		if (m < v->bottom->n_macros)
+			take_macro(v, &v->macro_values[m], &s[n], v->bottom->macros[m]->settings, v->bottom->macros[m]->n);
 		else if (strcmp(s[n].name, "binary") == 0)
 			take_macro(v, &v->binary, &s[n], &binary, 1);
 	}
 }
 
-static void find_macros(struct values *v, const struct git_attr *bottom)
-{
-	for (size_t i = bottom->n_rules; i-- > 0;) {
-		size_t m = 0;
-		if (!bottom->rules[i].macro)
-			continue;
-		while (m < v->n_macros && strcmp(v->macros[m]->macro, bottom->rules[i].macro) != 0)
-			m++;
-		if (m == v->n_macros && m < MAX_MACROS)
-			v->macros[v->n_macros++] = &bottom->rules[i];
-	}
-}
-
-static void find_values(const struct git_attr *a, const char *path, struct values *v, uint64_t *work)
+static void find_values(const struct git_attr *a, const char *path, struct values *v)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	for (; a && *work < MAX_WORK; a = a->up) {
+	for (; a && *v->work < MAX_WORK; a = a->up) {
 		const char *below = path + strlen(a->dir) + (*a->dir != '\0');
 		for (size_t i = a->n_rules; i-- > 0;) {
 			const struct rule *r = &a->rules[i];
-			++*work;
+			++*v->work;
 			if (!r->pattern)
 				continue;
-			if (r->anchored ? match_path(r->pattern, below, work) :
-				match_name(r->pattern, r->pattern + strlen(r->pattern), name, name + strlen(name), work))
+			if (r->anchored ? match_path(r->pattern, below, v->work) :
+				match_name(r->pattern, r->pattern + strlen(r->pattern), name, name + strlen(name), v->work))
 				take(v, r->settings, r->n);
 		}
 	}
@@ -457,8 +461,8 @@ static void replace(char **bytes, size_t *n, struct str *with)
 
 int git_attr_apply(struct git_attr *a, const char *path, const char *hex, char **bytes, size_t *n, bool *ret_encoded, struct err *err)
 {
-	struct values v = {0};
 	struct git_attr *bottom = a;
+	struct values v;
 	enum action action;
 	const char *encoding;
 	*ret_encoded = false;
@@ -466,8 +470,8 @@ int git_attr_apply(struct git_attr *a, const char *path, const char *hex, char *
 		return 0;
 	while (bottom->up)
 		bottom = bottom->up;
-	find_macros(&v, bottom);
-	find_values(a, path, &v, &bottom->work);
+	v = (struct values){ .bottom = bottom, .work = &bottom->work };
+	find_values(a, path, &v);
 	if (bottom->work >= MAX_WORK)
 		return err_set(err, ERR_INVALID, "its .gitattributes files take too long to compare");
 	if (v.v[ATTR_IDENT] == set) {

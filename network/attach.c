@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "network/scan.h"
 
-enum { ATTACH_MIN_MTU = 68, ATTACH_MAX_MTU = 65535 };
+enum { ATTACH_MIN_MTU = 68, ATTACH_MAX_MTU = 65535, ATTACH_LOOK_US = 5000 };
 
 /* Everything known about one link while it is made. */
 struct attach_work {
@@ -293,22 +295,48 @@ static bool attach_belongs(const struct net *n, const struct scan_link *l, const
 	return true;
 }
 
-int attach_sweep(struct net *n, char *const *ids, size_t n_ids, bool (*lives)(void *arg, const char *id), void *arg, struct err *err)
+/* What of theirs is still there, as numbers, malloc'd. */
+static int attach_stale(struct net *n, char *const *ids, size_t n_ids, bool (*lives)(void *arg, const char *id), void *arg, unsigned **ret, size_t *ret_n,
+			struct err *err)
 {
 	AUTO_FREE struct scan_link *veths = NULL;
-	AUTO_FREE unsigned *stale = NULL;
-	size_t n_veths, n_stale = 0, cap = 0;
+	size_t n_veths, cap = 0;
+	*ret = NULL;
+	*ret_n = 0;
 	if (scan_links(n, "veth", &veths, &n_veths, err) < 0)
 		return -1;
 	for (size_t i = 0; n_veths && i < n_ids; i++) {
-		bool again = lives(arg, ids[i]);
+		bool again = lives && lives(arg, ids[i]);
 		for (size_t k = 0; k < n_veths; k++) {
 			const char *ifname;
 			if (!attach_belongs(n, &veths[k], ids[i], &ifname) || (again && attach_find(n, ids[i], ifname, veths, n_veths) == &veths[k]))
 				continue;
-			stale = vec_grow(stale, n_stale, &cap, sizeof(*stale));
-			stale[n_stale++] = veths[k].ifindex;
+			*ret = vec_grow(*ret, *ret_n, &cap, sizeof(**ret));
+			(*ret)[(*ret_n)++] = veths[k].ifindex;
 		}
 	}
-	return attach_delete(n, stale, n_stale, err);
+	return 0;
+}
+
+int attach_sweep(struct net *n, char *const *ids, size_t n_ids, bool (*lives)(void *arg, const char *id), void *arg, struct err *err)
+{
+	AUTO_FREE unsigned *stale = NULL;
+	size_t n_stale;
+	return attach_stale(n, ids, n_ids, lives, arg, &stale, &n_stale, err) < 0 ? -1 : attach_delete(n, stale, n_stale, err);
+}
+
+int attach_await(struct net *n, char *const *ids, size_t n_ids, unsigned ms, struct err *err)
+{
+	const uint64_t deadline_ns = clock_mono_ns() + (uint64_t)ms * 1000000;
+	for (;;) {
+		AUTO_FREE unsigned *stale = NULL;
+		size_t n_stale;
+		if (attach_stale(n, ids, n_ids, NULL, NULL, &stale, &n_stale, err) < 0)
+			return -1;
+		if (!n_stale)
+			return 0;
+		if (clock_mono_ns() >= deadline_ns)
+			return attach_delete(n, stale, n_stale, err);
+		usleep(ATTACH_LOOK_US);
+	}
 }

@@ -39,4 +39,7 @@ int attach_delete(struct net *n, const unsigned *ifindexes, size_t count, struct
  * started again) keeps its newest links. Without anything to delete, a dump of the links. */
 int attach_sweep(struct net *n, char *const *ids, size_t n_ids, bool (*lives)(void *arg, const char *id), void *arg, struct err *err);
 
+/* Waits until they have none, then does the same: after ms, without anything that lives. */
+int attach_await(struct net *n, char *const *ids, size_t n_ids, unsigned ms, struct err *err);
+
 #endif

@@ -13,7 +13,6 @@
 #include <stdio.h>
 
 #include "base/failpoint.h"
-#include "network/attach.h"
 #include "network/scan.h"
 
 static const struct ipam_pool bridge_pools[] = {
@@ -339,39 +338,11 @@ int bridge_ensure(struct net *n, const struct bridge_spec *spec, struct bridge *
 	return 0;
 }
 
-/* The ports that containers of ours have left, see attach_sweep(); others' are only let go. */
-static int bridge_delete_ports(struct net *n, unsigned ifindex, struct err *err)
-{
-	AUTO_FREE struct scan_link *veths = NULL;
-	AUTO_FREE unsigned *ports = NULL;
-	size_t n_veths, n_ports = 0, cap = 0;
-	if (scan_links(n, "veth", &veths, &n_veths, err) < 0)
-		return -1;
-	for (size_t i = 0; i < n_veths; i++) {
-		const struct scan_link *l = &veths[i];
-		if (l->master != ifindex || !str_starts(l->name, "mv") || strncmp(l->alias, n->rootid, NET_ROOTID_LEN) != 0)
-			continue;
-		ports = vec_grow(ports, n_ports, &cap, sizeof(*ports));
-		ports[n_ports++] = l->ifindex;
-	}
-	if (n_ports) {
-		ports = vec_grow(ports, n_ports, &cap, sizeof(*ports));
-		ports[n_ports++] = ifindex; /* with them, for the price of one */
-	}
-	return attach_delete(n, ports, n_ports, err);
-}
-
 int bridge_delete(struct net *n, const char *name, struct err *err)
 {
 	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	AUTO_BATCH struct nl_batch b = { 0 };
 	struct err got = { 0 };
-	struct scan_link there;
-	int rc = scan_link_by_name(&n->rt, name, &there, err);
-	if (rc)
-		return rc < 0 ? -1 : 0;
-	if (str_eq(there.kind, "bridge") && bridge_delete_ports(n, there.ifindex, err) < 0)
-		return err_wrap(err, "delete bridge %s", name);
 	nl_msg(&b, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	nl_put_str(&b, IFLA_IFNAME, name);
 	if (nl_talk(&n->rt, &b, NULL, &got) == 0 || got.sys == ENODEV)

@@ -37,7 +37,7 @@ void bridge_name(const char *rootid, const char *project, const char *network, c
  * route_localnet on (published ports answer on 127.0.0.1). About 0.4 ms. Does not touch nft: see nft_apply(). */
 int bridge_ensure(struct net *n, const struct bridge_spec *spec, struct bridge *ret, struct err *err);
 
-/* Deletes it with the links of ended containers that still are its ports, see attach_sweep(); absent is success. What else is on it is only let go.
+/* Deletes it; absent is success. What is on it is only let go; see attach_sweep().
  * 20-60 ms (the kernel waits for RCU): not from an event loop. */
 int bridge_delete(struct net *n, const char *name, struct err *err);
 
