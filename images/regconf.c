@@ -91,8 +91,10 @@ static const char *find_alias(const json_t *conf, const char *name)
 static size_t covers(const char *prefix, const char *full)
 {
 	size_t n = strlen(prefix), host = strcspn(full, "/");
-	if (str_starts(prefix, "*."))
-		return host > n - 1 && strncmp(full + host - (n - 1), prefix + 1, n - 1) == 0 ? host : 0;
+	if (str_starts(prefix, "*.")) { /* as containers/image has it: a port is part of the rest, unless the prefix names it */
+		size_t end = strchr(prefix, ':') ? host : strcspn(full, ":/");
+		return end > n - 1 && strncmp(full + end - (n - 1), prefix + 1, n - 1) == 0 ? end : 0;
+	}
 	return strncmp(full, prefix, n) == 0 && (full[n] == '/' || !full[n]) ? n : 0;
 }
 

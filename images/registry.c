@@ -188,6 +188,45 @@ static bool realm_allowed(const struct registry *r, const char *realm)
 		(r->insecure && str_starts(r->base, "http://") && http_same_host(realm, r->base));
 }
 
+/* True when what the registry sends us to may be asked at all. */
+static bool target_allowed(const struct registry *r, const char *url)
+{
+	return http_url_allowed(url, sock_is_loopback(r->host)) ||
+		(r->insecure && http_same_host(url, r->base) && str_starts(r->base, "http://"));
+}
+
+static bool is_redirect(const struct http_request *q, const struct http_reply *a)
+{
+	bool plain = strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
+	if (!a->location)
+		return false;
+	return a->status == 307 || a->status == 308 || (plain && a->status >= 301 && a->status <= 303);
+}
+
+/* q to q->url and where that redirects to. What it carries of ours goes no further than the first host, nor comes back to it; a body is not sent on. */
+static int send_and_follow(const struct registry *r, struct http *h, struct http_request *q, struct http_reply *a, struct err *err)
+{
+	AUTO_FREE char *first = xstrdup(q->url), *url = xstrdup(q->url);
+	for (unsigned hops = 0; hops <= MAX_REDIRECTS; hops++) {
+		char *next;
+		q->url = url;
+		q->insecure = is_lax(r, url);
+		if (http_send(h, q, a, err) < 0)
+			return -1;
+		if (!is_redirect(q, a) || q->body)
+			return 0;
+		next = http_join(url, a->location);
+		free(url);
+		url = next;
+		if (!next || !target_allowed(r, next))
+			return err_set(err, ERR_DENIED, "redirects to where HTTPS does not lead");
+		q->authorization = http_same_origin(next, first) ? q->authorization : NULL;
+		q->identify = q->identify && http_same_origin(next, first);
+		http_reply_done(a);
+	}
+	return err_set(err, ERR_SYS, "redirects more than %d times", MAX_REDIRECTS);
+}
+
 /* Asks the token server. r->lock is held. why: after -1 its transient and retry_after_s say whether it may help to begin again. */
 static int fetch_token(struct registry *r, struct http *h, const struct auth_challenge *c, struct auth_token *ret, struct http_reply *why,
 	struct err *err)
@@ -199,7 +238,7 @@ static int fetch_token(struct registry *r, struct http *h, const struct auth_cha
 	AUTO_FREE char *url = NULL, *body = NULL;
 	struct http_request q = { .method = "GET", .max_text = MAX_TOKEN_TEXT, .authorization = basic };
 	struct http_reply a;
-	int rc;
+	int rc = 0;
 	token_scopes(r, c, &scopes);
 	for (size_t i = 0; i < scopes.n; i++) {
 		AUTO_FREE char *scope_q = http_escape(scopes.v[i]);
@@ -216,9 +255,9 @@ static int fetch_token(struct registry *r, struct http *h, const struct auth_cha
 		url = xasprintf("%s%cservice=%s%s", c->realm, strchr(c->realm, '?') ? '&' : '?', service_q, str_get(&all));
 	}
 	q.url = url;
-	q.insecure = is_lax(r, url);
 	q.identify = http_same_origin(url, r->base);
-	rc = http_send(h, &q, &a, err);
+	if (send_and_follow(r, h, &q, &a, err) < 0)
+		rc = err_wrap(err, "the token server of %s", r->name);
 	if (rc == 0 && a.status != 200)
 		rc = a.status == 401 || a.status == 403 ? registry_explain(r, &a, r->repository[0] ? r->repository : "login", err) :
 			err_set(err, ERR_SYS, "the token server of %s answers with status %ld", r->name, a.status);
@@ -310,21 +349,6 @@ static int renew_authorization(struct registry *r, struct http *h, struct http_r
 		rc = answer_challenge(r, h, a, err);
 	pthread_mutex_unlock(&r->lock);
 	return rc;
-}
-
-/* True when what the registry sends us to may be asked at all. */
-static bool target_allowed(const struct registry *r, const char *url)
-{
-	return http_url_allowed(url, sock_is_loopback(r->host)) ||
-		(r->insecure && http_same_host(url, r->base) && str_starts(r->base, "http://"));
-}
-
-static bool is_redirect(const struct http_request *q, const struct http_reply *a)
-{
-	bool plain = strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
-	if (!a->location)
-		return false;
-	return a->status == 307 || a->status == 308 || (plain && a->status >= 301 && a->status <= 303);
 }
 
 int registry_send(struct registry *r, struct http *h, const char *target, struct http_request *q, struct http_reply *a, struct err *err)

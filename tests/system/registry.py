@@ -181,6 +181,39 @@ def test_token_elsewhere(t):
         t.eq({x[2] for x in s.seen}, {None})
 
 
+def test_token_redirects(t):
+    """A token server that has moved: on its own host it gets the credentials again, on another one it is asked without; one that goes round in circles,
+    or where HTTPS does not lead, is one error."""
+    image = Image(LAYERS)
+    loopback(t)
+    with Server(image, address="127.0.0.2") as other, Server(image) as s:
+        where = {"to": f"http://{s.host}/token2?x=1"}
+
+        def fault(h, _):
+            if h.path.startswith("/token2"):
+                ok = h.headers.get("Authorization") == "Basic " + SECRET
+                h.reply(200 if ok else 401, json.dumps({"token": "good"}).encode() if ok else b"{}")
+            elif h.path.startswith("/token"):
+                h.reply(302, b"", {"Location": where["to"]})
+            elif h.headers.get("Authorization") != "Bearer good":
+                h.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{s.host}/token",service="test"'})
+            else:
+                return False
+            return True
+        s.fault = fault
+        other.fault = lambda h, n: h.reply(200, json.dumps({"token": "good"}).encode()) or True
+        login(t, s.host)
+        pulled(t, s, image)
+        t.muster("image", "rm", f"{s.host}/a/b:1")
+        where["to"] = f"http://{other.host}/token2"
+        pulled(t, s, image)
+        t.eq({x[2] for x in other.seen}, {None}, "credentials at the other host")
+        t.muster("image", "rm", f"{s.host}/a/b:1")
+        for to, words in (("/token", "more than"), ("http://192.0.2.1/token2", "HTTPS"), ("file:///etc/passwd", "HTTPS")):
+            where["to"] = to
+            refused(t, s, "the token server", words)
+
+
 def test_redirect_leaks_nothing(t):
     """Blobs redirected to another host: fetched there, without credentials; a challenge from there is not answered; http elsewhere is not followed."""
     image = Image(LAYERS)

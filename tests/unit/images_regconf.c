@@ -19,6 +19,8 @@ static const char first[] =
 	"[[registry]]\nprefix = 'docker.io/team'\nlocation = 'team.example/x'\n"
 	"[[registry]]\nprefix = '*.corp.example'\ninsecure = true\n"
 	"[[registry]]\nprefix = '*.moved.example'\nlocation = 'new.example/old'\n"
+	"[[registry]]\nprefix = '*.ported.example'\nlocation = 'new.example'\n"
+	"[[registry]]\nprefix = '*.given.example:5000'\nlocation = 'new.example'\n"
 	"[[registry]]\nlocation = 'bad.example'\nblocked = true\n"
 	"[[registry]]\nlocation = 'digest.example'\nmirror-by-digest-only = true\n"
 	"[[registry.mirror]]\nlocation = 'm1.example'\n[[registry.mirror]]\nlocation = 'm2.example'\npull-from-mirror = 'tag-only'\n"
@@ -46,6 +48,11 @@ static void test_places(const json_t *conf)
 		{ "short", false, "localhost:5000/short " },
 		{ "team/gone", false, "other.example/gone " },
 		{ "a.corp.example/x/y", false, "a.corp.example/x/y! " },
+		{ "a.corp.example:5000/x", false, "a.corp.example:5000/x! " },
+		{ "a.corp.example.org/x", false, "a.corp.example.org/x " },
+		{ "a.ported.example:5000/x", false, "new.example:5000/x " },
+		{ "a.given.example:5000/x", false, "new.example/x " },
+		{ "a.given.example:5001/x", false, "a.given.example:5001/x " },
 		{ "corp.example/x", false, "corp.example/x " },
 		{ "notcorp.example/x", false, "notcorp.example/x " },
 		{ "z.moved.example/a/b:1", false, "new.example/old/a/b " },
