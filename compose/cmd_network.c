@@ -359,11 +359,11 @@ static int create(const struct app *app, const char *name, json_t *record, struc
 	struct net net = {0};
 	struct err ignored = {0};
 	int rc = dir < 0 ? -1 : nets_lookup(&app->paths, NULL, name, &owner, &there, err);
-	if (rc < 0)
-		return -1;
 	bridge_name(app->paths.rootid, NETS_NOBODY, name, bridge);
-	if (rc == 0 || shared_busy(&app->paths, bridge, NULL))
-		return err_set(err, ERR_CONFLICT, "network with name %s already exists", name);
+	if (rc <= 0 || shared_busy(&app->paths, bridge, NULL)) {
+		unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR); /* when the lock has made it */
+		return rc < 0 ? -1 : err_set(err, ERR_CONFLICT, "network with name %s already exists", name);
+	}
 	json_put_str(record, "key", name);
 	json_put_str(record, "bridge", bridge);
 	json_put_int(record, "created_ns", (int64_t)clock_real_ns());
@@ -422,10 +422,12 @@ static int remove_network(const struct app *app, const struct known *k, struct e
 	AUTO_FREE char *file = xasprintf("%s.json", k->name);
 	if (dir < 0)
 		return -1;
-	if (!is_bare(k))
+	if (!is_bare(k)) {
+		unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
 		return err_set(err, ERR_CONFLICT,
 			       shared_busy(&app->paths, bridge, NULL) ? "error while removing network: network %s has active endpoints" :
 			       "network %s belongs to project %s: it goes with \"down\" of that project", k->name, k->owner);
+	}
 	if (faccessat(dir, file, F_OK, 0) < 0) { /* it was one that a killed command had left */
 		unlinkat(app->paths.root_fd, "networks", AT_REMOVEDIR);
 		return 0;
