@@ -444,8 +444,8 @@ static bool expand_ident(const char *p, size_t n, const char *hex, struct str *o
 		blank = close - from >= 2 ? memchr(from + 2, ' ', (size_t)(close - from) - 2) : NULL;
 		if (blank && blank < close - 1)
 			continue;
-		str_addf(out, ": %s ", hex);
-		from = close;
+		str_addf(out, ": %s $", hex);
+		from = close + 1;
 		any = true;
 	}
 	str_addn(out, from, (size_t)(end - from));

@@ -292,7 +292,7 @@ NAMES = ("a.bat", "a.sh", "a.auto", "a.bin", "a.id", "top", "sub/top", "sub/deep
          "later.bat", "a1.cls", "d1.cls", "a1.neg", "d1.neg", "1.num", "x.num", "quot ed", "no", "!no", "dir/f", "a.b", "a.both", "none", "xaybz.star", "xbya.star",
          "x.unset", "esc*x", "escyx", "sub/x.bat", "sub/deep/x.bat", "sub/deep/y.bat", "sub/deep/macro.bat", "only", "sub/only", "sub/deep/only", "sub/here",
          "sub/deep/here", "old", "oldin", "win.txt", "sub/deep/more/f")
-TEXTS = ("lines\nof\ntext\n", "mixed\r\nlines\n", "lone\rreturn\n", "nul\0\n", "bell\7\n", "", "\n", "no end", "$Id$ $Id: x$ $Id: a b c $\n$Id\n$ $Id:$ $Idx$ $Id: one $\n", "end\n\32")
+TEXTS = ("lines\nof\ntext\n", "mixed\r\nlines\n", "lone\rreturn\n", "nul\0\n", "bell\7\n", "", "\n", "no end", "$Id$ $Id: x$ $Id: a b c $\n$Id\n$ $Id:$ $Idx$ $Id: one $\n$Id$Id$Id$ $Id: $Id$\n", "end\n\32")
 
 
 @systest.timeout(120)
