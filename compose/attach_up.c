@@ -229,10 +229,9 @@ static void handle_state(struct attach *a, const json_t *event)
 /* (Re)connects the stream of states; start: bring a supervisor up. 0, or -1 + err. */
 static int open_follow(struct attach *a, bool start, struct err *err)
 {
-	AUTO_JSON json_t *follow = json_pack("{s:s}", "op", "follow");
 	util_close(&a->follow_fd);
 	for (int tries = 0; a->follow_fd < 0; tries++) {
-		a->follow_fd = control_connect(&a->app->paths, a->project, start, err);
+		a->follow_fd = control_follow(&a->app->paths, a->project, start, NULL, NULL, err);
 		if (a->follow_fd == -1)
 			return -1;
 		if (a->follow_fd == -2 && tries == 20) { /* no anchor has brought one up within two seconds: the project is down */
@@ -242,7 +241,7 @@ static int open_follow(struct attach *a, bool start, struct err *err)
 		if (a->follow_fd == -2)
 			usleep(100000);
 	}
-	return control_send(a->follow_fd, follow, NULL, 0, err);
+	return 0;
 }
 
 static void handle_follow(struct attach *a)

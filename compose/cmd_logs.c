@@ -94,11 +94,8 @@ static int show(struct follower *f)
 
 static int open_control(struct follower *f)
 {
-	AUTO_JSON json_t *follow = json_pack("{s:s}", "op", "follow");
 	struct err err;
-	f->control_fd = control_connect(&f->app->paths, f->project, false, &err);
-	if (f->control_fd < 0 || control_send(f->control_fd, follow, NULL, 0, &err) < 0)
-		util_close(&f->control_fd);
+	f->control_fd = control_follow(&f->app->paths, f->project, false, NULL, NULL, &err);
 	return f->control_fd;
 }
 

@@ -229,8 +229,8 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 	return false;
 }
 
-/* What the records say of our container, after the supervisor went away: true when it has ended. */
-static bool ended_meanwhile(struct run *r)
+/* What the records say of our container, after the supervisor went away: true when it has ended. exit_code: as of control_follow(). */
+static bool ended_meanwhile(struct run *r, int exit_code)
 {
 	struct observed o = {0};
 	bool found = false;
@@ -244,7 +244,10 @@ static bool ended_meanwhile(struct run *r)
 		r->request.done = c->status == STATUS_EXITED;
 		r->request.exit = c->exit_code < 0 ? 1 : c->exit_code;
 	}
-	if (!found) {
+	if (!found && exit_code != -2) {
+		r->request.done = true;
+		r->request.exit = exit_code < 0 ? 255 : exit_code;
+	} else if (!found) {
 		cmd_warn(r->app, "container %s ended while the supervisor was away: its exit code is unknown", r->name);
 		r->request.done = true;
 		r->request.exit = 1;
@@ -256,17 +259,17 @@ static bool ended_meanwhile(struct run *r)
 static bool run_lost(void *arg)
 {
 	struct run *r = arg;
-	AUTO_JSON json_t *follow = json_pack("{s:s}", "op", "follow");
 	struct err err;
+	int exit_code = -2;
 	if (!r->attached)
 		return false;
 	r->following = true;
 	util_close(&r->request.fd);
-	r->request.fd = control_connect(&r->app->paths, r->project, true, &err);
-	if (r->request.fd < 0 || control_send(r->request.fd, follow, NULL, 0, &err) < 0)
+	r->request.fd = control_follow(&r->app->paths, r->project, true, r->id, &exit_code, &err);
+	if (r->request.fd < 0)
 		return false;
 	r->pump.control_fd = r->request.fd;
-	ended_meanwhile(r);
+	ended_meanwhile(r, exit_code);
 	return true;
 }
 

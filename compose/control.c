@@ -10,7 +10,7 @@
 #include "base/sock.h"
 #include "compose/anchor.h"
 
-enum { START_TRIES = 10, RENEW_TIMEOUT_MS = 15000 };
+enum { START_TRIES = 10, FOLLOW_TRIES = 20, RENEW_TIMEOUT_MS = 15000 };
 
 static int say_hello(int fd, struct err *err)
 {
@@ -97,6 +97,23 @@ int control_recv(int fd, json_t **ret, int *fds, size_t *n_fds, struct err *err)
 		return err_set(err, ERR_CORRUPT, "control message: %s", je.text);
 	}
 	return 1;
+}
+
+int control_follow(const struct paths *p, const char *project, bool start, const char *id, int *ret_exit, struct err *err)
+{
+	AUTO_JSON json_t *follow = json_pack("{s:s,s:s*}", "op", "follow", "id", id);
+	for (int tries = 0; tries < FOLLOW_TRIES; tries++) {
+		AUTO_JSON json_t *answer = NULL;
+		AUTO_CLOSE int fd = control_connect(p, project, start, err);
+		if (fd < 0)
+			return fd;
+		if (control_send(fd, follow, NULL, 0, err) < 0 || control_recv(fd, &answer, NULL, NULL, err) != 1)
+			continue;
+		if (ret_exit)
+			*ret_exit = (int)json_get_int(answer, "exit_code", -2);
+		return TAKE_FD(fd);
+	}
+	return err_set(err, ERR_SYS, "the supervisor of project %s keeps going away; see muster.log in its run directory", project);
 }
 
 /* Reads events until "done": its exit; -2 when the supervisor went away; -1 + err. */

@@ -33,7 +33,8 @@ enum { CONTROL_PROTOCOL = 1 };
  *   renew    origin; descriptor 0 of the frame: a sealed muster-run of another build, which takes over once no operation is under way. No
  *            answer: the connection ends
  *   cancel   ends the wait of the request in progress on this project
- *   follow   streams events for ever; the first answer is {"event":"following"}
+ *   follow   [id]: streams events for ever; the first answer is {"event":"following"}, with "exit_code" when the one-off container `id` has ended
+ *            and nobody was told so
  * Any request may carry "parallel" (how many containers start or stop at once; absent: any number) and
  * "request_id" (random text): one that comes again with the same id after a crash joins the first or gets its
  * result. A container's log directory (runtime/logs_reader.h) is <root>/projects/<project>/c/<id12>/log.
@@ -52,6 +53,11 @@ int control_send(int fd, const json_t *request, const int *fds, size_t n_fds, st
 
 /* Receives one frame: 1 and *ret (new reference), 0 when the supervisor went away, -1 + err. fds as sock_recv(). */
 int control_recv(int fd, json_t **ret, int *fds, size_t *n_fds, struct err *err);
+
+/* Connects and follows: what happens from its return on comes as an event, what has happened before stands in the records. start and the result as of
+ * control_connect(). id (may be NULL): a one-off container, *ret_exit is then its exit code when it has ended and nobody was told so (-1: the status is
+ * unknown), else -2. */
+int control_follow(const struct paths *p, const char *project, bool start, const char *id, int *ret_exit, struct err *err);
 
 /* Sends a request and hands each event to fn until "done". Returns its exit (>= 0) with *err set when it carried an error; -1 + err when
  * the connection broke for good. When the supervisor dies meanwhile and `again` is true, reconnects and sends the request once more (safe

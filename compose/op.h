@@ -64,6 +64,7 @@ int server_open(struct supervisor *sv, struct err *err);
 void server_send(struct client *c, const json_t *event, const int *fds, size_t n_fds);
 void server_progress(struct op *op, const char *object, const char *name, const char *id, const char *status, const char *text);
 void server_warn(struct op *op, const char *text);
+void server_keep_exit(const struct unit *u);                                  /* for who comes back to ask, see control_follow() */
 void server_notice(struct supervisor *sv, const char *text);                  /* a warning, to followers */
 void server_state(struct unit *u, const char *action, bool will_restart);    /* to followers */
 void server_done(struct op *op);                                             /* answers, frees op, takes the next */

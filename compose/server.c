@@ -220,6 +220,12 @@ static void keep_result(struct supervisor *sv, const char *request_id, json_t *d
 	map_put(&sv->results, request_id, json_incref(done));
 }
 
+void server_keep_exit(const struct unit *u)
+{
+	AUTO_JSON json_t *code = json_integer(u->rec->exit_code);
+	keep_result(u->sv, u->rec->id, code);
+}
+
 /* In place of the request: from now on it is not carried on, and whoever asks again gets this. */
 static void save_result(struct supervisor *sv, const struct op *op, json_t *done)
 {
@@ -389,10 +395,9 @@ static void do_signal(struct supervisor *sv, struct client *c, const json_t *req
 
 static void do_follow(struct supervisor *sv, struct client *c, const json_t *request)
 {
-	(void)sv;
-	(void)request;
+	const char *id = json_get_str(request, "id", NULL);
 	c->follows = true;
-	send_new(c, json_pack("{s:s}", "event", "following"));
+	send_new(c, json_pack("{s:s,s:O*}", "event", "following", "exit_code", id ? map_get(&sv->results, id) : NULL));
 }
 
 /* Only what this client has asked for. */

@@ -69,7 +69,7 @@ struct supervisor {
 	struct map layer_cache;            /* image id → struct layer_set */
 	struct client *clients;
 	struct op *current, *queue;
-	struct map results;                /* request_id → json_t of its "done" */
+	struct map results;                /* request_id → json_t of its "done"; id of a one-off container → its exit code, when nobody was told it */
 	uint64_t generation;               /* of the newest operation */
 	uint64_t generation_trimmed;       /* the one after which memory was given back */
 	size_t n_workers;

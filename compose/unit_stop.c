@@ -201,6 +201,8 @@ void unit_log_drained(struct unit *u)
 	u->attached = NULL;
 	if (attached)
 		attached->attached = NULL;
+	else if (r->oneoff)
+		server_keep_exit(u);
 	unit_settled(u);
 	u = supervisor_find(sv, id);
 	if (u)

@@ -170,7 +170,7 @@ struct git_attr *git_attr_push(struct git_attr *up, const char *dir, const char 
 			read_line(a, line);
 	}
 	for (size_t i = 0; i < a->n_rules; i++) { /* the list stays where it is from now on */
-		a->rules[i].settings = a->settings + at;
+		a->rules[i].settings = a->settings ? a->settings + at : NULL;
 		at += a->rules[i].n;
 	}
 	find_macros(a);

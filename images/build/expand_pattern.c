@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matching within ${…}: the pattern as a row of elements, and the set of elements that are reached so far, moved on by one character at a time. No
  * backtracking, so a hostile pattern costs its length times the value's, and a counter of steps ends what is still too much. */
+#include "images/build/expand.h"
 #include "images/build/expand_impl.h"
 
 enum { MAX_STEPS = 50000000, ELEMENT_ANY = 0x200000, ELEMENT_ONE, BAD_BYTE = 0x110000 };
@@ -75,6 +76,8 @@ static ssize_t match_from(const struct glyphs *pattern, const struct glyphs *v, 
 	for (size_t i = 0;; i++) {
 		bool alive = false;
 		uint32_t c;
+		if ((*steps += n + 1) > MAX_STEPS)
+			return -2;
 		/* "*" may match nothing */
 		for (size_t k = 0; k < n; k++) {
 			if (state[k] && pattern->v[backwards ? n - 1 - k : k] == ELEMENT_ANY)
@@ -98,8 +101,6 @@ static ssize_t match_from(const struct glyphs *pattern, const struct glyphs *v, 
 		}
 		if (!alive)
 			return best;
-		if ((*steps += n + 1) > MAX_STEPS)
-			return -2;
 	}
 }
 
@@ -156,6 +157,8 @@ int expand_replace(const char *value, const char *pattern, const char *with, boo
 			str_add(ret, with);
 			done = !all;
 		}
+		if (ret->len > EXPAND_MAX_BYTES)
+			return err_set(err, ERR_INVALID, "the value grows beyond %d bytes", EXPAND_MAX_BYTES);
 		after_match = n > 0;
 		if (n > 0) {
 			value += bytes_of(&v, i, i + (size_t)n);
@@ -167,8 +170,6 @@ int expand_replace(const char *value, const char *pattern, const char *with, boo
 			value += glyph_len(v.v[i]);
 		}
 		i++;
-		if (ret->len > 1 << 20)
-			return err_set(err, ERR_INVALID, "the value grows beyond %d bytes", 1 << 20);
 	}
 	return 0;
 }

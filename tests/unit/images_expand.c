@@ -84,6 +84,9 @@ static void test_limits(const struct expand_env *env)
 	EXPECT(expand_word("${x//*y/}${x//*y/}${x//*y/}${x//*y/}${x//*y/}${x//*y/}", '\\', 0, &some, NULL, &got, &err) < 0 && strstr(err.msg, "too long"),
 		"steps of several: %s", err.msg);
 	EXPECT(expand_word("${x//x/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy}", '\\', 0, &big, NULL, &got, &err) < 0, "growth by replacing");
+	str_clear(&got); /* 4000 times 4000: nothing near to that is put together first */
+	EXPECT(expand_word("${x//?/$x}", '\\', 0, &some, NULL, &got, &err) < 0 && strstr(err.msg, "grows") && got.cap < 8 << 20, "product: %s, %zu", err.msg,
+		got.cap);
 	expand_env_done(&big);
 	expand_env_done(&some);
 }
