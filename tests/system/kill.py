@@ -418,3 +418,21 @@ def test_broken_start_says_why(t):
 if not os.environ.get("MUSTER_STORM"):
     for storm in [name for name in globals() if name.startswith(("test_storm", "test_down_storm"))]:
         del globals()[storm]
+
+
+def test_run_finds_its_end(t):
+    """A `run --rm` whose supervisor is killed, and which gets to the next one only when its container has ended and gone: the exit code is the
+    command's all the same."""
+    t.compose("services: {a: {image: busybox, command: sleep 1000, stop_grace_period: 0s}}")
+    t.muster("debug", "failpoints", "on")
+    t.up()
+    for at in (1, 2):  # the new connection's greeting, its question
+        job = t.start("run", "--rm", "-T", "a", "sh", "-c", "echo out; sleep 0.3; exit 7")
+        t.wait(lambda: [j for j in [job] if "out" in j.out], 5, "the container's output")
+        t.muster("debug", "failpoints", f"muster.send=delay:800@{at}")
+        t.true(victims(t, ("supervise",)), "nobody to kill")
+        t.eq(job.wait(), 7, f"exit code\n{job.err}\n")
+        t.eq((job.out, job.err), ("out\n", ""))
+    t.muster("debug", "failpoints", "off")
+    t.muster("down", "-t", "0")
+    t.nothing_left()
