@@ -168,11 +168,20 @@ static int put_capabilities(struct app *app, json_t *run)
 	return cmd_failf(app, "run: --%s: %s", str_starts(key, "cap_add") ? "cap-add" : "cap-drop", err.msg);
 }
 
+/* What is asked for, or one of our own making: known here whatever happens to who starts it. */
+static char *container_name(const struct run *r)
+{
+	const char *given = cli_str(r->app->args, "name"), sep = r->app->separator;
+	char slug[13];
+	random_hex(slug, 12);
+	return *given ? xstrdup(given) : xasprintf("%s%c%s%crun%c%s", r->project, sep, r->service, sep, sep, slug);
+}
+
 /* The member "run" of the request; 0, or 1 after a message. */
-static int run_options(struct app *app, const struct run *r, const struct project *p, json_t *run)
+static int run_options(struct app *app, struct run *r, const struct project *p, json_t *run)
 {
 	const struct cli_args *a = app->args;
-	const char *user = cli_str(a, "user"), *dir = cli_str(a, "workdir"), *name = cli_str(a, "name");
+	const char *user = cli_str(a, "user"), *dir = cli_str(a, "workdir");
 	AUTO_STRV struct strv words = {0};
 	if (put_capabilities(app, run)) /* first: nothing else is in it yet */
 		return 1;
@@ -182,7 +191,8 @@ static int run_options(struct app *app, const struct run *r, const struct projec
 	json_object_set_new(run, "entrypoint", cli_is_set(a, "entrypoint") ? json_from_strv(words.v) : json_null());
 	json_put_str(run, "user", *user ? user : NULL);
 	json_put_str(run, "working_dir", *dir ? dir : NULL);
-	json_put_str(run, "name", *name ? name : NULL);
+	r->name = container_name(r);
+	json_put_str(run, "name", r->name);
 	json_object_set_new(run, "tty", json_boolean(r->tty));
 	json_object_set_new(run, "stdin", json_boolean(r->input));
 	json_object_set_new(run, "detach", json_boolean(r->detach));
@@ -200,13 +210,8 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 {
 	struct run *r = arg;
 	const char *kind = json_get_str(event, "event", ""), *name = json_get_str(event, "name", "");
-	const char sep = r->app->separator;
-	AUTO_FREE char *prefix = xasprintf("%s%c%s%crun%c", r->project, sep, r->service, sep, sep);
-	const char *given = cli_str(r->app->args, "name");
 	if (strcmp(kind, "attach") == 0) {
 		snprintf(r->id, sizeof(r->id), "%s", json_get_str(event, "id", ""));
-		free(r->name);
-		r->name = xstrdup(name);
 		for (size_t i = 0; i < n_fds && i < ARRAY_SIZE(r->fds); i++)
 			r->fds[i] = TAKE_FD(fds[i]);
 		r->attached = true;
@@ -221,12 +226,7 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 		if (removed)
 			cmd_failf(r->app, "the supervisor went away before the command was started");
 	}
-	if (strcmp(kind, "container") == 0 && (str_starts(name, prefix) || (*given && strcmp(given, name) == 0))) {
-		if (strcmp(json_get_str(event, "status", ""), "Created") == 0 && !r->name)
-			r->name = xstrdup(name);
-		return true; /* an error comes again with "done" */
-	}
-	return false;
+	return strcmp(kind, "container") == 0 && strcmp(r->name, name) == 0; /* an error comes again with "done" */
 }
 
 /* What the records say of our container, after the supervisor went away: true when it has ended. exit_code: as of control_follow(). */
@@ -358,7 +358,7 @@ static int run_request(struct run *r)
 		return rc;
 	if (r->attached && !r->detach)
 		return run_pump(r);
-	if (r->detach && r->request.exit == 0 && r->name)
+	if (r->detach && r->request.exit == 0)
 		printf("%s\n", r->name);
 	return r->request.exit;
 }
@@ -446,7 +446,7 @@ static int run_loaded(struct app *app, struct run *r, struct project *p)
 	}
 	request_init(&r->request, app, r->project, json);
 	r->request.passed_fd = r->stdin_read;
-	r->request.once = true;
+	r->request.once = !r->detach;
 	r->request.silent = cli_bool(app->args, "quiet");
 	r->request.event = run_event;
 	r->request.lost = run_lost;

@@ -22,7 +22,7 @@ enum { CONTROL_PROTOCOL = 1 };
  *   kill     services, signal, remove_orphans (services of the file in "known"); beside an operation under way it does not queue
  *   rm       services, stop, volumes, timeout_s, containers [ids]
  *   down     services, timeout_s, volumes, remove_orphans, known [service names in the file; absent = all]
- *   run      desired, service, run {command|null, entrypoint|null, env ["K=V"], user, working_dir, name, labels, tty, stdin, detach, rm,
+ *   run      desired, service, run {name, command|null, entrypoint|null, env ["K=V"], user, working_dir, labels, tty, stdin, detach, rm,
  *            service_ports, publish [canonical ports], use_aliases, no_deps, volumes [canonical mounts]}; descriptor 0 of the frame: read
  *            end for stdin (when stdin && !tty). Answers {"event":"attach","id","name"} before the start, with descriptors: the pty's
  *            master when tty, else two read descriptors of stdout.log and stderr.log (read each to its end again whenever it grows,

@@ -154,13 +154,11 @@ int op_run_begin(struct op *op, struct err *err)
 	CLEANUP(plan_existing_done) struct plan_existing existing = {0};
 	struct supervisor *sv = op->sv;
 	const json_t *run = json_object_get(op->request, "run");
-	const char *service = json_get_str(op->request, "service", ""), *name = json_get_str(run, "name", NULL);
+	const char *service = json_get_str(op->request, "service", ""), *name = json_get_str(run, "name", "");
 	struct plan_options opt = { .no_deps = json_get_bool(run, "no_deps", false), .generation = op->generation };
 	const struct desired_service *s;
 	struct desired_service *one;
 	struct observed o;
-	const char *sep;
-	char slug[13];
 	int rc = find_begun(op, err);
 	if (rc == 1)
 		plan_init(&op->plan);
@@ -171,7 +169,9 @@ int op_run_begin(struct op *op, struct err *err)
 	s = desired_service(&op->desired, service);
 	if (!s)
 		return err_set(err, ERR_NOT_FOUND, "no such service: %s", service);
-	for (size_t i = 0; name && i < sv->n_units; i++)
+	if (!*name)
+		return err_set(err, ERR_INVALID, "run: the request names no container");
+	for (size_t i = 0; i < sv->n_units; i++)
 		if (strcmp(sv->units[i]->rec->name, name) == 0)
 			return err_set(err, ERR_CONFLICT, "the name %s is in use by container %.12s", name, sv->units[i]->rec->id);
 	one = arena_alloc(op->desired.arena, sizeof(*one));
@@ -181,10 +181,6 @@ int op_run_begin(struct op *op, struct err *err)
 	if (model_read_service(s->name, one->config, op->desired.arena, &one->model, err) < 0)
 		return -1;
 	one->replicas = 1;
-	random_hex(slug, 12);
-	sep = op->desired.separator;
-	if (!name)
-		name = arena_printf(op->desired.arena, "%s%s%s%srun%s%s", sv->project, sep, s->name, sep, sep, slug);
 	op->oneoff = one;
 	if (apply_existing(sv, &op->desired, &existing, err) < 0)
 		return -1;

@@ -286,6 +286,13 @@ void server_flush(struct supervisor *sv)
 			usleep(1000);
 }
 
+/* What a supervisor goes on with that comes after a crash. Not with a `run` whose client waits for the command: that is told that it was not started. */
+static bool carried_on(const struct op *op)
+{
+	const bool run = str_eq(op->kind, "run");
+	return !str_eq(op->kind, "kill") && (!run || json_get_bool(json_object_get(op->request, "run"), "detach", false));
+}
+
 /* Begins the operation at the head of the queue, when none is under way. */
 static void start_next(struct supervisor *sv)
 {
@@ -299,7 +306,7 @@ static void start_next(struct supervisor *sv)
 		if (!op->generation)
 			op->generation = ++sv->generation;
 		json_put_int(op->request, "generation", (int64_t)op->generation);
-		if (op->stdin_fd < 0 && !str_eq(op->kind, "kill") && json_write_file(sv->run_fd, "op.json", op->request, false, &err) < 0)
+		if (carried_on(op) && json_write_file(sv->run_fd, "op.json", op->request, false, &err) < 0)
 			log_warn("op.json: %s", err.msg);
 		failpoint("op.saved");
 		op->started = true;

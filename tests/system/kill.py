@@ -436,3 +436,30 @@ def test_run_finds_its_end(t):
     t.muster("debug", "failpoints", "off")
     t.muster("down", "-t", "0")
     t.nothing_left()
+
+
+def test_run_is_not_started_later(t):
+    """A supervisor killed before the command of a `run` has begun: the client says so, and nobody starts the command after that. One in the
+    background is carried on, and runs once."""
+    t.compose("""
+        services:
+          a: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+          b: {image: busybox, command: sh -c 'printf x >>/count/runs', volumes: ['./count:/count']}
+        """)
+    os.mkdir(t.dir + "/count")
+    t.muster("debug", "failpoints", "on")
+    t.up("a")
+    for point in ("op.saved", "start.layers", "start.recorded"):
+        t.muster("debug", "failpoints", f"{point}=kill9@1")
+        t.has(t.muster("run", "--rm", "-T", "b", rc=1).err, "before the command was started")
+        t.muster("ps")
+        t.wait(lambda: len(t.ids()) == 1, 5, "the end of what was made")
+        t.eq(runs(t), 0, f"runs after {point}")
+    for n, point in enumerate(("op.saved", "start.layers", "start.recorded")):
+        t.muster("debug", "failpoints", f"{point}=kill9@1")
+        t.has(t.muster("run", "--rm", "-d", "b").out, "p-b-run-")
+        t.wait(lambda: len(t.ids()) == 1, 5, "the end of the container")
+        t.eq(runs(t), n + 1, f"runs after {point}")
+    t.muster("debug", "failpoints", "off")
+    t.muster("down", "-t", "0")
+    t.nothing_left()
