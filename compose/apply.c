@@ -116,10 +116,11 @@ static int do_update(struct op *op, const struct action *a, struct err *err)
 static int do_create(struct op *op, size_t i, struct err *err)
 {
 	const struct action *a = &op->plan.actions[i];
-	op->made[i] = unit_create(op, a, err);
+	const bool oneoff = op->oneoff && a->desired == op->oneoff;
+	op->made[i] = oneoff && op_run_wanted(op, err) < 0 ? NULL : unit_create(op, a, err);
 	if (!op->made[i])
 		return -1;
-	if (op->oneoff && a->desired == op->oneoff)
+	if (oneoff)
 		op_run_created(op, op->made[i]);
 	server_state(op->made[i], "create", false);
 	return 0;
@@ -134,6 +135,8 @@ static int do_start(struct op *op, size_t i, struct err *err)
 		return err_set(err, ERR_NOT_FOUND, "the container is gone");
 	if (u->phase == UNIT_RUNNING)
 		return 0;
+	if (u->run_op == op && op_run_wanted(op, err) < 0)
+		return -1;
 	if (u->phase == UNIT_BACKOFF) {
 		loop_timer_cancel(&u->timer);
 		u->phase = UNIT_IDLE;

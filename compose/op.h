@@ -89,6 +89,8 @@ void apply_trash_emptied(struct supervisor *sv);                             /* 
 /* op_run.c */
 int op_run_begin(struct op *op, struct err *err);
 void op_run_record(const struct op *op, struct record *r);                   /* what makes a new record that of a one-off container */
+bool op_run_waits(const struct op *op);                                       /* its client waits for the command, and it is for nobody else */
+int op_run_wanted(const struct op *op, struct err *err);                      /* -1 + err: that client has gone */
 void op_run_created(struct op *op, struct unit *u);
 void op_run_ended(struct op *op);                                            /* a container of it that was not started goes */
 

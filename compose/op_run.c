@@ -109,6 +109,16 @@ void op_run_record(const struct op *op, struct record *r)
 	json_put_str(r->labels, "com.docker.compose.slug", r->id);
 }
 
+bool op_run_waits(const struct op *op)
+{
+	return str_eq(op->kind, "run") && !json_get_bool(json_object_get(op->request, "run"), "detach", false);
+}
+
+int op_run_wanted(const struct op *op, struct err *err)
+{
+	return op_run_waits(op) && !op->client ? err_set(err, ERR_TIMEOUT, "nobody waits for the command any more: it is not started") : 0;
+}
+
 void op_run_created(struct op *op, struct unit *u)
 {
 	const json_t *run = json_object_get(op->request, "run");
@@ -159,7 +169,7 @@ int op_run_begin(struct op *op, struct err *err)
 	const struct desired_service *s;
 	struct desired_service *one;
 	struct observed o;
-	int rc = find_begun(op, err);
+	int rc = op_run_wanted(op, err) < 0 ? -1 : find_begun(op, err);
 	if (rc == 1)
 		plan_init(&op->plan);
 	if (rc != 0)

@@ -24,6 +24,7 @@ enum { MAX_RESULTS = 32, ACCEPT_PAUSE_MS = 100, RENEW_MS = 20, FLUSH_NS = 100000
 static void client_close(struct client *c)
 {
 	struct supervisor *sv = c->sv;
+	struct op *current = sv->current && sv->current->client == c ? sv->current : NULL;
 	for (struct client **at = &sv->clients; *at; at = &(*at)->next)
 		if (*at == c) {
 			*at = c->next;
@@ -32,8 +33,8 @@ static void client_close(struct client *c)
 	for (struct op *op = sv->queue; op; op = op->next)
 		if (op->client == c)
 			op->client = NULL;
-	if (sv->current && sv->current->client == c)
-		sv->current->client = NULL;
+	if (current)
+		current->client = NULL;
 	if (c->attached) {
 		struct unit *u = c->attached;
 		u->attached = NULL;
@@ -50,6 +51,8 @@ static void client_close(struct client *c)
 	str_done(&c->in);
 	str_done(&c->out);
 	free(c);
+	if (current && op_run_waits(current)) /* it may end with that */
+		apply_cancel(current, "its client went away");
 	supervisor_maybe_finish(sv);
 }
 
@@ -289,8 +292,7 @@ void server_flush(struct supervisor *sv)
 /* What a supervisor goes on with that comes after a crash. Not with a `run` whose client waits for the command: that is told that it was not started. */
 static bool carried_on(const struct op *op)
 {
-	const bool run = str_eq(op->kind, "run");
-	return !str_eq(op->kind, "kill") && (!run || json_get_bool(json_object_get(op->request, "run"), "detach", false));
+	return !str_eq(op->kind, "kill") && !op_run_waits(op);
 }
 
 /* Begins the operation at the head of the queue, when none is under way. */

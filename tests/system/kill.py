@@ -463,3 +463,32 @@ def test_run_is_not_started_later(t):
     t.muster("debug", "failpoints", "off")
     t.muster("down", "-t", "0")
     t.nothing_left()
+
+
+def test_run_is_not_started_for_nobody(t):
+    """A `run` that is interrupted or killed while it waits, for what it depends on or for another command, is not carried out later."""
+    t.compose("""
+        services:
+          a: {image: busybox, command: sleep 1000, stop_signal: SIGUSR1, stop_grace_period: 2s, init: false}
+          slow: {image: busybox, command: sleep 2}
+          b: {image: busybox, command: sh -c 'printf x >>/count/runs', volumes: ['./count:/count'], depends_on: {slow: {condition: service_completed_successfully}}}
+        """)
+    os.mkdir(t.dir + "/count")
+    for sig, rc in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        job = t.start("run", "--rm", "-T", "b")
+        t.wait(lambda: t.ps().get("p-slow-1", {}).get("State") == "running", 5, "what it depends on")
+        os.kill(job.p.pid, sig)
+        t.eq(job.wait(), rc)
+        t.wait(lambda: t.ps()["p-slow-1"]["State"] == "exited", 5, "the end of it")
+        t.muster("up", "-d", "a")
+        t.eq((runs(t), sorted(t.ids())), (0, ["p-a-1", "p-slow-1"]), f"runs after {sig.name}")
+    stop = t.start("stop", "a")
+    t.wait(lambda: t.ps()["p-a-1"]["State"] == "running" and stop.p.poll() is None, 2, "the stop")
+    job = t.start("run", "--rm", "-T", "--no-deps", "b")
+    time.sleep(0.3)
+    job.kill()
+    t.eq(stop.wait(), 0)
+    t.muster("up", "-d", "a")
+    t.eq((runs(t), sorted(t.ids())), (0, ["p-a-1", "p-slow-1"]), "runs after a kill in the queue")
+    t.muster("run", "--rm", "-T", "--no-deps", "b")
+    t.eq(runs(t), 1)
