@@ -55,6 +55,7 @@ struct anchor {
 	struct kept *kept;     /* MAX_KEPT of them */
 	int n_kept;            /* entries in use lie in [0, n_kept) */
 	int first_free;        /* there is no free one before it */
+	bool joined;           /* our own cgroup */
 	bool finish, keep;     /* keep: containers may still need the run directory */
 };
 
@@ -380,7 +381,10 @@ static int anchor_setup(struct anchor *a, struct err *err)
 	}
 	log_init("anchor", 2);
 	note_holder(a);
-	if (failpoint_err("anchor.locked", err) < 0 || own_join(a->rootid, a->project, err) < 0 || failpoint_err("anchor.cgroup", err) < 0)
+	if (failpoint_err("anchor.locked", err) < 0)
+		return -1;
+	a->joined = true; /* wholly or in part */
+	if (own_join(a->rootid, a->project, err) < 0 || failpoint_err("anchor.cgroup", err) < 0)
 		return -1;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return err_sys(err, errno, "prctl(PR_SET_CHILD_SUBREAPER)");
@@ -442,7 +446,7 @@ static void anchor_end(struct anchor *a)
 		}
 	if (!a->keep)
 		logs_holder_kill(a->project_run_fd);
-	own_leave(a->rootid, a->project);
+	own_leave(a->rootid, a->project, a->keep);
 	failpoint("anchor.left");
 	if (!a->keep)
 		remove_run_directory(a);
@@ -464,6 +468,8 @@ int anchor_main(const char *project, const char *rootid, const char *origin)
 	if (rc != 0) {
 		if (rc < 0)
 			log_warn("%s", err.msg);
+		if (a.joined)
+			own_leave(rootid, project, true);
 		return rc < 0;
 	}
 	reap(&a);

@@ -13,6 +13,8 @@
 #include "compose/paths.h"
 #include "runtime/cgroup.h"
 
+enum { LEAVE_TRIES = 1000, LEAVE_US = 2000 };
+
 static void own_path(char *buf, size_t size, const char *rootid, const char *project)
 {
 	snprintf(buf, size, "muster-%s/%s/own", rootid, project);
@@ -72,7 +74,7 @@ void own_leave_run(int run_fd)
 	}
 }
 
-void own_leave(const char *rootid, const char *project)
+void own_leave(const char *rootid, const char *project, bool keep)
 {
 	struct cgroup_host *host = NULL;
 	struct err err = {0};
@@ -82,8 +84,8 @@ void own_leave(const char *rootid, const char *project)
 	if (cgroup_host_open(&host, &err) == 0) {
 		if (cgroup_leave(host, &err) < 0)
 			log_warn("leaving cgroup %s: %s", path, err.msg);
-		for (int tries = 0; tries < 100 && cgroup_remove(host, path, &err) == 1; tries++)
-			usleep(2000);
+		for (int tries = 0; cgroup_remove(host, path, &err) == 1 && !keep && tries < LEAVE_TRIES; tries++)
+			usleep(LEAVE_US);
 		failpoint("anchor.cgroup.left");
 		cgroup_remove(host, containers, &err);
 		cgroup_remove_parents(host, path);

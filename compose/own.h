@@ -9,8 +9,10 @@
 int own_join(const char *rootid, const char *project, struct err *err);
 
 /* Goes back to the root of the hierarchies, removes the project's cgroups and the parents that are empty then. Before the project's lock is
- * given up: the next anchor makes cgroups of the same names. */
-void own_leave(const char *rootid, const char *project);
+ * given up: the next anchor makes cgroups of the same names. A process of ours that is on its way out is waited for, 2 s at most, unless keep: some
+ * stay. */
+void own_leave(const char *rootid, const char *project, bool keep);
+
 /* Makes run_fd a description of its own with a shared lock: what came from the command that started us is that one's hold on the directory, which
  * it gives up when it wants to, and we must not give it up in its place. The number stays. */
 int own_hold_run(int run_fd, struct err *err);

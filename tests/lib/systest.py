@@ -463,7 +463,7 @@ class Test:
         groups = []
         for top, folders, _ in os.walk("/sys/fs/cgroup"):
             found = [f for f in folders if f in [f"muster-{i}" for i in ids]]
-            groups += [os.path.join(top, f) for f in found]
+            groups += [path for f in found for path, _, _ in os.walk(os.path.join(top, f))]
             folders[:] = [f for f in folders if not f.startswith("muster-")]
         running = [f"{name}: {line} ({state})" for pid, (state, parent, name, line) in processes().items() if pid not in ours and parent != self.world]
         if not self.private:
