@@ -279,6 +279,11 @@ int main(void)
 	make_uplink(l);
 	CHECK(net_open(&l->net, LAB_ROOTID, &l->err) == 0, &l->err);
 	before = snapshot();
+	for (int i = 0; i < 250 && (strstr(before, "NO-CARRIER") || strstr(before, "state DOWN")); i++) { /* the uplink is said to be up a little later */
+		free(before);
+		usleep(20 * 1000);
+		before = snapshot();
+	}
 	make_network(l, 0, "a", false);
 	make_network(l, 1, "b", false);
 	make_network(l, 2, "i", true);
