@@ -307,8 +307,11 @@ static int adopt_running(struct unit *u, struct err *err)
 	if (r->n_ports && !u->ports_held)
 		unit_hold_ports(u);
 	if (r->n_endpoints && (u->dns_udp < 0 || u->dns_tcp < 0)) {
+		char key[ANCHOR_KEY_BYTES];
 		util_close(&u->dns_udp);
 		util_close(&u->dns_tcp);
+		unit_key(u, "dns/*", key); /* one without the other, when an anchor was killed while it handed them over: it has the address */
+		supervisor_anchor_drop(u->sv, key);
 		u->exit_tries = 0;
 		reopen_dns(&u->note_timer);
 	}

@@ -492,3 +492,20 @@ def test_run_is_not_started_for_nobody(t):
     t.eq((runs(t), sorted(t.ids())), (0, ["p-a-1", "p-slow-1"]), "runs after a kill in the queue")
     t.muster("run", "--rm", "-T", "--no-deps", "b")
     t.eq(runs(t), 1)
+
+
+def test_anchor_dies_handing_over(t):
+    """An anchor that is killed after any number of the descriptors that it hands to a new supervisor: names are found afterwards."""
+    t.compose("services: {a: {image: busybox, command: sleep 1000, stop_grace_period: 0s}, b: {image: busybox, command: sleep 1000, stop_grace_period: 0s}}")
+    t.muster("debug", "failpoints", "on")
+    t.up()
+    for at in range(1, 11):
+        before = t.daemons("supervise")
+        t.muster("debug", "failpoints", f"anchor.list=kill9@{at}")
+        t.wait(lambda: victims(t, ("supervise",)), 5, "a supervisor to kill")
+        t.wait(lambda old=before: t.daemons("supervise") and t.daemons("supervise") != old, 5, "a new supervisor")
+        for name, other in (("a", "b"), ("b", "a")):
+            t.wait(lambda n=name, o=other: t.muster("exec", "-T", n, "nslookup", o, rc=None).rc == 0, 5, f"{other} inside of {name}, {at}")
+    t.muster("debug", "failpoints", "off")
+    t.muster("down", "-t", "0")
+    t.nothing_left()
