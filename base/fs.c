@@ -3,13 +3,16 @@
  * fs_open_in_root is the only way a path inside an image or container is opened (CVE-2021-30465, CVE-2024-45310). */
 #include "base/fs.h"
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 
 #include <dirent.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 int fs_open_dir(int dirfd, const char *path, struct err *err)
 {
@@ -90,6 +93,15 @@ int fs_write_all(int fd, const void *p, size_t n, struct err *err)
 		n -= (size_t)w;
 	}
 	return 0;
+}
+
+int fs_seal(int memfd)
+{
+	const uint64_t deadline = clock_mono_ns() + 5000000000;
+	int rc;
+	while ((rc = fcntl(memfd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)) < 0 && errno == EBUSY && clock_mono_ns() < deadline)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	return rc;
 }
 
 static int write_replacing(int dirfd, const char *name, const void *p, size_t n, mode_t mode, bool durable, struct err *err)

@@ -20,6 +20,10 @@ int fs_read(int dirfd, const char *path, size_t max_bytes, struct str *ret, stru
 int fs_read_fd(int fd, size_t max_bytes, struct str *ret, struct err *err);
 /* Writes all n bytes, retrying short writes and EINTR. */
 int fs_write_all(int fd, const void *p, size_t n, struct err *err);
+/* Seals a memfd for good: neither its bytes nor its size change any more, whoever holds it. The kernel gives EBUSY when something beside us holds
+ * one of its pages for longer than 150 ms (memfd_wait_for_pins in mm/memfd.c; compaction of memory does it on a busy machine), so it is asked
+ * for 5 s. Returns 0 or -1 with errno. */
+int fs_seal(int memfd);
 
 /* Replaces `name` in dirfd durably: temporary file, fsync, rename, fsync of the directory. A crash leaves the old or the new one. */
 int fs_write_atomic(int dirfd, const char *name, const void *p, size_t n, mode_t mode, struct err *err);

@@ -217,7 +217,7 @@ int proc_seal_binary(const char *path, struct err *err)
 		if (n <= 0)
 			return err_sys(err, n < 0 ? errno : EIO, "copy %s", path);
 	}
-	if (fchmod(fd, 0555) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+	if (fchmod(fd, 0555) < 0 || fs_seal(fd) < 0)
 		return err_sys(err, errno, "seal the copy of %s", path);
 	return TAKE_FD(fd);
 }

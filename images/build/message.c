@@ -30,7 +30,7 @@ static int encode(const json_t *j, struct str *packet, int *ret_memfd, struct er
 		return err_sys(err, errno, "build message: memfd");
 	if (fs_write_all(fd, text, n, err) < 0)
 		return -1;
-	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+	if (fs_seal(fd) < 0)
 		return err_sys(err, errno, "build message: seal");
 	str_addc(packet, 'M');
 	*ret_memfd = TAKE_FD(fd);

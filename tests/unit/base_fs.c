@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -272,6 +273,31 @@ static void test_remove_mount(int top, const char *path)
 	EXPECT(fs_remove_tree(top, "m", &err) == 0, "%s", err.msg);
 }
 
+/* A page in a pipe is held by somebody else; a child lets go of it later than the kernel waits. */
+static void test_seal(void)
+{
+	AUTO_CLOSE int fd = memfd_create("seal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	AUTO_CLOSE int other = memfd_create("seal", MFD_CLOEXEC);
+	int pipe_fd[2];
+	pid_t child;
+	char c;
+	must(fd >= 0 && other >= 0 && pipe2(pipe_fd, O_CLOEXEC) == 0 && write(fd, "text", 4) == 4, "memfd");
+	must(splice(fd, &(off_t){ 0 }, pipe_fd[1], NULL, 4, 0) == 4, "splice");
+	EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0 && errno == EBUSY, "a held page is no hindrance: %s", strerror(errno));
+	child = fork();
+	must(child >= 0, "fork");
+	if (child == 0) {
+		usleep(400000);
+		_exit(read(pipe_fd[0], (char[4]){ 0 }, 4) != 4);
+	}
+	EXPECT(fs_seal(fd) == 0, "%s", strerror(errno));
+	must(waitpid(child, NULL, 0) == child, "waitpid");
+	EXPECT(pwrite(fd, "x", 1, 0) < 0 && errno == EPERM && ftruncate(fd, 0) < 0 && pread(fd, &c, 1, 0) == 1 && c == 't', "not sealed");
+	EXPECT(fs_seal(other) < 0 && errno == EPERM, "one that forbids it: %s", strerror(errno));
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+}
+
 int main(void)
 {
 	char path[] = "/tmp/base_fs.XXXXXX", buf[32];
@@ -287,6 +313,7 @@ int main(void)
 	test_write(top);
 	test_remove(top);
 	test_remove_mount(top, path);
+	test_seal();
 	EXPECT(strcmp(fs_fd_path(12, buf), "/proc/self/fd/12") == 0, "%s", buf);
 	EXPECT(fs_remove_tree(AT_FDCWD, path, &err) == 0 && access(path, F_OK) < 0, "%s", err.msg);
 	printf("%s\n", failures ? "failed" : "passed");
