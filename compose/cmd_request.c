@@ -137,6 +137,8 @@ void request_handle(struct request *r)
 		const char *error = json_get_str(event, "error", NULL);
 		int exit_code = (int)json_get_int(event, "exit", error ? 1 : 0);
 		int64_t code = json_get_int(event, "error_code", ERR_NONE);
+		if (r->event)
+			r->event(r->arg, event, fds, n_fds);
 		if (error && exit_code == 1)
 			exit_code = code == ERR_NO_COMMAND ? 127 : code == ERR_NOT_EXEC ? 126 : 1;
 		finish(r, exit_code, error);

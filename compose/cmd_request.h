@@ -20,8 +20,8 @@ struct request {
 	unsigned tries;
 	bool done;
 	int exit;                 /* valid when done */
-	/* Sees every event before it is shown; returns true when it has dealt with it. fds: what came along, closed afterwards unless taken
-	 * (set to -1). May be NULL. */
+	/* Sees every event before it is shown, the one that says "done" as well; returns true when it has dealt with it. fds: what came along, closed
+	 * afterwards unless taken (set to -1). May be NULL. */
 	bool (*event)(void *arg, const json_t *event, int *fds, size_t n_fds);
 	/* The supervisor went away: returns true when it has seen to it (r->fd is another one). May be NULL. */
 	bool (*lost)(void *arg);

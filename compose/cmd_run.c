@@ -210,6 +210,8 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 {
 	struct run *r = arg;
 	const char *kind = json_get_str(event, "event", ""), *name = json_get_str(event, "name", "");
+	if (r->detach && json_get_bool(event, "done", false))
+		snprintf(r->id, sizeof(r->id), "%s", json_get_str(event, "id", ""));
 	if (strcmp(kind, "attach") == 0) {
 		snprintf(r->id, sizeof(r->id), "%s", json_get_str(event, "id", ""));
 		for (size_t i = 0; i < n_fds && i < ARRAY_SIZE(r->fds); i++)
@@ -359,7 +361,7 @@ static int run_request(struct run *r)
 	if (r->attached && !r->detach)
 		return run_pump(r);
 	if (r->detach && r->request.exit == 0)
-		printf("%s\n", r->name);
+		printf("%s\n", r->id);
 	return r->request.exit;
 }
 

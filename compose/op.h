@@ -53,6 +53,7 @@ struct op {
 	int signal;                        /* kill */
 	unsigned parallel;                 /* how many containers start or stop at once; 0: any number */
 	int stdin_fd;                      /* run */
+	char run_id[65];                   /* run: the container's, once it is made */
 	const struct desired_service *oneoff; /* run: the service with the command line's wishes */
 	struct loop_timer timer;           /* wait_timeout_s */
 	struct loop_timer queue_timer, settle_timer;

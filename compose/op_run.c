@@ -123,6 +123,7 @@ void op_run_created(struct op *op, struct unit *u)
 {
 	const json_t *run = json_object_get(op->request, "run");
 	u->run_op = op;
+	snprintf(op->run_id, sizeof(op->run_id), "%s", u->rec->id);
 	if (!json_get_bool(run, "detach", false) && op->client) {
 		u->attached = op->client;
 		op->client->attached = u;
@@ -152,9 +153,10 @@ static int find_begun(struct op *op, struct err *err)
 		struct unit *u = op->sv->units[i];
 		if (!u->rec->oneoff || u->rec->generation != op->generation)
 			continue;
-		if (u->phase != UNIT_IDLE || u->rec->started_generation >= op->generation)
-			return 1;
-		return unit_remove(u, true, err);
+		if (u->phase == UNIT_IDLE && u->rec->started_generation < op->generation)
+			return unit_remove(u, true, err);
+		snprintf(op->run_id, sizeof(op->run_id), "%s", u->rec->id);
+		return 1;
 	}
 	return 0;
 }

@@ -244,6 +244,8 @@ void server_done(struct op *op)
 {
 	struct supervisor *sv = op->sv;
 	json_t *done = done_event(op->failed ? MAX(op->exit, 1) : op->exit, op->failed ? &op->err : NULL);
+	if (op->run_id[0])
+		json_put_str(done, "id", op->run_id);
 	failpoint("op.done");
 	save_result(sv, op, done);
 	failpoint("op.ended");

@@ -239,11 +239,14 @@ def test_run_flags(t):
     t.compose("services: {web: {image: busybox, command: sleep 1000, entrypoint: [sh, -c, 'echo wrong']}}")
     t.eq(t.muster("run", "--rm", "-T", "-e", "A=5", "-u", "app", "-w", "/tmp", "--entrypoint", "sh", "web", "-c", "echo $A; id -un; pwd").lines,
          ["5", "app", "/tmp"])
-    name = t.muster("run", "-d", "--entrypoint", "sleep", "web", "1000").out.strip()
-    t.match(name, r"^p-web-run-[0-9a-f]{12}$")
+    run_id = t.muster("run", "-d", "--entrypoint", "sleep", "web", "1000").out.strip()
+    t.match(run_id, r"^[0-9a-f]{64}$")
+    (name,) = t.ps()
+    t.eq(t.ps("--no-trunc")[name]["ID"], run_id)
     t.eq(t.ps()[name]["State"], "running")
     t.has(t.ps()[name]["Labels"], "com.docker.compose.oneoff=True")
-    t.eq(t.muster("run", "-d", "--name", "my-name", "--entrypoint", "sleep", "web", "1000").out.strip(), "my-name")
+    run_id = t.muster("run", "-d", "--name", "my-name", "--entrypoint", "sleep", "web", "1000").out.strip()
+    t.eq(t.ps("--no-trunc")["my-name"]["ID"], run_id)
     t.muster("run", "--rm", "-d", "--name", "my-name", "--entrypoint", "true", "web", rc=1)
 
 
@@ -268,12 +271,11 @@ def test_run_dependencies(t):
     t.eq(t.ps(), {}, "containers after --no-deps")
     t.muster("run", "--rm", "-T", "web", "nslookup", "db")
     t.eq(sorted(t.ps()), ["p-db-1"])
-    one = t.muster("run", "-d", "--service-ports", "web", "httpd", "-f", "-h", "/etc").out.strip()
+    t.muster("run", "-d", "--name", "one", "--service-ports", "web", "httpd", "-f", "-h", "/etc")
     t.has(t.http("http://127.0.0.1:18083/hostname"), "")
-    t.has(t.ps()[one]["Ports"], "127.0.0.1:18083->80/tcp")
-    two = t.muster("run", "-d", "-p", "127.0.0.1:18084:80", "web", "httpd", "-f", "-h", "/etc").out.strip()
+    t.has(t.ps()["one"]["Ports"], "127.0.0.1:18083->80/tcp")
+    t.muster("run", "-d", "-p", "127.0.0.1:18084:80", "web", "httpd", "-f", "-h", "/etc")
     t.http("http://127.0.0.1:18084/hostname")
-    t.true(one != two, "names")
     t.muster("run", "--rm", "--service-ports", "-p", "1:1", "web", "true", rc=1)
 
 
