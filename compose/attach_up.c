@@ -199,12 +199,12 @@ static void handle_exit(struct attach *a, struct seen *s, int code, bool restart
 	show_exit(a, s, code, restarts);
 	s->running = restarts;
 	if (from && !restarts)
-		a->exit = code < 0 ? 1 : code;
+		a->exit = record_exit(code);
 	if (restarts || a->stopping || job || !(opt->abort_on_exit || (opt->abort_on_failure && code != 0)))
 		return;
 	a->aborted = true;
 	if (!opt->exit_code_from)
-		a->exit = code < 0 ? 1 : code;
+		a->exit = record_exit(code);
 	fprintf(stderr, "Aborting on container exit...\n");
 	begin_stop(a);
 }

@@ -233,7 +233,7 @@ static unsigned count_running(struct app *app, const char *project, struct strv 
 			printf("container \"%s\" exited with status code %d\n", r->name, r->exit_code);
 		if (r->finished_ns >= *ret_last) {
 			*ret_last = r->finished_ns;
-			*ret_code = r->exit_code < 0 ? 1 : r->exit_code;
+			*ret_code = record_exit(r->exit_code);
 		}
 	}
 	fflush(stdout);

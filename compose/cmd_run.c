@@ -205,6 +205,15 @@ static int run_options(struct app *app, struct run *r, const struct project *p, 
 	return put_volumes(app, p, run);
 }
 
+/* The container has ended; -1: nobody saw how. */
+static void has_ended(struct run *r, int exit_code)
+{
+	r->request.done = true;
+	r->request.exit = record_exit(exit_code);
+	if (exit_code < 0)
+		cmd_failf(r->app, "container %s: the exit status is unknown", r->name);
+}
+
 /* The container of this command has its own messages; the others' progress is shown until it runs. */
 static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 {
@@ -222,40 +231,34 @@ static bool run_event(void *arg, const json_t *event, int *fds, size_t n_fds)
 	}
 	if (strcmp(kind, "state") == 0 && r->following && str_eq(json_get_str(event, "id", ""), r->id)) {
 		const char *action = json_get_str(event, "action", "");
-		bool removed = strcmp(action, "remove") == 0; /* without having run */
-		r->request.done = removed || strcmp(action, "exit") == 0;
-		r->request.exit = removed ? 1 : (int)json_get_int(event, "exit_code", 1);
-		if (removed)
-			cmd_failf(r->app, "the supervisor went away before the command was started");
+		if (strcmp(action, "exit") == 0)
+			has_ended(r, (int)json_get_int(event, "exit_code", -1));
+		if (strcmp(action, "remove") == 0) { /* without having run */
+			r->request.done = true;
+			r->request.exit = cmd_failf(r->app, "the supervisor went away before the command was started");
+		}
 	}
 	return strcmp(kind, "container") == 0 && strcmp(r->name, name) == 0; /* an error comes again with "done" */
 }
 
-/* What the records say of our container, after the supervisor went away: true when it has ended. exit_code: as of control_follow(). */
-static bool ended_meanwhile(struct run *r, int exit_code)
+/* What the records say of our container, after the supervisor went away. exit_code: as of control_follow(). */
+static void ended_meanwhile(struct run *r, int exit_code)
 {
 	struct observed o = {0};
 	bool found = false;
 	if (observe_project(&r->app->paths, r->project, &o, NULL) < 0)
-		return false;
+		return;
 	for (size_t i = 0; i < o.n; i++) {
 		const struct record *c = o.containers[i];
 		if (strcmp(c->id, r->id) != 0)
 			continue;
 		found = true;
-		r->request.done = c->status == STATUS_EXITED;
-		r->request.exit = c->exit_code < 0 ? 1 : c->exit_code;
+		if (c->status == STATUS_EXITED)
+			has_ended(r, c->exit_code);
 	}
-	if (!found && exit_code != -2) {
-		r->request.done = true;
-		r->request.exit = exit_code < 0 ? 255 : exit_code;
-	} else if (!found) {
-		cmd_warn(r->app, "container %s ended while the supervisor was away: its exit code is unknown", r->name);
-		r->request.done = true;
-		r->request.exit = 1;
-	}
+	if (!found)
+		has_ended(r, exit_code);
 	observe_done(&o);
-	return r->request.done;
 }
 
 static bool run_lost(void *arg)

@@ -28,6 +28,11 @@ void record_new_id(char id[static 65])
 	while (strspn(id, "0123456789") >= SHORT_ID);
 }
 
+int record_exit(int exit_code)
+{
+	return exit_code < 0 ? 255 : exit_code;
+}
+
 struct record *record_free(struct record *r)
 {
 	if (!r)

@@ -74,6 +74,8 @@ struct record *record_free(struct record *r);
 /* A new id: 64 random hexadecimal digits. Its short form is never of decimal digits alone: as a host name, resolvers would take that for an address and
  * not ask for it. */
 void record_new_id(char id[static 65]);
+/* The exit code with which a command of ours passes a container's on: 255 for -1, which nobody saw. */
+int record_exit(int exit_code);
 
 /* Writes record.json (durable or not) / state.json. project_fd, run_fd: paths_project(), paths_run(). */
 int record_save(const struct record *r, int project_fd, bool durable, struct err *err);

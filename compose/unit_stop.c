@@ -211,7 +211,7 @@ void unit_log_drained(struct unit *u)
 	if (u && u->rec->oneoff && u->rec->remove_on_exit && !u->op)
 		unit_discard(u);
 	if (attached) /* last: who hears it finds the container as it is to be */
-		server_attached_done(attached, exit_code < 0 ? 255 : exit_code, exit_code < 0 ? "the exit status is unknown" : NULL);
+		server_attached_done(attached, record_exit(exit_code), exit_code < 0 ? "the exit status is unknown" : NULL);
 }
 
 /* ---- stop ---- */
