@@ -265,8 +265,19 @@ static int clean_name(const struct unpack *u, const char *name, char buf[static 
 	return tar_clean_path(str_get(&inside), buf, err);
 }
 
+/* docker's rule for archives: what the header of a link says of owner, mode and time counts for the file. */
+static int set_link_meta(int dir_fd, const char *base, const struct stat *to, const struct meta *m, struct err *err)
+{
+	const struct timespec times[2] = { m->mtime, m->mtime };
+	if (fchownat(dir_fd, base, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(err, errno, "change the owner");
+	if (!S_ISLNK(to->st_mode) && (fchmodat(dir_fd, base, m->mode, 0) < 0 || utimensat(dir_fd, base, times, AT_SYMLINK_NOFOLLOW) < 0))
+		return err_sys(err, errno, "change the mode");
+	return 0;
+}
+
 /* The target's name is resolved in the root as the entry's own; absolute ones (kaniko writes them) mean the layer's root. */
-static int place_hardlink(struct unpack *u, const char *path, const char *target_name, struct err *err)
+static int place_hardlink(struct unpack *u, const char *path, const char *target_name, const struct meta *m, struct err *err)
 {
 	char target[TAR_PATH_BYTES], shown[128];
 	const char *base, *target_base;
@@ -298,7 +309,7 @@ static int place_hardlink(struct unpack *u, const char *path, const char *target
 	}
 	if (linkat(target_fd, target_base, dir_fd, base, 0) < 0)
 		return err_sys(err, errno, "hard link to \"%s\"", shown);
-	return 0;
+	return u->implied ? set_link_meta(dir_fd, base, &to, m, err) : 0;
 }
 
 /* base begins with ".wh.". What the same layer has under that name already stays: whiteouts are about the layers below. */
@@ -366,7 +377,7 @@ static int place_entry(struct unpack *u, struct archive_entry *e, struct err *er
 		return 0;
 	}
 	if (archive_entry_hardlink(e))
-		return place_hardlink(u, path, archive_entry_hardlink(e), err);
+		return place_hardlink(u, path, archive_entry_hardlink(e), &m, err);
 	dir_fd = tree_parent(&u->tree, path, &base, err);
 	if (dir_fd < 0)
 		return -1;

@@ -207,21 +207,30 @@ static int need_named(struct build *b, struct build_stage *st, const char *name,
 	return other ? need_stage(b, other, err) : 0;
 }
 
-/* Expands what FROM says of the stage, and of those that it is known to use. */
-static int need_stage(struct build *b, struct build_stage *st, struct err *err)
+/* Expands what FROM says, of every stage: a trigger may name one that nothing else does. That its platform is not supported is told when it runs. */
+static int expand_from(struct build *b, struct build_stage *st, struct err *err)
 {
 	const char *platform = "";
-	if (st->base)
-		return 0;
+	struct err ignored;
 	st->base = expand_scope_from(b->arena, st->in, st->in->base, &b->global, NULL, &b->diags);
 	if (st->base && *st->in->platform)
 		platform = expand_scope_from(b->arena, st->in, st->in->platform, &b->global, NULL, &b->diags);
 	if (!st->base || !platform)
 		return told(b, &b->diags, err);
 	st->platform = b->expand.target;
-	if (*platform && read_platform(b, platform, &st->platform, err) < 0)
-		return -1;
+	if (*platform && read_platform(b, platform, &st->platform, &ignored) < 0)
+		st->unsupported = platform;
+	return 0;
+}
+
+/* The stage and those that it is known to use. */
+static int need_stage(struct build *b, struct build_stage *st, struct err *err)
+{
+	if (st->needed)
+		return 0;
 	st->needed = true;
+	if (st->unsupported)
+		return read_platform(b, st->unsupported, &st->platform, err);
 	if (need_named(b, st, st->base, err) < 0)
 		return -1;
 	for (size_t i = 0; i < st->in->n; i++) {
@@ -256,6 +265,9 @@ static int plan_stages(struct build *b, struct err *err)
 	b->expand.target_stage = target;
 	if (expand_scope_global(b->arena, b->instructions, &b->expand, &b->diags, &b->global) < 0)
 		return told(b, &b->diags, err);
+	for (size_t i = 0; i < b->n_stages; i++)
+		if (expand_from(b, &b->stages[i], err) < 0)
+			return -1;
 	return need_stage(b, &b->stages[b->target], err);
 }
 
@@ -266,7 +278,7 @@ static int run_stages(struct build *b, struct err *err)
 	for (size_t i = 0; rc == 0 && i < b->n_stages; i++)
 		if (b->stages[i].needed)
 			rc = build_stage_start(&b->stages[i], err);
-	for (size_t i = 0; i < b->n_stages; i++)
+	for (size_t i = b->n_stages; i-- > 0;) /* a stage may still start one before it: a trigger's */
 		if (b->stages[i].joinable)
 			pthread_join(b->stages[i].thread, NULL);
 	if (rc == 0 && b->failed) {

@@ -181,6 +181,8 @@ static int gather(struct build_stage *st, struct job *j, json_t *op, struct err 
 				return -1;
 			continue;
 		}
+		if (giturl_is(p->word) || is_url(p->word))
+			return err_set(err, ERR_INVALID, "source can't be a %s for COPY", giturl_is(p->word) ? "git ref" : "URL");
 		if (*c->checksum)
 			return err_set(err, ERR_INVALID, "checksum can't be specified for non-HTTP(S) sources");
 		if (!j->has_source && build_source_open(st, c->from, &j->source, err) < 0)
@@ -231,7 +233,7 @@ static int run_copy(struct build_step *s, struct layer *layer, bool *ret_unsure,
 }
 
 /* Options, as the instruction gives them; names of users are looked up below. */
-static int read_options(struct build_stage *st, struct job *j, json_t *op, struct err *err)
+static int read_options(struct build_stage *st, struct job *j, bool link, json_t *op, struct err *err)
 {
 	const struct instruction_copy *c = &j->in->copy;
 	const bool add = j->in->kind == INSTRUCTION_ADD;
@@ -252,9 +254,9 @@ static int read_options(struct build_stage *st, struct job *j, json_t *op, struc
 	if (*c->chown) {
 		const struct build_state none = {0};
 		size_t n;
-		int *fds = build_state_fds(c->link ? &none : &st->state, -1, &n), rc;
+		int *fds = build_state_fds(link ? &none : &st->state, -1, &n), rc;
 		const struct view root = { .fds = fds, .n = n };
-		rc = build_user_lookup(&root, c->chown, &j->options.uid, &j->options.gid, err);
+		rc = build_user_lookup(&root, c->chown, true, &j->options.uid, &j->options.gid, err);
 		free(fds);
 		if (rc < 0)
 			return -1;
@@ -266,7 +268,7 @@ static int read_options(struct build_stage *st, struct job *j, json_t *op, struc
 	json_object_set_new(op, "dest", json_text(j->dest));
 	json_object_set_new(op, "chmod", json_text(c->chmod));
 	json_object_set_new(op, "parents", json_boolean(c->parents));
-	json_object_set_new(op, "link", json_boolean(c->link));
+	json_object_set_new(op, "link", json_boolean(link));
 	json_put_int(op, "unpack", c->unpack);
 	for (size_t i = 0; i < c->n_contents; i++) {
 		char hex[65];
@@ -291,10 +293,11 @@ static void settle_unpack(struct job *j)
 int build_copy(struct build_stage *st, const struct instruction *in, struct err *err)
 {
 	struct job j = { .in = in };
-	struct build_step s = { .st = st, .in = in, .run = run_copy, .arg = &j, .own_layer = in->copy.link };
+	const bool link = in->copy.link && !*in->copy.chmod; /* BuildKit's rule: with --chmod it is an ordinary COPY */
+	struct build_step s = { .st = st, .in = in, .run = run_copy, .arg = &j, .own_layer = link };
 	int rc;
 	s.op = json_object();
-	rc = read_options(st, &j, s.op, err);
+	rc = read_options(st, &j, link, s.op, err);
 	if (rc == 0)
 		rc = gather(st, &j, s.op, err);
 	if (rc == 0) {
@@ -360,7 +363,8 @@ int build_workdir(struct build_stage *st, const struct instruction *in, struct e
 		size_t n;
 		int *fds = build_state_fds(&st->state, -1, &n), rc;
 		const struct view root = { .fds = fds, .n = n };
-		rc = build_user_lookup(&root, user, &wd.owner.uid, &wd.owner.gid, err);
+		/* BuildKit takes root for who is not in the files, and fails only where there is no file system at all */
+		rc = build_user_lookup(&root, user, n == 0, &wd.owner.uid, &wd.owner.gid, err);
 		free(fds);
 		if (rc < 0)
 			return -1;

@@ -26,6 +26,7 @@ struct build_stage {
 	size_t index;
 	bool needed;
 	const char *base; /* expanded, as the platform, before any stage starts */
+	const char *unsupported; /* the platform, when it is none that can be built for */
 	struct expand_platform platform;
 	enum build_stage_status status;   /* under the build's lock */
 	pthread_t thread;
@@ -118,8 +119,8 @@ int build_copy(struct build_stage *st, const struct instruction *in, struct err 
 int build_from_directory(struct build_stage *st, const char *context, struct err *err);
 int build_workdir(struct build_stage *st, const struct instruction *in, struct err *err);
 int build_run(struct build_stage *st, const struct instruction *in, struct err *err);
-/* "name", "1:2", "name:group" as the image has them. names_ok false: numbers only. 0 or -1 + err. */
-int build_user_lookup(const struct view *root, const char *user, uid_t *ret_uid, gid_t *ret_gid, struct err *err);
+/* "name", "1:2", "name:group" as the image has them. A name that it has not is an error, or root's number when must_exist is not set. 0 or -1 + err. */
+int build_user_lookup(const struct view *root, const char *user, bool must_exist, uid_t *ret_uid, gid_t *ret_gid, struct err *err);
 /* path made absolute by WORKDIR and clean; a slash at its end stays when keep_slash. free() it. */
 char *build_absolute(const struct build_state *s, const char *path, bool keep_slash);
 

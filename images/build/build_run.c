@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "images/build/build_impl.h"
+#include "images/build/pattern.h"
 
 struct mount {
 	const struct instruction_mount *in;
@@ -129,9 +130,21 @@ static int open_mount(struct build_stage *st, struct mount *m, struct err *err)
 	return rc < 0 ? err_wrap(err, "mount %s", *in->target ? in->target : in->source) : 0;
 }
 
+/* Without a target a mount is over the working directory; a secret and a socket have places of their own. */
 static char *mount_target(const struct build_stage *st, const struct instruction_mount *in)
 {
-	return *in->target ? build_absolute(&st->state, in->target, false) : xstrdup("");
+	if (!*in->target && (in->type == MOUNT_SECRET || in->type == MOUNT_SSH))
+		return xstrdup("");
+	return build_absolute(&st->state, in->target, false);
+}
+
+/* What a secret is asked for by: source= is another word for id=, and the target's last part stands for either. */
+static const char *mount_id(const struct instruction_mount *in)
+{
+	const char *slash = strrchr(in->target, '/');
+	if (in->type == MOUNT_SECRET && *in->source)
+		return in->source;
+	return *in->id || in->type != MOUNT_SECRET ? in->id : slash ? slash + 1 : in->target;
 }
 
 /* A cache is told by its id, whom it belongs to and what it begins with, as BuildKit does: one that belongs to somebody else is another one.
@@ -139,9 +152,9 @@ static char *mount_target(const struct build_stage *st, const struct instruction
 static json_t *describe_mount(const struct build_stage *st, const struct mount *m, bool for_key)
 {
 	const struct instruction_mount *in = m->in;
-	AUTO_FREE char *target = mount_target(st, in);
+	AUTO_FREE char *target = mount_target(st, in), *written = pattern_clean_path(in->target);
 	json_t *j = json_object();
-	const char *id = *in->id ? in->id : target;
+	const char *id = *in->id ? in->id : written;
 	char key[65];
 	json_put_str(j, "type", instruction_mount_name(in->type));
 	json_object_set_new(j, "target", json_text(target));
@@ -149,9 +162,9 @@ static json_t *describe_mount(const struct build_stage *st, const struct mount *
 	if (in->type == MOUNT_TMPFS)
 		json_put_int(j, "size_bytes", in->size_bytes);
 	if (in->type == MOUNT_SECRET || in->type == MOUNT_SSH) {
-		json_object_set_new(j, "id", json_text(in->id));
+		json_object_set_new(j, "id", json_text(mount_id(in)));
 		if (in->env)
-			json_object_set_new(j, "env", json_text(*in->env ? in->env : in->id));
+			json_object_set_new(j, "env", json_text(*in->env ? in->env : mount_id(in)));
 		json_object_set_new(j, "required", json_boolean(in->required));
 	}
 	if (in->type == MOUNT_CACHE) {

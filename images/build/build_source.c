@@ -271,12 +271,23 @@ static int open_state(struct build_source *s, struct err *err)
 	return rc;
 }
 
+/* A stage that comes later, or this one, hides an image of its name. */
+static int not_later(const struct build_stage *st, const char *from, struct err *err)
+{
+	const struct build_stage *other = *from ? build_stage_find(st->b, st->b->n_stages, from) : NULL;
+	if (!other)
+		return 0;
+	return err_set(err, ERR_INVALID, "stage \"%s\" needs to be defined before the stage that uses it", from);
+}
+
 int build_source_open(struct build_stage *st, const char *from, struct build_source *ret, struct err *err)
 {
 	struct build *b = st->b;
 	struct build_context *c = build_context_find(b, from);
 	struct build_stage *other = c || !*from ? NULL : build_stage_find(b, st->index, from);
 	*ret = (struct build_source){0};
+	if (!c && !other && not_later(st, from, err) < 0)
+		return -1;
 	if (!*from && (!c || c->kind == CONTEXT_EMPTY))
 		return err_set(err, ERR_INVALID, "there is no build context");
 	if (c && c->kind == CONTEXT_DIRECTORY) {

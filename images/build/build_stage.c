@@ -181,6 +181,8 @@ static int run_stage(struct build_stage *st, struct err *err)
 	for (size_t i = 0; i < st->in->n; i++)
 		st->n_steps += makes_layer(st->in->v[i]);
 	st->step = 1;
+	if (st->unsupported)
+		return err_set(err, ERR_UNSUPPORTED, "platform \"%s\": linux/ARCH[/VARIANT] is supported", st->unsupported);
 	if (failpoint_err("build.stage", err) < 0 || open_base(st, &onbuild, err) < 0)
 		return -1;
 	triggers = arena_alloc(st->arena, (onbuild.n + 1) * sizeof(*triggers));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Users of an image: USER, --chown. Names are looked up in its /etc/passwd and /etc/group, numbers are taken as they are; a user by name brings
- * its group along, a number stands for a group of the same number. */
+/* Users of an image: --chown, and who owns what WORKDIR makes. Names are looked up in its /etc/passwd and /etc/group, numbers are taken as they are; a
+ * user by name brings its group along, a number stands for a group of the same number. "root" is 0 and needs no file. */
 #include <stdio.h>
 
 #include "base/fs.h"
@@ -43,7 +43,7 @@ static bool find_line(const char *text, const char *name, uint64_t *ret_first, u
 	return false;
 }
 
-int build_user_lookup(const struct view *root, const char *user, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
+int build_user_lookup(const struct view *root, const char *user, bool must_exist, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
 {
 	AUTO_FREE char *name = xstrndup(user, strcspn(user, ":"));
 	const char *group = strchr(user, ':');
@@ -53,17 +53,19 @@ int build_user_lookup(const struct view *root, const char *user, uid_t *ret_uid,
 	group = group ? group + 1 : "";
 	if (parse_u64(name, 0, UINT32_MAX - 1, &uid)) {
 		gid = uid;
-	} else if (*name) {
+	} else if (*name && strcmp(name, "root") != 0) {
 		if (read_table(root, "/etc/passwd", &passwd, err) < 0)
 			return -1;
-		if (!find_line(str_get(&passwd), name, &uid, &gid))
+		if (!find_line(str_get(&passwd), name, &uid, &gid) && must_exist)
 			return err_set(err, ERR_NOT_FOUND, "unable to find user %s: no matching entries in passwd file",
 				err_quote(shown, sizeof(shown), name));
 	}
-	if (*group && !parse_u64(group, 0, UINT32_MAX - 1, &gid)) {
+	if (strcmp(group, "root") == 0) {
+		gid = 0;
+	} else if (*group && !parse_u64(group, 0, UINT32_MAX - 1, &gid)) {
 		if (read_table(root, "/etc/group", &groups, err) < 0)
 			return -1;
-		if (!find_line(str_get(&groups), group, &gid, NULL))
+		if (!find_line(str_get(&groups), group, &gid, NULL) && must_exist)
 			return err_set(err, ERR_NOT_FOUND, "unable to find group %s: no matching entries in group file",
 				err_quote(shown, sizeof(shown), group));
 	}

@@ -231,30 +231,61 @@ static char *clean(const char *path)
 	return str_take(&out);
 }
 
+/* --parents below one directory, the pivot's. */
+static int select_below(const struct copy_source *src, const char *root, const char *rel, struct copy_matches *ret, struct err *err)
+{
+	AUTO_WALK struct view_walk w = {0};
+	AUTO_STR struct str at = {0};
+	char base[256];
+	struct stat st;
+	int rc = view_walk_init(&w, src->view, err);
+	if (rc == 0)
+		rc = view_resolve(&w, root, VIEW_FOLLOW, base, &st, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : not_found(root, err);
+	if (*base && view_down(&w, base, err) < 0)
+		return -1;
+	ret->makes_dest = true;
+	if (!*rel)
+		return select_one(src, root, rel, ret, err);
+	return expand_parents(src, &w, rel, &at, ret, err);
+}
+
+/* --parents with wildcards in front of the pivot: below each directory that matches. */
+static int select_roots(const struct copy_source *src, const char *root, const char *rel, struct copy_matches *ret, struct err *err)
+{
+	struct copy_matches roots = {0};
+	int rc = select_pattern(src, root, &roots, err);
+	for (size_t i = 0; rc == 0 && i < roots.n; i++) {
+		AUTO_WALK struct view_walk w = {0};
+		char base[256];
+		struct stat st;
+		rc = view_walk_init(&w, src->view, err);
+		if (rc == 0)
+			rc = view_resolve(&w, roots.v[i].path, 0, base, &st, err);
+		if (rc == 0 && S_ISDIR(st.st_mode))
+			rc = select_below(src, roots.v[i].path, rel, ret, err);
+		else if (rc == 0) /* a file has nothing below it: it is taken itself */
+			rc = add_match(ret, roots.v[i].path, roots.v[i].base, NULL, true, err);
+	}
+	copy_matches_done(&roots);
+	return rc < 0 ? -1 : 0;
+}
+
 static int select_parents(const struct copy_source *src, const char *word, struct copy_matches *ret, struct err *err)
 {
 	const char *pivot = strstr(word, "/./");
 	AUTO_FREE char *before = pivot ? xstrndup(word, (size_t)(pivot - word)) : xstrdup("");
 	AUTO_FREE char *root = clean(before), *rel = clean(pivot ? pivot + 3 : word), *path = NULL;
-	AUTO_WALK struct view_walk w = {0};
-	AUTO_STR struct str at = {0};
-	char base[256];
-	struct stat st;
-	int rc;
+	if (pattern_has_wildcard(root))
+		return select_roots(src, root, rel, ret, err);
 	if (!pattern_has_wildcard(rel)) {
 		AUTO_FREE char *plain = pattern_unescape(rel);
 		path = xasprintf("/%s%s%s", root, *root && *plain ? "/" : "", plain);
 		return select_one(src, path, plain, ret, err);
 	}
 	path = xasprintf("/%s", root);
-	rc = view_walk_init(&w, src->view, err);
-	if (rc == 0)
-		rc = view_resolve(&w, path, VIEW_FOLLOW, base, &st, err);
-	if (rc != 0)
-		return rc < 0 ? -1 : not_found(path, err);
-	if (*base && view_down(&w, base, err) < 0)
-		return -1;
-	return expand_parents(src, &w, rel, &at, ret, err);
+	return select_below(src, path, rel, ret, err);
 }
 
 int copy_select(const struct copy_source *src, const char *word, const struct copy_options *o, struct copy_matches *ret, struct err *err)
@@ -531,6 +562,8 @@ int copy_digest(const struct copy_source *src, const struct copy_matches *m, con
 	int rc = 0;
 	if (!d.ctx || EVP_DigestInit_ex(d.ctx, EVP_sha256(), NULL) != 1)
 		util_oom();
+	if (m->makes_dest)
+		feed(&d, "dest ", 5);
 	for (size_t i = 0; rc == 0 && i < m->n; i++) {
 		const char *where = m->v[i].rel ? m->v[i].rel : m->v[i].base;
 		feed(&d, "match ", 6);

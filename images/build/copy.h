@@ -44,6 +44,7 @@ struct copy_match {
 struct copy_matches {
 	struct copy_match *v;
 	size_t n, cap;
+	bool makes_dest; /* --parents: there is a directory that is searched, so that the destination is made though nothing may match */
 };
 void copy_matches_done(struct copy_matches *m);
 

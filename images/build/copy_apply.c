@@ -370,6 +370,10 @@ int copy_apply(const struct copy_source *src, const struct copy_matches *m, cons
 {
 	struct copier c = { .src = src, .o = o };
 	int rc = view_walk_init(&c.w, dest, err);
+	if (rc == 0 && m->makes_dest) {
+		rc = place_dir(&c.w, o->dest, o, err);
+		view_rewind(&c.w);
+	}
 	for (size_t i = 0; rc == 0 && i < m->n; i++)
 		rc = apply_match(&c, &m->v[i], err);
 	for (struct map_entry *e = map_next(&c.links, NULL); e; e = map_next(&c.links, e))

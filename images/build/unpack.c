@@ -162,22 +162,48 @@ static char *link_target(const struct view *dest, const char *into, const char *
 	return xstrdup(strlen(real) > strlen(into) ? real + strlen(into) : "");
 }
 
+/* Does the archive itself have the directory `path`? */
+static bool mentions(int dir_fd, const struct strv *implied, const char *path)
+{
+	AUTO_CLOSE int fd = *path ? fs_open_in_root(dir_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0) : -1;
+	for (size_t i = 0; fd >= 0 && i < implied->n; i++)
+		if (strcmp(implied->v[i], path) == 0)
+			return false;
+	return fd >= 0;
+}
+
+/* The names of the implied directories at and below path when that becomes `to`; what the archive mentions there is none any more. */
+static void rename_implied(int dir_fd, const char *path, const char *to, struct strv *implied)
+{
+	const size_t n = strlen(path), before = implied->n;
+	AUTO_STRV struct strv now = {0};
+	for (size_t k = 0; k < before; k++) {
+		const char *old = implied->v[k];
+		AUTO_FREE char *name = NULL;
+		if (strncmp(old, path, n) != 0 || (old[n] && old[n] != '/')) {
+			strv_push(&now, old);
+			continue;
+		}
+		name = xasprintf("%s%s", to, *to ? old + n : old + n + (old[n] == '/'));
+		if (!mentions(dir_fd, implied, name))
+			strv_push(&now, name);
+	}
+	strv_done(implied);
+	*implied = now;
+	now = (struct strv){0};
+}
+
 static int follow_links(int dir_fd, const struct view *dest, const char *into, struct strv *implied, struct err *err)
 {
-	for (size_t i = 0; i < implied->n; i++) {
+	for (size_t i = 0; i < implied->n;) {
 		AUTO_FREE char *path = xstrdup(implied->v[i]), *to = link_target(dest, into, path);
-		const size_t n = strlen(path);
-		if (!to || strcmp(to, path) == 0)
+		if (!to || strcmp(to, path) == 0) {
+			i++;
 			continue;
-		if (move_dir(dir_fd, path, to, implied, err) < 0)
-			return -1;
-		for (size_t k = 0; k < implied->n; k++) {
-			char *old = implied->v[k];
-			if (strncmp(old, path, n) != 0 || (old[n] && old[n] != '/'))
-				continue;
-			implied->v[k] = xasprintf("%s%s", to, *to ? old + n : old + n + (old[n] == '/'));
-			free(old);
 		}
+		rename_implied(dir_fd, path, to, implied);
+		if (move_dir(dir_fd, path, to, implied, err) < 0)
+			return -1; /* the next one to look at is at i now: parents come first, and what `to` leads through is no link */
 	}
 	return 0;
 }
