@@ -11,12 +11,13 @@
 
 #include "base/failpoint.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "network/attach.h"
 #include "network/forward.h"
 #include "network/nft.h"
 #include "network/resolv.h"
 
-enum { FIRST_HOST = 2, LAST_HOST = 254 };
+enum { FIRST_HOST = 2, LAST_HOST = 254, LEFT_MS = 200 };
 
 #define PROJECT ".build"
 #define NETWORK "default"
@@ -173,8 +174,14 @@ int build_net_join(struct build_net *n, int netns_fd, const char *id, unsigned *
 		build_net_release(n, host);
 		return -1;
 	}
+	strv_push(&n->ids, id);
 	*ret_host = host;
 	return 0;
+}
+
+void build_net_left(struct build_net *n, const char *id)
+{
+	strv_push(&n->ids, id);
 }
 
 int build_net_gateway(struct build_net *n, uint32_t *ret_ip, struct err *err)
@@ -211,14 +218,17 @@ static void remove_if_last(struct build_net *n)
 
 void build_net_done(struct build_net *n)
 {
-	struct err ignored;
+	struct err err;
 	if (n->used) {
-		AUTO_CLOSE int mutex = lock_mutex(n, &ignored);
+		AUTO_CLOSE int mutex = lock_mutex(n, &err);
 		if (mutex >= 0)
 			remove_if_last(n);
 	}
 	util_close(&n->net_fd);
 	util_close(&n->leases_fd);
+	if (n->ids.n && open_sockets(n, &err) == 0 && attach_await(&n->net, n->ids.v, n->ids.n, LEFT_MS, &err) < 0)
+		log_warn("%s", err.msg);
+	strv_done(&n->ids);
 	if (n->open)
 		net_close(&n->net);
 	n->open = n->used = false;

@@ -23,6 +23,7 @@ struct build_net {
 	struct bridge bridge;
 	uint64_t held[4];        /* our leases, by the address's last byte */
 	unsigned next;           /* where the search for an address goes on */
+	struct strv ids;         /* whose links must not stay when we go */
 	char warning[512];       /* what else is in the way of its packets; "" */
 };
 
@@ -35,7 +36,9 @@ int build_net_join(struct build_net *n, int netns_fd, const char *id, unsigned *
 /* The host's address on the bridge, which is made when it is not there. */
 int build_net_gateway(struct build_net *n, uint32_t *ret_ip, struct err *err);
 void build_net_release(struct build_net *n, unsigned host);
-/* Gives the bridge up; the last one removes it. May take 30 ms. */
+/* A step of an executor that was killed: build_net_done() sees to its link, too. */
+void build_net_left(struct build_net *n, const char *id);
+/* Gives the bridge up; the last one removes it. May take 30 ms; 200 more when the link of a step stays, see attach_sweep(). */
 void build_net_done(struct build_net *n);
 /* Removes a bridge that a killed executor left; without effect while somebody uses it. */
 void build_net_sweep(struct build_net *n);

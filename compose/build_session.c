@@ -22,6 +22,7 @@ void build_session_cgroup(const struct build_session *s, const char *step, char 
 
 struct sweep {
 	struct build_session *s;
+	struct build_net net;
 	int fd;                    /* of the dead session's directory */
 };
 
@@ -30,7 +31,7 @@ static bool is_id(const char *name)
 	return strlen(name) == BUILD_SESSION_ID && strspn(name, "0123456789abcdef") == BUILD_SESSION_ID;
 }
 
-/* Kills and removes the cgroup of a dead executor's step. */
+/* Kills and removes the cgroup of a dead executor's step; its link goes with the network. */
 static int sweep_step(void *arg, const char *name)
 {
 	struct sweep *w = arg;
@@ -49,6 +50,7 @@ static int sweep_step(void *arg, const char *name)
 	cgroup_free(cg);
 	for (int i = 0; i < DYING_TRIES && cgroup_remove(w->s->cgroups, path, &ignored) == 1; i++)
 		usleep(DYING_US);
+	build_net_left(&w->net, name);
 	unlinkat(w->fd, name, 0);
 	return 0;
 }
@@ -64,8 +66,8 @@ static void remove_scratch(int root_fd, const char *session)
 /* One directory of <run>/.build: when nobody holds its lock, all that its executor left goes. */
 static int sweep_session(void *arg, const char *name)
 {
-	struct build_session *s = arg;
-	struct sweep w = { .s = s };
+	struct sweep *w = arg;
+	struct build_session *s = w->s;
 	AUTO_CLOSE int fd = -1;
 	AUTO_CLOSE int lock = -1;
 	struct err ignored;
@@ -78,8 +80,8 @@ static int sweep_session(void *arg, const char *name)
 			unlinkat(s->all_fd, name, AT_REMOVEDIR);
 		return 0;
 	}
-	w.fd = fd;
-	fs_each(fd, ".", sweep_step, &w, &ignored);
+	w->fd = fd;
+	fs_each(fd, ".", sweep_step, w, &ignored);
 	remove_scratch(s->root_fd, name);
 	unlinkat(fd, "lock", 0);
 	unlinkat(s->all_fd, name, AT_REMOVEDIR);
@@ -96,12 +98,12 @@ static void remove_parents(struct build_session *s)
 
 static void sweep_all(struct build_session *s)
 {
-	struct build_net net;
+	struct sweep w = { .s = s };
 	struct err ignored;
-	fs_each(s->all_fd, ".", sweep_session, s, &ignored);
-	build_net_init(&net, s->all_fd, s->rootid);
-	build_net_sweep(&net);
-	build_net_done(&net);
+	build_net_init(&w.net, s->all_fd, s->rootid);
+	fs_each(s->all_fd, ".", sweep_session, &w, &ignored);
+	build_net_sweep(&w.net);
+	build_net_done(&w.net);
 }
 
 static void session_init(struct build_session *s, int root_fd, int run_fd, const char *rootid, struct cgroup_host *cgroups)

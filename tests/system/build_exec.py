@@ -375,6 +375,28 @@ def test_killed(t):
     t.nothing_left()
 
 
+def test_unsent_data_holds_no_link(t):
+    """A step that ends with data its peer does not take leaves a TCP socket, and with it the kernel would keep its namespace and veth for minutes: its
+    executor removes the link, or, when that was killed, the next one."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        flood = f"nc $(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p') {server.getsockname()[1]} </dev/zero & "
+        for killed in (False, True):
+            e = Executor(t)
+            if killed:
+                e.run(flood + "sleep 4245", network="default")
+            else:
+                e.sh(flood + "sleep 0.5; netstat -tn | grep -q ESTABLISHED", network="default")
+            peer, _ = server.accept()
+            t.wait(lambda: len(peer.recv(1 << 16, socket.MSG_PEEK)) > 1000, 5, "data")
+            if killed:
+                e.p.send_signal(signal.SIGKILL)
+                e.p.wait()
+                e = Executor(t)
+            e.close()
+            t.nothing_left()
+            peer.close()
+
+
 def test_nonsense(t):
     """What makes no sense is an error of its step or is ignored; the executor goes on."""
     e = Executor(t)
