@@ -188,7 +188,7 @@ static void take_check(struct build *b, const json_t *j)
 	build_progress_end(b->client->progress, clock_mono_ns());
 	cmd_print(b->client->app, &out);
 	b->said = true;
-	b->spec->check_failed = json_get_bool(j, "fatal", false);
+	b->spec->check_failed = json_get_bool(j, "failed", false);
 	end_build(b, NULL);
 }
 

@@ -398,8 +398,8 @@ static int build(struct build *b, const int *fds, struct err *err)
 	peers_on_cancel(b->peers, cachefrom_interrupt, b->from);
 	b->to = cacheto_new(b);
 	if (check)
-		return build_check(b, check, err) < 0 ? told(b, &b->diags, err) : 0;
-	if (parse_dockerfile(b, err) < 0 || plan_stages(b, err) < 0)
+		return build_check(b, check) < 0 ? told(b, &b->diags, err) : 0;
+	if (parse_dockerfile(b, err) < 0 || plan_stages(b, err) < 0 || build_check_enforce(b, err) < 0)
 		return -1;
 	rc = run_stages(b, err);
 	if (rc == 0)

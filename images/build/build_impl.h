@@ -82,7 +82,10 @@ char *build_created(const struct build *b);  /* now, or the epoch; free() it */
 /* ---- build_check.c ---- */
 
 /* Checks the Dockerfile and tells what was found, as text or json. 0; -1: it can't be read, see b->diags. */
-int build_check(struct build *b, const char *form, struct err *err);
+int build_check(struct build *b, const char *form);
+/* What a build does before its first step when the file (or a build argument) says `check=error=true`: findings in the stages that it needs are told, and
+ * fail it. A base image that is not here yet may set any variable: then undefined ones are none. File errors are left to the build. 0 or -1 + err. */
+int build_check_enforce(struct build *b, struct err *err);
 
 /* ---- build_stage.c ---- */
 

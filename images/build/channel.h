@@ -48,7 +48,7 @@
  *     marks, "text" says all: "[internal] load .dockerignore"), "text":"RUN make", "first_line","last_line" of the Dockerfile
  *   {"event":"progress","id":N,"done":BYTES,"total":BYTES}    of a step that copies or waits for bytes
  *   {"event":"warning","text":TEXT[,"line":L]}
- *   {"event":"check","text":TEXT,"json":{…},"fatal":BOOL}
+ *   {"event":"check","text":TEXT,"json":{…},"failed":BOOL}
  *   {"event":"done","id":64 digits,"new":BOOL,"tags":[…]}     the last one, or:
  *   {"event":"error","error":ERR[,"diagnostics":TEXT][,"step":ID,"exit_code":C,"first_line":L,"last_line":L,"excerpt":TEXT,"name":FILE]}
  *     diagnostics: the text to show instead of the error's message, several lines, rendered; exit_code: the step ran and failed; excerpt: the

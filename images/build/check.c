@@ -63,46 +63,56 @@ static const struct rule {
 };
 static_assert(ARRAY_SIZE(rules) == CHECK_RULE_N_, "an entry for each rule");
 
-/* Names of rules, separated by commas, "all" for all. */
-static void read_rules(const char *text, size_t n, bool *all, bool *each)
+/* text[0..n) without the blanks around it, in the arena. */
+static const char *trimmed(struct arena *a, const char *text, size_t n)
 {
-	for (size_t start = 0; start <= n;) {
-		size_t end = start;
-		while (end < n && text[end] != ',')
-			end++;
-		for (size_t r = 0; r < CHECK_RULE_N_; r++) {
-			if (strlen(rules[r].name) == end - start && strncmp(rules[r].name, text + start, end - start) == 0)
-				each[r] = true;
-		}
-		*all |= start == 0 && end == n && n == 3 && strncmp(text, "all", 3) == 0;
-		start = end + 1;
+	static const char blanks[] = " \t\r\n\v\f";
+	while (n && strchr(blanks, text[n - 1]))
+		n--;
+	for (; n && strchr(blanks, *text); n--)
+		text++;
+	return arena_strndup(a, text, n);
+}
+
+/* Names of rules, separated by commas, "all" for all. */
+static void read_rules(struct arena *a, const char *text, bool *all, bool *each)
+{
+	*all |= str_eq(text, "all");
+	for (size_t n; n = strcspn(text, ","), *text; text += n + (text[n] == ',')) {
+		const char *name = trimmed(a, text, n);
+		for (size_t r = 0; r < CHECK_RULE_N_; r++)
+			each[r] |= str_eq(rules[r].name, name);
 	}
+}
+
+/* "error=true". */
+static bool read_option(struct arena *a, const char *text, struct check_config *ret, const char **ret_why)
+{
+	const char *equals = strchr(text, '='), *name = equals ? trimmed(a, text, (size_t)(equals - text)) : text;
+	const char *value = equals ? trimmed(a, equals + 1, strlen(equals + 1)) : NULL;
+	if (value && str_eq(name, "skip")) {
+		read_rules(a, value, &ret->skip_all, ret->skip);
+	} else if (value && str_eq(name, "experimental")) {
+		read_rules(a, value, &ret->experimental_all, ret->experimental);
+	} else if (!value || !str_eq(name, "error")) {
+		*ret_why = arena_printf(a, "invalid check option \"%.60s\"", name);
+		return false;
+	} else if (!instruction_parse_bool(value, &ret->fatal)) {
+		*ret_why = arena_printf(a, "check option error is true or false, not \"%.60s\"", value);
+		return false;
+	}
+	return true;
 }
 
 bool check_read_config(struct arena *a, const char *text, struct check_config *ret, const char **ret_why)
 {
-	while (*text) {
-		size_t n = strcspn(text, ";"), name = strcspn(text, "=;");
-		const char *value = text + name + 1;
-		if (name == n) {
-			*ret_why = arena_printf(a, "invalid check option \"%.*s\"", (int)MIN(n, 60u), text);
+	text = trimmed(a, text, strlen(text));
+	for (size_t n; *text; text += n + 1) {
+		n = strcspn(text, ";");
+		if (!read_option(a, arena_strndup(a, text, n), ret, ret_why))
 			return false;
-		}
-		if (name == 4 && strncmp(text, "skip", 4) == 0) {
-			read_rules(value, n - name - 1, &ret->skip_all, ret->skip);
-		} else if (name == 12 && strncmp(text, "experimental", 12) == 0) {
-			read_rules(value, n - name - 1, &ret->experimental_all, ret->experimental);
-		} else if (name == 5 && strncmp(text, "error", 5) == 0) {
-			char *word = arena_strndup(a, value, n - name - 1);
-			if (!instruction_parse_bool(word, &ret->fatal)) {
-				*ret_why = arena_printf(a, "check option error is true or false, not \"%.60s\"", word);
-				return false;
-			}
-		} else {
-			*ret_why = arena_printf(a, "invalid check option \"%.*s\"", (int)MIN(name, 60u), text);
-			return false;
-		}
-		text += n + (text[n] == ';');
+		if (!text[n])
+			break;
 	}
 	return true;
 }
@@ -120,6 +130,8 @@ static struct check_config config_of(struct checker *c, const struct dockerfile_
 		if (*p != '=')
 			continue;
 		p += 1 + strspn(p + 1, " \t");
+		if (!*p)
+			continue;
 		if (!check_read_config(c->arena, arena_strndup(c->arena, p, strcspn(p, " ")), &own, &why))
 			return c->config;
 		break;
@@ -329,12 +341,15 @@ static void sort_findings(struct arena *a, struct check_report *r)
 	r->v = sorted;
 }
 
-static void check_directive(struct checker *c, const struct dockerfile *df)
+/* False + error: the switches can't be read. */
+static bool check_directive(struct checker *c, const struct dockerfile *df)
 {
-	const char *text = c->opt->config ? c->opt->config : df->check, *why;
-	struct pos pos = c->opt->config ? (struct pos){ 0 } : dockerfile_line_pos(df, df->check_line);
-	if (text && !check_read_config(c->arena, text, &c->config, &why))
-		diag_error(c->ds, pos, "", "%s", why);
+	const char *config = c->opt->config, *text = config ? config : df->check, *why;
+	if (!text || check_read_config(c->arena, text, &c->config, &why))
+		return true;
+	diag_error(c->ds, config ? (struct pos){ 0 } : dockerfile_line_pos(df, df->check_line), "", "%s%s",
+		   config ? "BUILDKIT_DOCKERFILE_CHECK: " : "", why);
+	return false;
 }
 
 int check_dockerfile(struct arena *a, const struct source *src, const struct check_options *opt, struct diags *ds, struct check_report **ret)
@@ -350,8 +365,8 @@ int check_dockerfile(struct arena *a, const struct source *src, const struct che
 	r->src = df->src;
 	r->errors = ds;
 	c.all = all;
-	check_directive(&c, df);
-	check_text(&c);
+	if (check_directive(&c, df))
+		check_text(&c);
 	if (ds->n_errors == errors) {
 		check_stage_names(&c);
 		check_casing(&c);

@@ -42,6 +42,9 @@ void check_add_node(struct checker *c, enum check_rule rule, const struct docker
 /* " (did you mean PREFIXname?)" of the nearest candidate, within two edits; "" when none is. */
 const char *check_suggest(struct checker *c, const char *word, const struct strv *candidates, const char *prefix);
 
+/* The words of a FROM line. Returns the base, "scratch" when it can't be told. */
+const char *check_from_words(struct checker *c, const struct instruction_stage *s);
+
 /* All checks of the stages, variables expanded as a build would. */
 void check_stages(struct checker *c);
 

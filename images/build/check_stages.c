@@ -6,6 +6,7 @@
 
 #include "images/build/check_impl.h"
 #include "images/build/pattern.h"
+#include "spec/giturl.h"
 
 enum { MAX_WORD = 64 };
 
@@ -13,7 +14,7 @@ enum { MAX_WORD = 64 };
 struct stage_state {
 	struct expand_scope scope;
 	bool needed, workdir, shell;
-	int last_cmd, last_entrypoint, last_health;  /* index + 1 of the one before */
+	const struct dockerfile_node *last_cmd, *last_entrypoint, *last_health;  /* the one before */
 };
 
 static size_t edits(const char *a, const char *b)
@@ -47,59 +48,6 @@ const char *check_suggest(struct checker *c, const char *word, const struct strv
 		}
 	}
 	return best && least ? arena_printf(c->arena, " (did you mean %s%s?)", prefix, best) : "";
-}
-
-static void report_from_names(struct checker *c, const struct instruction_stage *s, const struct expand_names *names)
-{
-	for (size_t i = 0; i < names->unset.n; i++) {
-		if (strv_has(&c->global_names, names->unset.v[i]))
-			continue;
-		check_add_node(c, CHECK_UNDEFINED_ARG_IN_FROM, s->node, "FROM argument '%s' is not declared%s", names->unset.v[i],
-			       check_suggest(c, names->unset.v[i], &c->global_names, ""));
-	}
-}
-
-/* "linux/arm64" or "arm64": is the system or the architecture part of the stage's name? False + *ret_valid when it is no platform. */
-static bool names_platform(const char *stage, const char *platform, bool *ret_valid)
-{
-	static const char *const aliases[][2] = {
-		{ "x86_64", "amd64" }, { "x86-64", "amd64" }, { "aarch64", "arm64" }, { "i386", "386" }, { "armhf", "arm" }, { "armel", "arm" },
-	};
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/";
-	AUTO_FREE char *copy = xstrdup(platform);
-	char *arch = strchr(copy, '/');
-	const char *os = "linux", *name;
-	*ret_valid = *platform && !platform[strspn(platform, allowed)] && !strstr(platform, "//");
-	for (char *p = copy; *p; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
-	if (arch) {
-		*arch++ = 0;
-		arch[strcspn(arch, "/")] = 0;
-		os = copy;
-	} else {
-		arch = copy;
-	}
-	name = arch;
-	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
-		if (str_eq(arch, aliases[i][0]))
-			name = aliases[i][1];
-	}
-	return strstr(stage, os) || strstr(stage, name);
-}
-
-static void check_platform(struct checker *c, const struct instruction_stage *s)
-{
-	struct expand_names names = { 0 };
-	const char *value = expand_scope_from(c->arena, s, s->platform, &c->global, &names, c->ds);
-	bool valid;
-	report_from_names(c, s, &names);
-	if (value && names.set.n == 1 && !names.unset.n && str_eq(names.set.v[0], "TARGETPLATFORM") &&
-	    str_eq(value, expand_env_get(&c->global, "TARGETPLATFORM")))
-		check_add_node(c, CHECK_REDUNDANT_TARGET_PLATFORM, s->node,
-			       "Setting platform to predefined %s in FROM is redundant as this is the default behavior", s->platform);
-	if (value && !names.set.n && !names.unset.n && !names_platform(s->name, value, &valid) && valid)
-		check_add_node(c, CHECK_FROM_PLATFORM_FLAG_CONST_DISALLOWED, s->node, "FROM --platform flag should not use constant value \"%s\"", value);
-	expand_names_done(&names);
 }
 
 /* "SECRET_TOKEN", "api_key": a part of the name says that it is one, and none that it is not. */
@@ -148,14 +96,12 @@ static void report_variables(struct checker *c, const struct stage_state *s, con
 }
 
 /* Only the last CMD, ENTRYPOINT and HEALTHCHECK of a stage counts: the ones before are told. */
-static void check_once(struct checker *c, const struct instruction_stage *st, size_t i, int *last)
+static void check_once(struct checker *c, const struct instruction *in, const struct dockerfile_node **last)
 {
-	if (*last) {
-		const struct dockerfile_node *before = st->v[*last - 1]->node;
-		check_add(c, CHECK_MULTIPLE_INSTRUCTIONS_DISALLOWED, st->v[i]->node, before->first_line, before->last_line,
-			  "Multiple %s instructions should not be used in the same stage because only the last one will be used", st->v[i]->keyword);
-	}
-	*last = (int)i + 1;
+	if (*last)
+		check_add(c, CHECK_MULTIPLE_INSTRUCTIONS_DISALLOWED, in->node, (*last)->first_line, (*last)->last_line,
+			  "Multiple %s instructions should not be used in the same stage because only the last one will be used", in->keyword);
+	*last = in->node;
 }
 
 static void check_shell_form(struct checker *c, const struct stage_state *s, const struct instruction *in)
@@ -165,28 +111,39 @@ static void check_shell_form(struct checker *c, const struct stage_state *s, con
 			       "JSON arguments recommended for %s to prevent unintended behavior related to OS signals", in->keyword);
 }
 
-static bool is_remote(const char *src)
+static void check_ignored(struct checker *c, const struct instruction *in, const char *source)
 {
-	return str_starts(src, "http://") || str_starts(src, "https://") || str_starts(src, "git@") || str_starts(src, "git://") ||
-	       str_starts(src, "ssh://") || str_starts(src, "github.com/");
+	const struct ignore *g = c->opt->ignore;
+	AUTO_FREE char *path = NULL;
+	bool root;
+	if (!g || ignore_is_empty(g) || ignore_has_exceptions(g) || *in->copy.from)
+		return;
+	path = pattern_clean_path(source);
+	root = str_eq(path, ".") || str_eq(path, "/");
+	if (root ? ignore_leaves_out_root(g) : ignore_match(g, path))
+		check_add_node(c, CHECK_COPY_IGNORED_FILE, in->node, "Attempting to %s file \"%s\" that is excluded by .dockerignore",
+			       in->kind == INSTRUCTION_ADD ? "Add" : "Copy", path);
 }
 
 static void check_sources(struct checker *c, const struct instruction *in)
 {
-	const struct ignore *g = c->opt->ignore;
-	if (!g || ignore_is_empty(g) || ignore_has_exceptions(g) || *in->copy.from)
-		return;
 	for (size_t i = 0; i < in->copy.sources.n; i++) {
-		AUTO_FREE char *path = NULL;
-		bool root;
-		if (in->kind == INSTRUCTION_ADD && is_remote(in->copy.sources.v[i]))
-			continue;
-		path = pattern_clean_path(in->copy.sources.v[i]);
-		root = str_eq(path, ".") || str_eq(path, "/");
-		if (root ? ignore_leaves_out_root(g) : ignore_match(g, path))
-			check_add_node(c, CHECK_COPY_IGNORED_FILE, in->node, "Attempting to %s file \"%s\" that is excluded by .dockerignore",
-				       in->kind == INSTRUCTION_ADD ? "Add" : "Copy", path);
+		const char *source = in->copy.sources.v[i];
+		bool git = giturl_is(source), remote = git || str_starts(source, "http://") || str_starts(source, "https://");
+		if (remote && in->kind == INSTRUCTION_COPY)
+			diag_error(c->ds, in->pos, "", "source can't be a %s for COPY", git ? "git ref" : "URL");
+		else if (!remote && *in->copy.checksum)
+			diag_error(c->ds, in->pos, "", "checksum can't be specified for non-HTTP(S) sources");
+		else if (!remote)
+			check_ignored(c, in, source);
 	}
+}
+
+/* "127.0.0.1:80:80", ":80:80": an address or a port of the host stands before the port. */
+static bool names_host(const char *port)
+{
+	const char *last = strrchr(port, ':');
+	return last && last != port && !(last == port + 1 && *port == ':');
 }
 
 static void check_ports(struct checker *c, const struct instruction *in, const struct expand_env *env)
@@ -203,51 +160,89 @@ static void check_ports(struct checker *c, const struct instruction *in, const s
 			if (!lower)
 				check_add_node(c, CHECK_EXPOSE_PROTO_CASING, in->node,
 					       "Defined protocol '%s' in EXPOSE instruction should be lowercase", words.v[k]);
-			if (strchr(words.v[k], ':') && words.v[k][0] != ':')
+			if (names_host(words.v[k]))
 				check_add_node(c, CHECK_EXPOSE_INVALID_FORMAT, in->node,
 					       "EXPOSE instruction should not define an IP address or host-port mapping, found '%s'", words.v[k]);
 		}
 	}
 }
 
-/* One instruction: expanded, looked at, and its effect on the variables noted. */
-static void check_instruction(struct checker *c, struct stage_state *s, const struct instruction_stage *st, size_t i)
+/* Each in its turn: the default of the first does not know the second, nor itself. */
+static void check_arg(struct checker *c, struct stage_state *s, const struct instruction *in)
 {
-	const struct instruction *in = st->v[i];
-	struct instruction *expanded;
-	struct expand_names names = { 0 };
-	if (in->kind == INSTRUCTION_ARG) {
-		check_pairs(c, in);
-		expand_scope_arg(c->arena, &s->scope, in, &c->global, c->opt->expand.build_args, &names, c->ds, &expanded);
+	check_pairs(c, in);
+	for (size_t i = 0; i < in->pairs.n; i++) {
+		struct instruction one = *in, *decided;
+		struct expand_names names = { 0 };
+		AUTO_STR struct str text = { 0 };
+		one.pairs.v = &in->pairs.v[i];
+		one.pairs.n = 1;
+		if (one.pairs.v->value && !(c->opt->expand.build_args && expand_env_get(c->opt->expand.build_args, one.pairs.v->name)))
+			expand_word(one.pairs.v->value, in->node->file->escape, 0, &s->scope.env, &names, &text, NULL);
 		report_variables(c, s, in, &names);
-	} else if (instruction_expand(c->arena, in, &s->scope.env, &names, c->ds, &expanded) == 0) {
-		if (in->kind != INSTRUCTION_EXPOSE)
-			report_variables(c, s, in, &names);
-		if (in->kind == INSTRUCTION_ENV || in->kind == INSTRUCTION_LABEL)
-			check_pairs(c, expanded);
-		if (in->kind == INSTRUCTION_ENV)
-			expand_scope_env(&s->scope, expanded);
-		if (in->kind == INSTRUCTION_EXPOSE)
-			check_ports(c, in, &s->scope.env);
-		if (in->kind == INSTRUCTION_COPY || in->kind == INSTRUCTION_ADD)
-			check_sources(c, expanded);
+		expand_scope_arg(c->arena, &s->scope, &one, &c->global, c->opt->expand.build_args, NULL, c->ds, &decided);
+		expand_names_done(&names);
 	}
-	if (in->kind == INSTRUCTION_CMD)
-		check_once(c, st, i, &s->last_cmd);
-	if (in->kind == INSTRUCTION_ENTRYPOINT)
-		check_once(c, st, i, &s->last_entrypoint);
-	if (in->kind == INSTRUCTION_HEALTHCHECK)
-		check_once(c, st, i, &s->last_health);
-	if (in->kind == INSTRUCTION_CMD || in->kind == INSTRUCTION_ENTRYPOINT)
-		check_shell_form(c, s, in);
-	s->shell |= in->kind == INSTRUCTION_SHELL;
+}
+
+/* An instruction with its variables in place, and its effect on them. */
+static void check_expanded(struct checker *c, struct stage_state *s, const struct instruction *in, const struct instruction *expanded,
+			   const struct expand_names *names)
+{
+	if (in->kind != INSTRUCTION_EXPOSE)
+		report_variables(c, s, in, names);
+	if (in->kind == INSTRUCTION_ENV || in->kind == INSTRUCTION_LABEL)
+		check_pairs(c, expanded);
+	if (in->kind == INSTRUCTION_ENV)
+		expand_scope_env(&s->scope, expanded);
+	if (in->kind == INSTRUCTION_EXPOSE)
+		check_ports(c, in, &s->scope.env);
+	if (in->kind == INSTRUCTION_COPY || in->kind == INSTRUCTION_ADD)
+		check_sources(c, expanded);
 	if (in->kind == INSTRUCTION_WORKDIR) {
 		if (!s->workdir && expanded->text[0] != '/')
 			check_add_node(c, CHECK_WORKDIR_RELATIVE_PATH, in->node,
 				       "Relative workdir \"%s\" can have unexpected results if the base image changes", expanded->text);
 		s->workdir = true;
 	}
+}
+
+static void check_instruction(struct checker *c, struct stage_state *s, const struct instruction *in)
+{
+	struct instruction *expanded;
+	struct expand_names names = { 0 };
+	if (in->kind == INSTRUCTION_ARG)
+		check_arg(c, s, in);
+	else if (instruction_expand(c->arena, in, &s->scope.env, &names, c->ds, &expanded) == 0)
+		check_expanded(c, s, in, expanded, &names);
+	if (in->kind == INSTRUCTION_CMD)
+		check_once(c, in, &s->last_cmd);
+	if (in->kind == INSTRUCTION_ENTRYPOINT)
+		check_once(c, in, &s->last_entrypoint);
+	if (in->kind == INSTRUCTION_HEALTHCHECK)
+		check_once(c, in, &s->last_health);
+	if (in->kind == INSTRUCTION_CMD || in->kind == INSTRUCTION_ENTRYPOINT)
+		check_shell_form(c, s, in);
+	s->shell |= in->kind == INSTRUCTION_SHELL;
 	expand_names_done(&names);
+}
+
+/* The ONBUILD instructions of the stage that this one is based on come first; what is found in them stands at the FROM. */
+static void check_triggers(struct checker *c, struct stage_state *s, const struct instruction_stage *base, const struct instruction_stage *st)
+{
+	for (size_t i = 0; i < base->n; i++) {
+		struct instruction *in;
+		struct dockerfile_node *node;
+		if (base->v[i]->kind != INSTRUCTION_ONBUILD ||
+		    instruction_parse_trigger(c->arena, base->name, base->v[i]->text, c->ds, &in) < 0)
+			continue;
+		node = arena_alloc(c->arena, sizeof(*node));
+		*node = *in->node;
+		node->first_line = st->first_line;
+		node->last_line = st->last_line;
+		in->node = node;
+		check_instruction(c, s, in);
+	}
 }
 
 /* The stage of this name (or number) before or at `limit`; -1. */
@@ -305,7 +300,7 @@ void check_stages(struct checker *c)
 	struct stage_state *states = arena_alloc(c->arena, (n + 1) * sizeof(*states));
 	const char **bases = arena_alloc(c->arena, (n + 1) * sizeof(*bases));
 	bool target = c->opt->target && *c->opt->target;
-	int wanted = -1;
+	int wanted = -1, parent;
 	if (expand_scope_global(c->arena, c->all, &c->opt->expand, c->ds, &c->global) < 0)
 		return;
 	for (struct map_entry *e = map_next(&c->global.index, NULL); e; e = map_next(&c->global.index, e))
@@ -316,13 +311,7 @@ void check_stages(struct checker *c)
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct instruction_stage *s = &c->all->stages[i];
-		struct expand_names names = { 0 };
-		bases[i] = expand_scope_from(c->arena, s, s->base, &c->global, &names, c->ds);
-		bases[i] = bases[i] ? bases[i] : "scratch";
-		report_from_names(c, s, &names);
-		expand_names_done(&names);
-		if (*s->platform)
-			check_platform(c, s);
+		bases[i] = check_from_words(c, s);
 		if (target && strcasecmp(s->name, c->opt->target) == 0)
 			wanted = (int)i;
 	}
@@ -337,8 +326,11 @@ void check_stages(struct checker *c)
 		if (!states[i].needed)
 			continue;
 		start_stage(c, states, bases[i], i);
+		parent = find_stage(c, bases[i], i, false);
+		if (parent >= 0)
+			check_triggers(c, &states[i], &c->all->stages[parent], &c->all->stages[i]);
 		for (size_t k = 0; k < c->all->stages[i].n; k++)
-			check_instruction(c, &states[i], &c->all->stages[i], k);
+			check_instruction(c, &states[i], c->all->stages[i].v[k]);
 	}
 	for (size_t i = 0; i < n; i++)
 		expand_scope_done(&states[i].scope);

@@ -323,14 +323,36 @@ def find(line):
 
 
 def test_check(t):
-    """--check reports findings and builds nothing."""
+    """--check reports findings, fails when there are any, and builds nothing; --build-arg BUILDKIT_DOCKERFILE_CHECK stands for the directive."""
     ctx = dockerfile(t, "from busybox as Build\nRUN echo $NOPE\nCMD echo x\n")
-    done = build(t, "--check", "-t", "checked", ctx, rc=None)
-    t.has(done.out + done.err, "Dockerfile:1", "Dockerfile:3")
+    t.has(build(t, "--check", "-t", "checked", ctx, rc=1).out, "Dockerfile:1", "Dockerfile:3")
     t.has(t.muster("image", "inspect", "checked", rc=1).err, "not found")
+    dockerfile(t, "# check=skip=all\nFROM scratch as base\ncopy Dockerfile .\n")
+    t.has(build(t, "--check", ctx).out, "no warnings found")
+    done = build(t, "--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=ConsistentInstructionCasing, StageNameCasing", ctx, rc=1)
+    t.has(done.out, "1 warning has been found", "FromAsCasing")
+    dockerfile(t, "# check=error=true\nFROM scratch as base\n")
+    t.has(build(t, "--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all", ctx).out, "no warnings found")
+    dockerfile(t, "FROM scratch AS Bad\nBADCMD\n")
+    t.has(build(t, "--check", ctx, rc=1).out, "1 warning has been found", "StageNameCasing", "Dockerfile:2:1: error: unknown instruction")
     t.compose("services: {a: {build: {dockerfile_inline: \"FROM busybox\\nMAINTAINER me\\n\"}}}\n")
-    done = t.muster("build", "--check", rc=None)
-    t.has(done.out + done.err, "MAINTAINER" if "MAINTAINER" in done.out + done.err else "Maintainer")
+    t.has(t.muster("build", "--check", rc=1).out, "MaintainerDeprecated")
+
+
+def test_check_fails_build(t):
+    """`# check=error=true` fails a build that has findings in the stages that it needs, before its first step; other builds have no word of them."""
+    text = "FROM busybox AS other\nWORKDIR a\nFROM busybox as made\nRUN touch /ran\n"
+    t.lacks(build(t, "-t", "n", dockerfile(t, text)).err, "FromAsCasing")
+    done = build(t, "--no-cache", dockerfile(t, "# check=error=true\n" + text), rc=1)
+    t.has(done.err, "Dockerfile:4: warning: FromAsCasing: 'as' and 'FROM' keywords' casing do not match\n", "lint violation found for rules: FromAsCasing\n")
+    t.lacks(done.err, "RUN touch", "WorkdirRelativePath")
+    build(t, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=FromAsCasing;error=true", "ctx")
+    t.has(build(t, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=true", dockerfile(t, text), rc=1).err, "lint violation")
+    t.has(build(t, "--target", "other", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=true", "ctx", rc=1).err, "for rules: WorkdirRelativePath, FromAsCasing\n")
+    image = "FROM busybox\nENV OF_BASE=1\n"
+    build(t, "-t", "base", dockerfile(t, image))
+    build(t, dockerfile(t, "# check=error=true\nFROM base\nRUN echo $OF_BASE\nENV A=$OF_BASE\n"))
+    t.has(build(t, dockerfile(t, "# check=error=true\nFROM base\nENV A=$OF_NOBODY\n"), rc=1).err, "for rules: UndefinedVar\n")
 
 
 def test_networks(t):
