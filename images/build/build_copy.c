@@ -167,6 +167,8 @@ static int gather(struct build_stage *st, struct job *j, json_t *op, struct err 
 	j->parts = xcalloc(c->sources.n + 1, sizeof(*j->parts));
 	for (j->n = 0; j->n < c->sources.n; j->n++)
 		j->parts[j->n] = (struct part){ .word = c->sources.v[j->n], .fd = -1 };
+	if (*c->checksum && j->n + c->n_contents > 1)
+		return err_set(err, ERR_INVALID, "checksum can't be specified for multiple sources");
 	for (size_t i = 0; i < j->n; i++) {
 		struct part *p = &j->parts[i];
 		const bool add = j->in->kind == INSTRUCTION_ADD;
