@@ -351,6 +351,11 @@ class Test:
         return [pid for pid, (state, _, _, line) in processes().items()
                 if state != "Z" and re.match(rf"(\S*/)?muster-run {role}\b|muster-{role}\b|muster: {role}\b", line)]
 
+    def another(self, role, old):
+        """The one that has taken the place of those, as a list; looked up once, for between two looks one may go."""
+        now = self.daemons(role)
+        return now if len(now) == 1 and now != old else None
+
     def port(self, service, target, *args):
         return int(self.muster("port", *args, service, target).out.strip().rsplit(":", 1)[1])
 
